@@ -1,0 +1,91 @@
+"""Forecast: a trained model's probability of burning for every step of the validation and test fires."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, Landscape, list_steps
+from emberformer.errors import InputError
+from emberformer.export import write_geotiffs
+from emberformer.features.extraction import choose_device
+from emberformer.forecast_store import ForecastBlock, write_forecasts
+from emberformer.layout import Layout
+from emberformer.model.emberformer import EmberFormer
+from emberformer.provenance import provenance
+from emberformer.settings import Settings
+from emberformer.training import load_model, model_inputs
+
+log = logging.getLogger(__name__)
+UNKNOWN = 255
+
+
+def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto", batch_size: int = 4) -> Path:
+    """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
+
+    Raises:
+        InputError: the model was trained on features of another key than the configuration names.
+    """
+    checkpoint = layout.model(seed) / "model.ckpt"
+    model, sizes, _, about = load_model(checkpoint)
+    features = layout.features(dataset)
+    if about["features"].get(dataset, features.stem) != features.stem:
+        raise InputError(
+            checkpoint, f"trained on features {about['features'][dataset]}", f"features {features.stem}", "train with this configuration"
+        )
+    where = choose_device(device)
+    landscape = Landscape(dataset, layout.fires(dataset), features, sizes.normaliser, sizes.channels)
+    path = layout.forecasts(f"emberformer-seed-{seed}", dataset)
+    split = read_split(layout.split)
+    fires = landscape.fires
+    weather = settings.datasets[dataset].weather
+    write_forecasts(
+        path,
+        forecast_blocks(model.to(where), landscape, split, settings.model.history, where, batch_size),
+        method=f"emberformer-seed-{seed}",
+        dataset=dataset,
+        score_kind="probability",
+        shape=(1, fires.sizes["y"], fires.sizes["x"]),
+        provenance={**provenance(), "model": str(layout.model(seed).parent.name), "features": features.stem},
+        sees_target_wind=bool(weather and weather.row_offset >= 0),
+    )
+    write_geotiffs(path, fires, path.with_suffix(".geotiff"))
+    return path
+
+
+def forecast_blocks(
+    model: EmberFormer, landscape: Landscape, split: dict[str, dict[str, str]], history: int, device: torch.device, batch_size: int
+) -> Iterator[ForecastBlock]:
+    """Forecasts of all steps of validation and test fires, whole frames, in order."""
+    for name in ("validation", "test"):
+        steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
+        loader = DataLoader(FireSteps([landscape], steps, history), batch_size=batch_size)
+        with tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar:
+            for batch in loader:
+                probability = predict(model, {key: value.to(device) for key, value in batch.items()})
+                for index, values in zip(batch["index"].tolist(), probability, strict=True):
+                    yield _block(landscape, steps[index].fire, steps[index].step, name, values)
+                bar.update(len(probability))
+
+
+def predict(model: EmberFormer, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    """Probability that a pixel is burned at the next step, [B, H, W] on whole patches; burned stays burned."""
+    with torch.inference_mode():
+        probability = torch.sigmoid(model(**model_inputs(batch)).float())
+    return torch.where(batch["fire_pixels"][:, 0] > 0.5, 1.0, probability).cpu().numpy()
+
+
+def _block(landscape: Landscape, fire: int, step: int, split: str, probability: np.ndarray) -> ForecastBlock:
+    fires = landscape.fires
+    row = int(landscape.row_start[fire]) + step
+    values = probability[: fires.sizes["y"], : fires.sizes["x"]].astype(np.float32)
+    values = np.where(fires.burned[row].values == UNKNOWN, np.float32(np.nan), values)
+    times = fires.valid_time.values[row : row + 2].astype("datetime64[s]")
+    return ForecastBlock(str(fires.fire_id.values[fire]), split, step, times[0], times[1:], values[None])  # type: ignore[arg-type]

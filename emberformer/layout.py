@@ -1,0 +1,105 @@
+"""Where every artefact lies: one place that the Snakefile and the command line both read.
+
+A folder's name holds a hash of the settings that decide what is in it, chained with the hash of what it was
+made from. A changed setting therefore makes a new folder beside the old one, and going back costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from emberformer.settings import FeatureSettings, Settings, digest, expand
+
+STORE_SCHEMA = 1  # raise it when the code computes other features from the same settings (a golden test guards it)
+MODEL_SCHEMA = 1  # raise it when the code trains another model from the same settings
+
+
+def features_key(features: FeatureSettings) -> str:
+    """Name of a feature store: the model's name and a hash of everything that decides its numbers.
+
+    A local folder of weights enters by the content of its files, so that copying it elsewhere changes nothing.
+    """
+    identity = features.model_dump(mode="json")
+    if features.weights == "random":
+        name = f"{features.architecture}-random"
+        del identity["weights"], identity["revision"]
+    elif (folder := expand(Path(features.weights))).is_dir():
+        name = folder.name
+        files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
+        identity["weights"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        del identity["architecture"], identity["seed"], identity["revision"]
+    else:
+        name = features.weights.split("/")[-1]
+        del identity["architecture"], identity["seed"]
+    return f"{name}-{digest(STORE_SCHEMA, identity)}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of all artefacts of one configuration."""
+
+    settings: Settings
+
+    @property
+    def root(self) -> Path:
+        return expand(self.settings.results)
+
+    @property
+    def experiment(self) -> Path:
+        """Tables and report of this configuration."""
+        return self.root / self.settings.name
+
+    @property
+    def config(self) -> Path:
+        """The configuration as every stage reads it."""
+        return self.experiment / "config.yaml"
+
+    def raw(self, dataset: str) -> Path:
+        """Root folder of the source's own files."""
+        return expand(self.settings.datasets[dataset].root)
+
+    def fires(self, dataset: str) -> Path:
+        return self.root / dataset / "fires.zarr"
+
+    def features(self, dataset: str) -> Path:
+        return self.root / dataset / "features" / f"{features_key(self.settings.features)}.zarr"
+
+    @property
+    def _split_key(self) -> str:
+        return digest(self.settings.split, sorted(self.settings.datasets))
+
+    @property
+    def split(self) -> Path:
+        return self.root / "splits" / f"{self._split_key}.json"
+
+    def model(self, seed: int | str) -> Path:
+        """Folder of one trained model: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
+
+        A data set, a method and a seed may also be a wildcard of the workflow, here `{seed}`.
+        """
+        training = self.settings.training.model_copy(update={"seeds": (), "wandb": "disabled"})
+        key = digest(MODEL_SCHEMA, self.settings.model, training, features_key(self.settings.features), self._split_key)
+        return self.root / "models" / f"frozen-{key}" / f"seed-{seed}"
+
+    def forecasts(self, method: str, dataset: str) -> Path:
+        """Forecast store of a method: `emberformer-seed-0`, `persistence`, `dilation` ..."""
+        if method.startswith("emberformer-seed-"):
+            return self.model(method.removeprefix("emberformer-seed-")) / "forecasts" / f"{dataset}.zarr"
+        return self.root / "baselines" / f"{method}-{self._split_key}" / f"{dataset}.zarr"
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods that are scored: the model once a seed, then the baselines."""
+        models = [f"emberformer-seed-{seed}" for seed in self.settings.training.seeds]
+        return models + list(self.settings.evaluation.baselines)
+
+    @property
+    def scores(self) -> Path:
+        """Folder of the verification tables."""
+        return self.experiment / "scores"
+
+    @property
+    def report(self) -> Path:
+        return self.experiment / "report.html"

@@ -1,0 +1,1 @@
+"""EmberFormer's network, one concept a file."""

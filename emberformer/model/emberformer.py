@@ -1,0 +1,102 @@
+"""EmberFormer: composition of fusion, temporal transformer, decoder and refinement; no layer of its own."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from emberformer.model.decoders import MinimalDecoder
+from emberformer.model.fusion import BandMix, ConcatFusion
+from emberformer.model.refinement import Refinement
+from emberformer.model.temporal import TemporalTransformer
+
+FIRE_CHANNELS = 2  # newest burned area, share of the history in which a pixel was burned
+
+
+class EmberFormer(nn.Module):
+    """Probability (as a logit) that a pixel is burned at the next step.
+
+    Args:
+        bands: mix of the terrain bands' features.
+        fusion: fire, terrain and wind to one token.
+        temporal: tokens of the history to the newest one.
+        decoder: token grid to coarse features and logits.
+        refinement: coarse to full resolution.
+        category_embeddings: one table a categorical band; row 0 is 'unknown'.
+    """
+
+    def __init__(
+        self,
+        bands: BandMix,
+        fusion: ConcatFusion,
+        temporal: TemporalTransformer,
+        decoder: MinimalDecoder,
+        refinement: Refinement,
+        category_embeddings: nn.ModuleList,
+    ):
+        super().__init__()
+        self.bands, self.fusion, self.temporal = bands, fusion, temporal
+        self.decoder, self.refinement = decoder, refinement
+        self.category_embeddings = category_embeddings
+
+    def forward(
+        self,
+        *,
+        frame_patches: Float[Tensor, "B T Gy Gx D"],
+        terrain_patches: Float[Tensor, "B C Gy Gx D"],
+        wind: Float[Tensor, "B T 2"],
+        valid_t: Bool[Tensor, "B T"],
+        fire_pixels: Float[Tensor, "B 2 H W"],
+        terrain_pixels: Float[Tensor, "B K H W"],
+        categories: Int[Tensor, "B Q H W"],
+    ) -> Float[Tensor, "B H W"]:
+        """Logits of the next burned area.
+
+        Args:
+            frame_patches: cached tokens of the history, oldest first, zero where padded on the left.
+            terrain_patches: cached tokens of the terrain bands, zero for a band that the landscape lacks.
+            wind: (u, v) in units of 10 m/s from each frame to the next, towards.
+            valid_t: false on padding; the newest frame is always real.
+            fire_pixels: newest burned area and recency of the burn, on the raster.
+            terrain_pixels: normalised terrain on the raster.
+            categories: indices of categorical bands on the raster, 0 = unknown.
+        """
+        tokens = self.fusion(frame_patches, self.bands(terrain_patches), wind)
+        features, coarse = self.decoder(self.temporal(tokens, valid_t))
+        embedded = [table(categories[:, n]).permute(0, 3, 1, 2) for n, table in enumerate(self.category_embeddings)]
+        newest = wind[:, -1]
+        everywhere = newest[:, :, None, None].expand(-1, -1, *fire_pixels.shape[2:])
+        pixel_input = torch.cat([fire_pixels, everywhere, terrain_pixels, *embedded], 1)
+        return self.refinement(coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=newest)
+
+
+CATEGORY_FEATURES = 6
+
+
+def build_emberformer(
+    *, features: int, channels: int, pixels: int, terrain_pixels: int, category_sizes: tuple[int, ...], settings
+) -> EmberFormer:
+    """EmberFormer from sizes that come from the data and from `ModelSettings`.
+
+    Args:
+        features: length D of the cached tokens.
+        channels: terrain images in the cache, C.
+        pixels: raster pixels on a side of a patch.
+        terrain_pixels: continuous full-resolution terrain channels, K.
+        category_sizes: rows of each categorical band's table.
+        settings: `ModelSettings`.
+    """
+    tables = nn.ModuleList(nn.Embedding(size, CATEGORY_FEATURES) for size in category_sizes)
+    decoder = MinimalDecoder(settings.d_model, settings.decoder_channels)
+    inputs = FIRE_CHANNELS + 2 + terrain_pixels + CATEGORY_FEATURES * len(tables)
+    return EmberFormer(
+        bands=BandMix(channels, features),
+        fusion=ConcatFusion(features, settings.d_model, settings.d_wind),
+        temporal=TemporalTransformer(
+            settings.d_model, settings.layers, settings.heads, settings.feedforward, settings.dropout
+        ),
+        decoder=decoder,
+        refinement=Refinement(inputs, decoder.channels, settings.refinement_channels, settings.d_wind, pixels),
+        category_embeddings=tables,
+    )

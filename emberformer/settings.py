@@ -1,0 +1,223 @@
+"""Settings: one frozen model a stage, read from one YAML file; an unknown key is an error.
+
+Settings decide numbers. What only decides speed (threads, batch size of the extraction, device) is given on
+the command line, so that tuning it makes nothing stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from emberformer.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
+Split = Literal["train", "validation", "test"]
+BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
+
+
+class Stage(BaseModel):
+    """Settings of one stage: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BandSettings(Stage):
+    """How one band of the landscape raster is read.
+
+    Bands that carry one of the names `elevation`, `slope_deg`, `aspect_deg`, `fuel_model` or `burnable` are
+    understood by maps and baselines; any other name is passed to the model as it is.
+    """
+
+    name: Name | None = Field(None, description="name in the fires store; by default the raster's own")
+    kind: Literal["continuous", "categorical", "binary", "angle"]
+    unit: str = Field("1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees")
+    points: Literal["downslope", "upslope"] = Field("downslope", description="where an angle band points")
+    nodata_value: float | None = Field(None, description="what 'no data' means in this band, for example 0 = not burnable")
+
+
+class EncodingSettings(Stage):
+    """How a frame's PNG says 'burned': this channel has this value."""
+
+    channel: int = Field(1, ge=0, le=3)
+    value: int = Field(231, ge=0, le=255)
+
+
+class WeatherSettings(Stage):
+    """Columns of the weather tables, and which row drives which step."""
+
+    speed: str = "WS"
+    speed_unit: Literal["m s-1", "km h-1", "mph"] = "km h-1"
+    direction: str = Field("WD", description="degrees clockwise from north that the wind blows FROM")
+    row_offset: int = Field(
+        0,
+        description="row k + row_offset drives the step from frame k to k + 1; 0: the wind of the step to be "
+        "forecast is known, as a weather forecast would be; -1: only the past wind is",
+    )
+
+
+class SimulationSettings(Stage):
+    """Fires by minimum travel time on generated terrain, fuel and wind (see `emberformer.data.simulate`)."""
+
+    fires: int = Field(40, ge=1)
+    frames: int = Field(8, ge=2)
+    window: int = Field(112, ge=28, description="height and width of a fire's window in pixels")
+    landscape: int = Field(280, ge=28, description="height and width of the landscape in pixels")
+    cell_m: float = Field(30.0, gt=0)
+    seed: int = 0
+
+
+class DatasetSettings(Stage):
+    """One landscape with its fires, in the deep_crown layout."""
+
+    root: Path
+    minutes_per_frame: float = Field(gt=0)
+    bands: dict[str, BandSettings] = Field(min_length=1, description="raster band name (or number from 1) -> how it is read")
+    encoding: EncodingSettings = EncodingSettings()
+    weather: WeatherSettings | None = Field(WeatherSettings(), description="null: the source has no weather")
+    isochrones: bool = Field(True, description="false: the source has no isochrones folder; the next frame is the target")
+    simulation: SimulationSettings | None = Field(None, description="given: the fires are simulated into `root` first")
+
+
+class SplitSettings(Stage):
+    """Which fires are trained on, chosen on and tested on; always whole fires."""
+
+    by: Literal["fire", "block", "landscape"] = "fire"
+    train: float = Field(0.7, ge=0, le=1)
+    validation: float = Field(0.15, ge=0, le=1)
+    test: float = Field(0.15, ge=0, le=1)
+    block_km: float = Field(5.0, gt=0, description="side of a block, with `by: block`")
+    test_landscapes: tuple[str, ...] = Field((), description="data sets held out for the test, with `by: landscape`")
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _shares_add_up(self):
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train + validation + test must be 1")
+        return self
+
+
+class FeatureSettings(Stage):
+    """Everything that decides the numbers in a feature store, and nothing else."""
+
+    weights: str = Field(
+        "facebook/dinov2-small",
+        description="name on the Hub, a local folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
+    )
+    revision: str = Field("main", description="revision on the Hub")
+    architecture: Literal["dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large"] = Field(
+        "dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
+    )
+    seed: int = Field(0, description="with `weights: random` only")
+    scale: float = Field(1.0, gt=0, description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole")
+    precision: Literal["float32", "bfloat16"] = Field("bfloat16", description="arithmetic of the backbone (autocast)")
+    dtype: Literal["float16", "float32"] = Field("float16", description="how features are stored")
+
+
+class ModelSettings(Stage):
+    """EmberFormer: fusion, temporal transformer, decoder, refinement."""
+
+    fusion: Literal["concat"] = "concat"
+    d_model: int = Field(256, ge=8)
+    d_wind: int = Field(32, ge=2)
+    history: int = Field(6, ge=1, description="newest frames the model sees, T")
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    decoder_channels: int = Field(128, ge=8)
+    refinement_channels: int = Field(32, ge=4)
+
+    @model_validator(mode="after")
+    def _heads_divide(self):
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model {self.d_model} must be a multiple of heads {self.heads}")
+        return self
+
+
+class TrainingSettings(Stage):
+    """Phase 1: everything but the backbone, from cached features."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    gradient_clip: float = Field(1.0, gt=0)
+    patience: int = Field(8, ge=1, description="epochs without a better validation new-fire AP before stopping")
+    crop: int | None = Field(12, ge=2, description="side of the training crop in patches; null: whole frames")
+    steps_per_fire: int | None = Field(None, ge=1, description="steps drawn from each fire in an epoch; null: all")
+    validation_steps_per_fire: int | None = Field(4, ge=1, description="steps of each fire scored after an epoch; null: all")
+    pos_weight: float | None = Field(1.0, gt=0, description="weight of burned pixels in the loss; null: by their share")
+    dice: float = Field(0.1, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    flip: bool = Field(True, description="mirror and turn pixels, terrain angles and wind together")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one model a seed")
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+
+
+class EvaluationSettings(Stage):
+    """Verification: what is scored, and with which uncertainty."""
+
+    baselines: tuple[BaselineName, ...] = ("persistence", "dilation", "distance", "logistic")
+    replicates: int = Field(1000, ge=100, description="bootstrap resamples of fires")
+    seed: int = 0
+
+
+class Settings(Stage):
+    """One configuration file."""
+
+    name: Name
+    results: Path = Path("results")
+    datasets: dict[Name, DatasetSettings] = Field(min_length=1)
+    split: SplitSettings = SplitSettings()
+    features: FeatureSettings = FeatureSettings()
+    shards: int = Field(4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read a configuration file.
+
+    Raises:
+        InputError: the file is missing, is no YAML mapping, or has an unknown or unfit key.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(path, str(error), "a readable YAML file", "check the path and the file") from error
+    return parse_settings(content, path)
+
+
+def parse_settings(content: object, where: object = "configuration") -> Settings:
+    """Validate a configuration that has been read already (Snakemake reads its own).
+
+    Raises:
+        InputError: an unknown or unfit key, with its full path.
+    """
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
+        raise InputError(
+            where, "; ".join(lines), "keys and values of config/config.schema.json", "correct the named keys"
+        ) from error
+
+
+def digest(*parts: object) -> str:
+    """Eight hex digits that change when any part does (JSON, keys sorted)."""
+    text = json.dumps(parts, sort_keys=True, default=lambda part: part.model_dump(mode="json"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def expand(path: Path) -> Path:
+    """A path with `~` and environment variables written out."""
+    return Path(os.path.expandvars(path)).expanduser()

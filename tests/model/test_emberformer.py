@@ -1,0 +1,136 @@
+"""Laws of the network: padding, batch mates, order of time, gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emberformer.model.emberformer import build_emberformer
+from emberformer.model.fusion import ConcatFusion
+from emberformer.model.position import lag_encoding
+from emberformer.model.refinement import Refinement, upsampling_stages
+from emberformer.model.temporal import TemporalBlock, TemporalTransformer
+from emberformer.settings import ModelSettings
+
+SMALL = ModelSettings(d_model=32, layers=2, heads=4, feedforward=48, d_wind=8, decoder_channels=32, refinement_channels=8, history=4)
+
+
+def network(pixels=14, seed=0):
+    torch.manual_seed(seed)
+    model = build_emberformer(features=24, channels=3, pixels=pixels, terrain_pixels=5, category_sizes=(4,), settings=SMALL)
+    return model.eval()
+
+
+def inputs(batch=2, history=4, grid=(2, 3), pixels=14, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    height, width = grid[0] * pixels, grid[1] * pixels
+    return {
+        "frame_patches": torch.randn(batch, history, *grid, 24, generator=generator),
+        "terrain_patches": torch.randn(batch, 3, *grid, 24, generator=generator),
+        "wind": torch.randn(batch, history, 2, generator=generator),
+        "valid_t": torch.ones(batch, history, dtype=torch.bool),
+        "fire_pixels": torch.rand(batch, 2, height, width, generator=generator).round(),
+        "terrain_pixels": torch.randn(batch, 5, height, width, generator=generator),
+        "categories": torch.randint(0, 4, (batch, 1, height, width), generator=generator),
+    }
+
+
+def pad_left(x, extra, garbage):
+    padded = dict(x)
+    for key in ("frame_patches", "wind"):
+        padded[key] = torch.cat([torch.full_like(x[key][:, :1], garbage).repeat_interleave(extra, 1), x[key]], 1)
+    padded["valid_t"] = torch.cat([torch.zeros(len(x["valid_t"]), extra, dtype=torch.bool), x["valid_t"]], 1)
+    return padded
+
+
+@settings(max_examples=8, deadline=None)
+@given(extra=st.integers(1, 5), garbage=st.floats(-3, 3), history=st.integers(1, 4))
+def test_padding_on_the_left_changes_nothing(extra, garbage, history):
+    model, x = network(), inputs(history=history)
+    with torch.no_grad():
+        assert torch.allclose(model(**x), model(**pad_left(x, extra, garbage)), atol=1e-5)
+
+
+def test_batch_mates_change_nothing():
+    model, x = network(), inputs(batch=3)
+    x["valid_t"][1, :2] = False
+    with torch.no_grad():
+        together = model(**x)
+        for n in range(3):
+            assert torch.allclose(together[n], model(**{k: v[n : n + 1] for k, v in x.items()})[0], atol=1e-5)
+
+
+def test_the_order_of_the_past_matters():
+    model, x = network(), inputs()
+    swapped = dict(x)
+    swapped["frame_patches"] = x["frame_patches"][:, [1, 0, 2, 3]]
+    with torch.no_grad():
+        assert (model(**x) - model(**swapped)).abs().max() > 1e-4
+
+
+def test_every_input_reaches_the_forecast():
+    model, x = network(), inputs()
+    moving = {k: v.clone().requires_grad_() for k, v in x.items() if v.is_floating_point()}
+    model(**{**x, **moving}).sum().backward()
+    for key, value in moving.items():
+        assert value.grad is not None and value.grad.abs().sum() > 0, key
+
+
+def test_every_parameter_learns():
+    model, x = network(), inputs()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    for _ in range(2):  # gates start at the identity, so what feeds them learns from the second step on
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(model(**x)).mean().backward()
+        optimizer.step()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+
+
+@pytest.mark.parametrize("pixels", [7, 14, 16, 28])
+def test_logits_have_the_rasters_size(pixels):
+    assert upsampling_stages(pixels)[0] * upsampling_stages(pixels)[1] == pixels
+    x = inputs(pixels=pixels)
+    with torch.no_grad():
+        assert network(pixels)(**x).shape == (2, 2 * pixels, 3 * pixels)
+
+
+def test_a_raster_that_is_no_whole_patch_is_cropped_back():
+    torch.manual_seed(0)
+    refinement = Refinement(4, 8, 8, 8, 14)
+    sizes = {"coarse_features": (1, 8, 2, 2), "coarse_logits": (1, 1, 2, 2), "pixel_input": (1, 4, 20, 25), "wind": (1, 2)}
+    assert refinement(**{k: torch.randn(s) for k, s in sizes.items()}).shape == (1, 20, 25)
+    with pytest.raises(TypeError):
+        refinement(*(torch.randn(s) for s in sizes.values()))
+
+
+def test_newest_only_equals_the_newest_of_all():
+    torch.manual_seed(0)
+    every = TemporalBlock(16, 4, 32, 0.0, newest_only=False)
+    newest = TemporalBlock(16, 4, 32, 0.0, newest_only=True)
+    newest.load_state_dict(every.state_dict())
+    x, valid = torch.randn(2, 3, 5, 16), torch.ones(2, 5, dtype=torch.bool)
+    assert torch.allclose(every(x, valid)[:, :, -1:], newest(x, valid), atol=1e-6)
+
+
+def test_newest_frame_has_lag_zero_whatever_the_length():
+    assert torch.equal(lag_encoding(3, 8)[-1], lag_encoding(9, 8)[-1])
+    assert torch.equal(lag_encoding(3, 8), lag_encoding(9, 8)[-3:])
+    assert (lag_encoding(9, 8)[0] - lag_encoding(9, 8)[-1]).norm() > 0.5
+
+
+def test_fusion_is_the_concatenation_it_says_it_is():
+    torch.manual_seed(0)
+    fusion = ConcatFusion(6, 10, 4)
+    fire, terrain, wind = torch.randn(2, 3, 2, 2, 6), torch.randn(2, 2, 2, 6), torch.randn(2, 3, 2)
+    whole = torch.cat(
+        [fire, terrain[:, None].expand_as(fire), fusion.wind(wind)[:, :, None, None].expand(-1, -1, 2, 2, -1)], -1
+    )
+    weight = torch.cat([fusion.from_fire.weight, fusion.from_terrain.weight, fusion.from_wind.weight], 1)
+    expected = torch.nn.functional.gelu(fusion.norm(whole @ weight.T + fusion.from_fire.bias))
+    assert torch.allclose(fusion(fire, terrain, wind), expected, atol=1e-5)
+
+
+def test_temporal_transformer_takes_grids_that_are_not_square():
+    transformer = TemporalTransformer(16, 2, 4, 32, 0.0)
+    assert transformer(torch.randn(1, 3, 2, 5, 16), torch.ones(1, 3, dtype=torch.bool)).shape == (1, 2, 5, 16)
