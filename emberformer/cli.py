@@ -17,15 +17,29 @@ from emberformer.settings import Settings, load_settings
 # Heavy libraries (torch, xarray, transformers) are imported inside the verbs: `--help` must be quick.
 
 Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
-DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)]
+DatasetName = Annotated[
+    str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
+
 
 class InPipelineOrder(typer.core.TyperGroup):
     """Shows the verbs as they are written here, groups included."""
 
     def list_commands(self, ctx) -> list[str]:
-        order = ["simulate", "ingest", "split", "features", "train", "forecast", "baseline", "evaluate", "report", "schema"]
+        order = [
+            "simulate",
+            "ingest",
+            "split",
+            "features",
+            "train",
+            "forecast",
+            "baseline",
+            "evaluate",
+            "report",
+            "schema",
+        ]
         return sorted(super().list_commands(ctx), key=order.index)
 
 
@@ -34,16 +48,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Wildfire spread forecasts from cached DINOv2 features.\n\nThe verbs stand in the order in which the data pass "
-    "them; `snakemake --cores all --configfile CONFIG` runs them all and only where something changed.",
+    help="Wildfire spread forecasts from cached DINOv2 features.\n\nThe verbs stand in the order in which the data "
+    "pass them; `snakemake --cores all --configfile CONFIG` runs them all and only where something changed.",
 )
-features_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The feature store: plan, extract, index, info, verify.")
+features_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The feature store: plan, extract, index, info, verify."
+)
 
 
 def _open(config: Path, dataset: str | None = None) -> tuple[Settings, Layout]:
     settings = load_settings(config)
     if dataset is not None and dataset not in settings.datasets:
-        raise InputError(f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets")
+        raise InputError(
+            f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
+        )
     return settings, Layout(settings)
 
 
@@ -58,7 +76,12 @@ def simulate(config: Config, dataset: DatasetName) -> None:
     settings, layout = _open(config, dataset)
     source = settings.datasets[dataset]
     if source.simulation is None:
-        raise InputError(f"{config}: datasets.{dataset}", "no `simulation`", "a data set with `simulation`", "add the key, or ingest directly")
+        raise InputError(
+            f"{config}: datasets.{dataset}",
+            "no `simulation`",
+            "a data set with `simulation`",
+            "add the key, or ingest directly",
+        )
     simulate_dataset(source.simulation, layout.raw(dataset), source.minutes_per_frame)
 
 
@@ -124,7 +147,15 @@ def extract(
     if threads:
         torch.set_num_threads(threads)
     settings, layout = _open(config, dataset)
-    run(layout.features(dataset), open_fires(layout.fires(dataset)), settings.features, shard, shards, batch_size, device)
+    run(
+        layout.features(dataset),
+        open_fires(layout.fires(dataset)),
+        settings.features,
+        shard,
+        shards,
+        batch_size,
+        device,
+    )
 
 
 @features_app.command()
@@ -155,7 +186,9 @@ def info(store: Annotated[Path, typer.Argument(help="A feature store.", show_def
 @features_app.command()
 def verify(
     store: Annotated[Path, typer.Argument(help="A feature store.", show_default=False)],
-    fix: Annotated[bool, typer.Option("--fix", help="Remove damaged blocks, so that extraction rebuilds them.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Remove damaged blocks, so that extraction rebuilds them.")
+    ] = False,
 ) -> None:
     """Read every record of a feature store against its checksum; exit code 1 if something is damaged.
 
@@ -170,7 +203,11 @@ def verify(
     if not found:
         typer.echo("every record is as it was written")
         return
-    remedy = "run `snakemake extract_features` to rebuild them" if fix else "run again with --fix, then `snakemake extract_features`"
+    remedy = (
+        "run `snakemake extract_features` to rebuild them"
+        if fix
+        else "run again with --fix, then `snakemake extract_features`"
+    )
     typer.echo(f"{len(found)} damaged blocks; {remedy}")
     raise typer.Exit(0 if fix else 1)
 

@@ -45,7 +45,9 @@ class Landscape:
         InputError: the feature store was made from other fires.
     """
 
-    def __init__(self, name: str, fires_path: Path, features_path: Path, normaliser: TerrainNormaliser, channels: Sequence[str]):
+    def __init__(
+        self, name: str, fires_path: Path, features_path: Path, normaliser: TerrainNormaliser, channels: Sequence[str]
+    ):
         self.name, self.normaliser = name, normaliser
         self.fires = open_fires(fires_path)
         features = open_features(features_path)
@@ -80,7 +82,9 @@ class Landscape:
         return self._terrain[index]
 
 
-def list_steps(landscapes: Sequence[Landscape], split: dict[str, dict[str, str]], name: str, per_fire: int | None = None) -> list[Step]:
+def list_steps(
+    landscapes: Sequence[Landscape], split: dict[str, dict[str, str]], name: str, per_fire: int | None = None
+) -> list[Step]:
     """Steps of all fires of a split that have a next frame; with `per_fire`, that many evenly spaced ones."""
     steps = []
     for number, landscape in enumerate(landscapes):
@@ -105,10 +109,18 @@ class FireSteps(Dataset):
 
     An item holds (B being added by the loader): `frame_patches [T Gy Gx D]`, `terrain_patches [C Gy Gx D]`,
     `wind [T 2]`, `valid_t [T]`, `fire_pixels [2 H W]`, `terrain_pixels [K H W]`, `categories [Q H W]`,
-    `target [H W]` uint8 with 255 = unknown or padding, `index`. H and W are whole patches; the raster lies at the upper left.
+    `target [H W]` uint8 with 255 = unknown or padding, `index`. H and W are whole patches; the raster lies at the
+    upper left.
     """
 
-    def __init__(self, landscapes: Sequence[Landscape], steps: Sequence[Step], history: int, crop: int | None = None, flip: bool = False):
+    def __init__(
+        self,
+        landscapes: Sequence[Landscape],
+        steps: Sequence[Step],
+        history: int,
+        crop: int | None = None,
+        flip: bool = False,
+    ):
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip = crop, flip
 
@@ -151,9 +163,14 @@ class FireSteps(Dataset):
             vectors = [(n, n + 1) for n, name in enumerate(names) if name.endswith(".east")]
             views = 8 if shape[0] == shape[1] else 4  # swapped axes would not fit the batch
             item = turn(item, int(torch.randint(views, ())), vectors, landscape.angle_channels)
-        return {**{key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in item.items()}, "index": torch.tensor(index)}
+        return {
+            **{key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in item.items()},
+            "index": torch.tensor(index),
+        }
 
-    def _window(self, landscape: Landscape, burned: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
+    def _window(
+        self, landscape: Landscape, burned: np.ndarray, target: np.ndarray, size: tuple[int, int]
+    ) -> tuple[slice, slice]:
         """Patch rows and columns to serve: all, or a random window that holds a random pixel of the next growth."""
         if size == landscape.grid:
             return slice(0, size[0]), slice(0, size[1])
@@ -201,13 +218,15 @@ def _pixel_slices(patches: slice, pixels: int) -> slice:
     return slice(patches.start * pixels, patches.stop * pixels)
 
 
-def _pad(values: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:
+def _pad(values: np.ndarray, shape: tuple[int, int], fill: int) -> np.ndarray:
     """Raster at the upper left of whole patches."""
     missing = [(0, 0)] * (values.ndim - 2) + [(0, shape[n] - values.shape[values.ndim - 2 + n]) for n in range(2)]
     return np.pad(values, missing, constant_values=fill) if any(m[1] for m in missing) else values
 
 
-def turn(item: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, int]], angles: Sequence[int]) -> dict[str, np.ndarray]:
+def turn(
+    item: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, int]], angles: Sequence[int]
+) -> dict[str, np.ndarray]:
     """One of the eight mirrored and turned views of an item.
 
     Vectors (wind, slope direction) turn with the picture. The cached images of an angle's sine and cosine cannot

@@ -9,15 +9,9 @@ import numpy as np
 import rasterio
 import xarray as xr
 from rasterio.crs import CRS
-from rasterio.transform import Affine
 
+from emberformer.data.fires import fire_transform
 from emberformer.forecast_store import open_forecasts
-
-
-def window_transform(fires: xr.Dataset, fire: int) -> Affine:
-    """Affine transform of a fire's window: the landscape's, moved to the window's upper left corner."""
-    row, column = int(fires.window_row.values[fire]), int(fires.window_col.values[fire])
-    return Affine(*fires.attrs["transform"][:6]) * Affine.translation(column, row)
 
 
 def write_geotiffs(forecasts_path: Path, fires: xr.Dataset, folder: Path) -> list[Path]:
@@ -29,7 +23,6 @@ def write_geotiffs(forecasts_path: Path, fires: xr.Dataset, folder: Path) -> lis
     forecasts = open_forecasts(forecasts_path)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    ids = list(map(str, fires.fire_id.values))
     crs = fires.attrs["crs_wkt"]
     written = []
     test = forecasts.isel(forecast=np.flatnonzero(forecasts.split.values == "test"))
@@ -37,10 +30,20 @@ def write_geotiffs(forecasts_path: Path, fires: xr.Dataset, folder: Path) -> lis
         own = np.flatnonzero(test.fire_id.values == fire_id)
         path = folder / f"{fire_id}.tif"
         with rasterio.open(
-            path, "w", driver="GTiff", height=fires.sizes["y"], width=fires.sizes["x"], count=len(own), dtype="float32",
-            nodata=np.nan, crs=CRS.from_wkt(crs) if crs else None, transform=window_transform(fires, ids.index(fire_id)),
-            compress="deflate", predictor=3, tiled=True,
-        ) as raster:  # fmt: skip
+            path,
+            "w",
+            driver="GTiff",
+            height=fires.sizes["y"],
+            width=fires.sizes["x"],
+            count=len(own),
+            dtype="float32",
+            nodata=np.nan,
+            crs=CRS.from_wkt(crs) if crs else None,
+            transform=fire_transform(fires, fire_id),
+            compress="deflate",
+            predictor=3,
+            tiled=True,
+        ) as raster:
             raster.update_tags(method=forecasts.attrs["method"], quantity="probability of being burned at valid_time")
             for band, index in enumerate(own, 1):
                 raster.write(test.probability[index, 0].values, band)

@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 UNKNOWN = 255
 
 
-def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto", batch_size: int = 4) -> Path:
+def forecast(
+    settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto", batch_size: int = 4
+) -> Path:
     """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
 
     Raises:
@@ -38,7 +40,10 @@ def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device
     features = layout.features(dataset)
     if about["features"].get(dataset, features.stem) != features.stem:
         raise InputError(
-            checkpoint, f"trained on features {about['features'][dataset]}", f"features {features.stem}", "train with this configuration"
+            checkpoint,
+            f"trained on features {about['features'][dataset]}",
+            f"features {features.stem}",
+            "train with this configuration",
         )
     where = choose_device(device)
     landscape = Landscape(dataset, layout.fires(dataset), features, sizes.normaliser, sizes.channels)
@@ -61,7 +66,12 @@ def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device
 
 
 def forecast_blocks(
-    model: EmberFormer, landscape: Landscape, split: dict[str, dict[str, str]], history: int, device: torch.device, batch_size: int
+    model: EmberFormer,
+    landscape: Landscape,
+    split: dict[str, dict[str, str]],
+    history: int,
+    device: torch.device,
+    batch_size: int,
 ) -> Iterator[ForecastBlock]:
     """Forecasts of all steps of validation and test fires, whole frames, in order."""
     for name in ("validation", "test"):

@@ -22,7 +22,8 @@ def spread_loss(
 ) -> Float[Tensor, ""]:
     """Weighted cross-entropy plus `dice` times (1 - Dice), means over counted pixels.
 
-    Dice = (2 sum p o + 1) / (sum p + sum o + 1), over the batch (Milletari et al. 2016, arXiv:1606.04797, without squares).
+    Dice = (2 sum p o + 1) / (sum p + sum o + 1), over the batch (Milletari et al. 2016,
+    arXiv:1606.04797, without squares).
 
     Args:
         predicted: logits.
@@ -38,7 +39,11 @@ def spread_loss(
     share = counted.to(predicted.dtype)
     count = share.sum().clamp(min=1)
     positive = (observed * share).sum()
-    weight = ((count - positive) / positive.clamp(min=1)).clamp(1, 100) if pos_weight is None else predicted.new_tensor(pos_weight)
+    weight = (
+        ((count - positive) / positive.clamp(min=1)).clamp(1, 100)
+        if pos_weight is None
+        else predicted.new_tensor(pos_weight)
+    )
     entropy = functional.binary_cross_entropy_with_logits(predicted, observed, reduction="none", pos_weight=weight)
     loss = (entropy * share).sum() / count
     if dice:

@@ -21,8 +21,8 @@ def provenance(*, with_time: bool = False) -> dict[str, str]:
         with_time: add the time of the call. Leave it out where equal inputs must give equal files.
 
     Returns:
-        `emberformer` and `python` (versions), `commit` (see `git_commit`), one version for each of `PACKAGES` ("" where it
-        is not installed) and, if asked for, `time` (UTC, ISO 8601, whole seconds).
+        `emberformer` and `python` (versions), `commit` (see `git_commit`), a version for each of `PACKAGES` ("" = not
+        installed) and, if asked for, `time` (UTC, ISO 8601, whole seconds).
     """
     found = {
         "emberformer": emberformer.__version__,

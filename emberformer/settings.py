@@ -39,7 +39,9 @@ class BandSettings(Stage):
     kind: Literal["continuous", "categorical", "binary", "angle"]
     unit: str = Field("1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees")
     points: Literal["downslope", "upslope"] = Field("downslope", description="where an angle band points")
-    nodata_value: float | None = Field(None, description="what 'no data' means in this band, for example 0 = not burnable")
+    nodata_value: float | None = Field(
+        None, description="what 'no data' means in this band, for example 0 = not burnable"
+    )
 
 
 class EncodingSettings(Stage):
@@ -78,10 +80,14 @@ class DatasetSettings(Stage):
 
     root: Path
     minutes_per_frame: float = Field(gt=0)
-    bands: dict[str, BandSettings] = Field(min_length=1, description="raster band name (or number from 1) -> how it is read")
+    bands: dict[str, BandSettings] = Field(
+        min_length=1, description="raster band name (or number from 1) -> how it is read"
+    )
     encoding: EncodingSettings = EncodingSettings()
     weather: WeatherSettings | None = Field(WeatherSettings(), description="null: the source has no weather")
-    isochrones: bool = Field(True, description="false: the source has no isochrones folder; the next frame is the target")
+    isochrones: bool = Field(
+        True, description="false: the source has no isochrones folder; the next frame is the target"
+    )
     simulation: SimulationSettings | None = Field(None, description="given: the fires are simulated into `root` first")
 
 
@@ -108,14 +114,16 @@ class FeatureSettings(Stage):
 
     weights: str = Field(
         "facebook/dinov2-small",
-        description="name on the Hub, a local folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
+        description="name on the Hub, a folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
     )
     revision: str = Field("main", description="revision on the Hub")
     architecture: Literal["dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large"] = Field(
         "dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
     )
     seed: int = Field(0, description="with `weights: random` only")
-    scale: float = Field(1.0, gt=0, description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole")
+    scale: float = Field(
+        1.0, gt=0, description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole"
+    )
     precision: Literal["float32", "bfloat16"] = Field("bfloat16", description="arithmetic of the backbone (autocast)")
     dtype: Literal["float16", "float32"] = Field("float16", description="how features are stored")
 
@@ -153,7 +161,9 @@ class TrainingSettings(Stage):
     patience: int = Field(8, ge=1, description="epochs without a better validation new-fire AP before stopping")
     crop: int | None = Field(12, ge=2, description="side of the training crop in patches; null: whole frames")
     steps_per_fire: int | None = Field(None, ge=1, description="steps drawn from each fire in an epoch; null: all")
-    validation_steps_per_fire: int | None = Field(4, ge=1, description="steps of each fire scored after an epoch; null: all")
+    validation_steps_per_fire: int | None = Field(
+        4, ge=1, description="steps of each fire scored after an epoch; null: all"
+    )
     pos_weight: float | None = Field(1.0, gt=0, description="weight of burned pixels in the loss; null: by their share")
     dice: float = Field(0.1, ge=0, description="weight of the Dice loss beside the cross-entropy")
     flip: bool = Field(True, description="mirror and turn pixels, terrain angles and wind together")
@@ -206,7 +216,10 @@ def parse_settings(content: object, where: object = "configuration") -> Settings
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
+            for e in error.errors()
+        ]
         raise InputError(
             where, "; ".join(lines), "keys and values of config/config.schema.json", "correct the named keys"
         ) from error

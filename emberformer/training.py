@@ -1,4 +1,4 @@
-"""Phase 1: fusion, temporal transformer, decoder and refinement from cached features; the backbone is not even loaded."""
+"""Phase 1: all but the backbone trains from cached features; the backbone is not even loaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def open_landscapes(layout: Layout, sizes: Sizes) -> list[Landscape]:
 
 
 def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
+    """The untrained network of these sizes and settings."""
     return build_emberformer(
         features=sizes.features,
         channels=len(sizes.channels),
@@ -99,7 +101,11 @@ class FrozenPhase(lightning.LightningModule):
     def _loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         logits = self.model(**model_inputs(batch)).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        return spread_loss(logits, batch["target"], counted, self.settings.pos_weight, self.settings.dice), logits, counted
+        return (
+            spread_loss(logits, batch["target"], counted, self.settings.pos_weight, self.settings.dice),
+            logits,
+            counted,
+        )
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         loss, _, _ = self._loss(batch)
@@ -180,16 +186,27 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
     validation_steps = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
     for name, steps in (("train", train_steps), ("validation", validation_steps)):
         if not steps:
-            raise InputError(layout.split, f"no {name} step", "fires with two frames or more in every split", "change `split` or add fires")
+            raise InputError(
+                layout.split,
+                f"no {name} step",
+                "fires with two frames or more in every split",
+                "change `split` or add fires",
+            )
     history = settings.model.history
     dataset = FireSteps(landscapes, list(train_steps), history, training.crop, training.flip)
     sampler = GridBatches([dataset.size(n) for n in range(len(dataset))], training.batch_size, shuffle=True)
     resampled = ResampledSteps(dataset, sampler, train_steps, training.steps_per_fire)
     validation = FireSteps(landscapes, validation_steps, history)
-    validation_batches = GridBatches([validation.size(n) for n in range(len(validation))], training.batch_size, shuffle=False)
+    validation_batches = GridBatches(
+        [validation.size(n) for n in range(len(validation))], training.batch_size, shuffle=False
+    )
     phase = FrozenPhase(build_model(sizes, settings), training, len(sampler) * training.epochs)
-    log.info("trainable parameters: %s", {n: sum(p.numel() for p in m.parameters()) for n, m in phase.model.named_children()})
-    best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", save_last=True, enable_version_counter=False)
+    log.info(
+        "trainable parameters: %s", {n: sum(p.numel() for p in m.parameters()) for n, m in phase.model.named_children()}
+    )
+    best = ModelCheckpoint(
+        folder, "best", monitor="val/new_ap", mode="max", save_last=True, enable_version_counter=False
+    )
     trainer = lightning.Trainer(
         max_epochs=training.epochs,
         accelerator="cpu" if device == "cpu" else device,
@@ -197,7 +214,12 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
         precision=training.precision,
         gradient_clip_val=training.gradient_clip,
         logger=_loggers(settings, folder, seed),
-        callbacks=[best, EarlyStopping("val/new_ap", mode="max", patience=training.patience), TQDMProgressBar(refresh_rate=1), resampled],
+        callbacks=[
+            best,
+            EarlyStopping("val/new_ap", mode="max", patience=training.patience),
+            TQDMProgressBar(refresh_rate=1),
+            resampled,
+        ],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
@@ -213,7 +235,9 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
     )
     if len(earlier):  # the logger begins its file anew
         pd.concat([earlier, pd.read_csv(metrics)]).to_csv(metrics, index=False)
-    return save_model(folder, best.best_model_path, sizes, settings, layout, seed, float(best.best_model_score or math.nan))
+    return save_model(
+        folder, best.best_model_path, sizes, settings, layout, seed, float(best.best_model_score or math.nan)
+    )
 
 
 def _loggers(settings: Settings, folder: Path, seed: int) -> list[Logger]:
@@ -222,14 +246,19 @@ def _loggers(settings: Settings, folder: Path, seed: int) -> list[Logger]:
         os.environ.setdefault("WANDB_SILENT", "true")
         loggers.append(
             WandbLogger(
-                project="emberformer", name=f"{settings.name}-{folder.parent.name}-{seed}", save_dir=folder,
-                offline=settings.training.wandb == "offline", config=settings.model_dump(mode="json"),
-            )  # fmt: skip
+                project="emberformer",
+                name=f"{settings.name}-{folder.parent.name}-{seed}",
+                save_dir=folder,
+                offline=settings.training.wandb == "offline",
+                config=settings.model_dump(mode="json"),
+            )
         )
     return loggers
 
 
-def save_model(folder: Path, best: str, sizes: Sizes, settings: Settings, layout: Layout, seed: int, score: float) -> Path:
+def save_model(
+    folder: Path, best: str, sizes: Sizes, settings: Settings, layout: Layout, seed: int, score: float
+) -> Path:
     """Write the best weights with sizes, settings and provenance; plain types, so that loading runs no code."""
     state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
     content = {
@@ -261,9 +290,16 @@ def load_model(path: Path) -> tuple[EmberFormer, Sizes, Settings, dict]:
             content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
             TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])),
         )  # fmt: skip
-    except (OSError, KeyError, RuntimeError, EOFError) as error:
-        raise InputError(path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file") from error
+    except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
+        ) from error
     settings = Settings.model_validate(content["settings"])
     model = build_model(sizes, settings)
     model.load_state_dict(content["state"])
-    return model.eval(), sizes, settings, {key: content[key] for key in ("features", "seed", "validation_new_ap", "provenance")}
+    return (
+        model.eval(),
+        sizes,
+        settings,
+        {key: content[key] for key in ("features", "seed", "validation_new_ap", "provenance")},
+    )

@@ -27,7 +27,8 @@ def test_burned_and_unknown_pixels_do_not_count():
     assert counted.tolist() == [[[True, True, False, False]]]
     predicted = torch.zeros(1, 1, 4, requires_grad=True)
     spread_loss(predicted, target, counted, None, 0.1).backward()
-    assert predicted.grad is not None and predicted.grad[0, 0, 2:].tolist() == [0.0, 0.0]
+    assert predicted.grad is not None
+    assert predicted.grad[0, 0, 2:].tolist() == [0.0, 0.0]
     assert (predicted.grad[0, 0, :2] != 0).all()
 
 

@@ -54,7 +54,12 @@ class TerrainNormaliser:
         for band, (count, total, squares) in sorted(continuous.items()):
             mean = total / max(count, 1)
             moments[band] = (float(mean), float(np.sqrt(max(squares / max(count, 1) - mean**2, 0)) or 1.0))
-        return cls(moments, tuple(sorted(angles)), tuple(sorted(binary)), {k: tuple(sorted(v)) for k, v in sorted(codes.items())})
+        return cls(
+            moments,
+            tuple(sorted(angles)),
+            tuple(sorted(binary)),
+            {k: tuple(sorted(v)) for k, v in sorted(codes.items())},
+        )
 
     @property
     def channels(self) -> list[str]:

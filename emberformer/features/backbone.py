@@ -48,7 +48,9 @@ class Backbone:
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B Gy Gx D"]]:
         """CLS token and patch tokens (after the last LayerNorm) of normalised images."""
         rows, columns = images.shape[2] // self.patch_size, images.shape[3] // self.patch_size
-        autocast = torch.autocast(images.device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
+        autocast = (
+            torch.autocast(images.device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
+        )
         with autocast:
             tokens = self.model(images).last_hidden_state
         return tokens[:, 0].float(), tokens[:, self.prefix_tokens :].unflatten(1, (rows, columns)).float()
@@ -64,7 +66,9 @@ def load_backbone(settings: FeatureSettings) -> Backbone:
 
     if settings.weights == "random":
         hidden, layers, heads = ARCHITECTURES[settings.architecture]
-        config = Dinov2Config(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, patch_size=14, image_size=518)
+        config = Dinov2Config(
+            hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, patch_size=14, image_size=518
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             model = Dinov2Model(config)
@@ -79,7 +83,7 @@ def load_backbone(settings: FeatureSettings) -> Backbone:
                 f"features.weights: {settings.weights}",
                 f"no weights there ({str(error).splitlines()[0]:.160})",
                 "a name on the Hugging Face Hub, or a folder written by `save_pretrained`",
-                "go online, copy the folder here and name it, or say `weights: random` (the real architecture, untrained)",
+                "go online, copy the folder here and name it, or say `weights: random` (untrained)",
             ) from error
     config = model.config
     if not isinstance(patch_size := getattr(config, "patch_size", None), int):

@@ -8,6 +8,7 @@ goes on after the last whole record, and a finished block can be mapped into mem
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class BlockWriter:
         shape: shape of one record.
         dtype: numpy name of the record's type.
         capacity: records that the block has room for.
+
+    Raises:
+        InputError: another process is writing the block.
     """
 
     def __init__(self, path: Path, partial: Path, shape: tuple[int, ...], dtype: str, capacity: int):
@@ -41,7 +45,13 @@ class BlockWriter:
         self.shape, self.capacity = shape, capacity
         self.record_bytes = int(np.prod(shape)) * self.dtype.itemsize
         partial.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(partial, "a+b", buffering=0)
+        self.file = open(partial, "a+b", buffering=0)  # noqa: SIM115 (closed by `finish` or `close`)
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system when a process dies
+        except OSError as error:
+            raise InputError(
+                partial, "another process writes this block", "one job a shard", "wait for it or stop it"
+            ) from error
         self.keep(self._whole_records())
 
     def _whole_records(self) -> int:
@@ -105,9 +115,11 @@ class Block:
         self.records = (size - tail) // record.itemsize if size >= tail else -1
         if self.records < 0 or self.records * record.itemsize + tail != size:
             raise InputError(
-                path, f"{size} bytes" if size else "no file", f"whole records of {record.itemsize} bytes and an index of {tail}",
+                path,
+                f"{size} bytes" if size else "no file",
+                f"whole records of {record.itemsize} bytes and an index of {tail}",
                 "run `emberformer features verify --fix` on the store, then extract again",
-            )  # fmt: skip
+            )
         self._records = np.memmap(path, record, "r", shape=(self.records,)) if self.records else np.empty(0, record)
 
     def __getitem__(self, key) -> np.ndarray:

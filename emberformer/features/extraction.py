@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,16 @@ from tqdm import tqdm
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.block import BlockWriter
 from emberformer.features.plan import AXES, Axis, Plan, plan_folder, read_plan, record_sources
-from emberformer.features.rendering import dino_input, patch_grid, pixels_per_patch, render_frame, render_terrain, terrain_channels
+from emberformer.features.rendering import (
+    dino_input,
+    patch_grid,
+    pixels_per_patch,
+    render_frame,
+    render_terrain,
+    terrain_channels,
+)
 from emberformer.features.store import StoreShape, block_path
 from emberformer.layout import STORE_SCHEMA
-from emberformer.provenance import provenance
 from emberformer.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
@@ -52,12 +58,20 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
         "grid": list(patch_grid(fires.sizes["y"], fires.sizes["x"], pixels)),
         "features": backbone.features,
         "channels": terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values))),
-        "provenance": provenance(),
+        "software": {
+            name: version(name) for name in ("torch", "transformers", "numpy", "zarr")
+        },  # of the last extraction
     }
 
 
 def extract(
-    store: Path, fires: xr.Dataset, settings: FeatureSettings, shard: int, shards: int, batch_size: int = 8, device: str = "auto"
+    store: Path,
+    fires: xr.Dataset,
+    settings: FeatureSettings,
+    shard: int,
+    shards: int,
+    batch_size: int = 8,
+    device: str = "auto",
 ) -> None:
     """Write the blocks that are this job's and not there yet, and a manifest of what was done.
 
@@ -79,7 +93,9 @@ def extract(
         size = batch_size if axis == "frame" else 1  # a terrain window is a batch by itself: one image a channel
         todo = _open_writers(store, plan, axis, shape, shard, shards, size)
         encoded[axis] = sum(plan.axis(axis).records(block) - pair[0].records for block, pair in todo)
-        with tqdm(total=encoded[axis], desc=f"{store.stem} {axis} {shard + 1}/{shards}", unit=axis, mininterval=1) as bar:
+        with tqdm(
+            total=encoded[axis], desc=f"{store.stem} {axis} {shard + 1}/{shards}", unit=axis, mininterval=1
+        ) as bar:
             for block, writers in todo:
                 sources = record_sources(plan, axis, fires, block)
                 for batch in _batches(sources, writers[0].records, size):
@@ -91,7 +107,12 @@ def extract(
                 for writer in writers:
                     writer.finish()
     log.info("encoded %d frames and %d terrain windows", encoded["frame"], encoded["terrain"])
-    manifest = {"identity": identity, "shard": shard, "shards": shards, **{f"encoded_{a}": n for a, n in encoded.items()}}
+    manifest = {
+        "identity": identity,
+        "shard": shard,
+        "shards": shards,
+        **{f"encoded_{a}": n for a, n in encoded.items()},
+    }
     partial = plan_folder(store) / f"shard-{shard}.partial"
     partial.write_text(json.dumps(manifest, indent=1))
     os.replace(partial, partial.with_suffix(".json"))
@@ -106,7 +127,9 @@ def _open_writers(store: Path, plan: Plan, axis: Axis, shape: StoreShape, shard:
         if not part.records(block) or all(path.exists() for path in paths):
             continue
         writers = [
-            BlockWriter(path, plan_folder(store) / "partial" / f"{array}-{block}", shape.record(array), shape.dtype, part.block)
+            BlockWriter(
+                path, plan_folder(store) / "partial" / f"{array}-{block}", shape.record(array), shape.dtype, part.block
+            )
             for array, path in zip(shape.arrays(axis), paths, strict=True)
         ]
         whole = min(w.records for w in writers)
@@ -123,7 +146,12 @@ def _batches(sources: list[int | None], begin: int, size: int) -> Iterator[list[
 
 
 def _encode(
-    axis: Axis, fires: xr.Dataset, sources: list[int | None], backbone: Backbone, settings: FeatureSettings, device: torch.device
+    axis: Axis,
+    fires: xr.Dataset,
+    sources: list[int | None],
+    backbone: Backbone,
+    settings: FeatureSettings,
+    device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Patches and CLS of some records; NaN where a record's source is gone."""
     present = [s for s in sources if s is not None]
@@ -148,5 +176,7 @@ def _encode(
 def _checked(values: np.ndarray, dtype: str, store: Path) -> np.ndarray:
     largest = np.max(np.abs(values), initial=0, where=np.isfinite(values))
     if largest > np.finfo(dtype).max:
-        raise OverflowError(f"{store}: a feature of {largest:.3g} does not fit into {dtype}; set `features.dtype: float32`")
+        raise OverflowError(
+            f"{store}: a feature of {largest:.3g} does not fit into {dtype}; set `features.dtype: float32`"
+        )
     return values.astype(dtype)

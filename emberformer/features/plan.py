@@ -1,8 +1,8 @@
 """The plan: which row of the feature store holds which frame, and which job writes it.
 
 Rows are given out once and never moved. A new or edited fire gets fresh rows in a fresh block; the rows of a
-removed fire stay where they are, unnamed. So whatever comes or goes, only the fire that changed is extracted, and no two
-jobs ever write one file.
+removed fire stay where they are, unnamed. So whatever comes or goes, only the fire that changed is extracted,
+and no two jobs ever write one file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ class AxisPlan:
 
     def records(self, block: int) -> int:
         """Rows given out in a block, from its first one on."""
-        last = max((min(e.row + e.size, (block + 1) * self.block) for e in self.entries if e.row < (block + 1) * self.block), default=0)
+        last = max(
+            (min(e.row + e.size, (block + 1) * self.block) for e in self.entries if e.row < (block + 1) * self.block),
+            default=0,
+        )
         return max(0, last - block * self.block)
 
 
@@ -65,6 +68,7 @@ class Plan:
 
 
 def plan_folder(store: Path) -> Path:
+    """Where the builder of a store keeps its own files."""
     return store / ".plan"
 
 
@@ -139,7 +143,9 @@ def read_plan(path: Path) -> Plan:
     """
     try:
         content = json.loads(path.read_text())
-        return Plan(**{a: AxisPlan(v["block"], v["rows"], tuple(Entry(*e) for e in v["entries"])) for a, v in content.items()})
+        return Plan(
+            **{a: AxisPlan(v["block"], v["rows"], tuple(Entry(*e) for e in v["entries"])) for a, v in content.items()}
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(path, str(error), "the plan of a feature store", "run `emberformer features plan`") from error
 

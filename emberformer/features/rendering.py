@@ -6,7 +6,6 @@ A change here changes the features: raise `STORE_SCHEMA` in `emberformer.layout`
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional

@@ -47,6 +47,7 @@ class StoreShape:
 
 
 def dimensions(array: str) -> tuple[str, ...]:
+    """Names of an array's dimensions."""
     axis = ("terrain", "band") if array.startswith("terrain") else ("frame",)
     return (*axis, *(("patch_y", "patch_x") if array.endswith("patches") else ()), "feature")
 
@@ -72,9 +73,11 @@ def write_index(store: Path, fires: xr.Dataset) -> None:
     identities = {json.dumps(m["identity"], sort_keys=True) for m in manifests}
     if len(identities) != 1:
         raise InputError(
-            store, f"{len(identities)} different identities in the jobs' manifests", "all jobs with the same weights and shapes",
-            "delete the store and run `snakemake extract_features`",
-        )  # fmt: skip
+            store,
+            f"jobs of {len(identities)} different weights, shapes or software" if manifests else "no finished job",
+            "finished jobs that agree",
+            "run `snakemake extract_features`; if they still differ, delete the store first",
+        )
     identity = manifests[0]["identity"]
     shape = StoreShape(tuple(identity["grid"]), len(identity["channels"]), identity["features"], identity["dtype"])
     for axis in AXES:
@@ -94,7 +97,12 @@ def write_index(store: Path, fires: xr.Dataset) -> None:
 
 def _write_metadata(staging: Path, key: str, plan: Plan, shape: StoreShape, identity: dict, fires: xr.Dataset) -> None:
     coordinates = _coordinates(plan, identity, fires)
-    attributes = {"key": key, "coordinates": " ".join(coordinates), **identity, "fires_content_digest": fires.attrs["content_digest"]}
+    attributes = {
+        "key": key,
+        "coordinates": " ".join(coordinates),
+        **identity,
+        "fires_content_digest": fires.attrs["content_digest"],
+    }
     group = zarr.create_group(staging, attributes=attributes, zarr_format=3)
     for axis in AXES:
         for array in shape.arrays(axis):
@@ -164,7 +172,9 @@ def open_features(store: Path) -> xr.Dataset:
         InputError: there is none, it is unfinished, or it carries another key than its name says.
     """
     if not (store / "zarr.json").exists():
-        raise InputError(store, "no finished feature store", "a store with a root zarr.json", "run `snakemake extract_features`")
+        raise InputError(
+            store, "no finished feature store", "a store with a root zarr.json", "run `snakemake extract_features`"
+        )
     dataset = xr.open_zarr(store, consolidated=True, zarr_format=3, chunks=None)
     if dataset.attrs.get("key") != store.stem:
         raise InputError(

@@ -29,7 +29,7 @@ class Damage:
 
 
 def verify(store: Path, fix: bool = False) -> list[Damage]:
-    """Read every record of a store; with `fix` remove damaged blocks, so that `snakemake extract_features` rebuilds them.
+    """Read every record of a store; with `fix` remove damaged blocks, so that extraction rebuilds them.
 
     Raises:
         InputError: the folder is no feature store.
@@ -37,7 +37,9 @@ def verify(store: Path, fix: bool = False) -> list[Damage]:
     plan = read_plan(plan_folder(store) / "plan.json")
     manifests = shard_manifests(store)
     if not manifests:
-        raise InputError(store, "no finished extraction job", "a store with `.plan/shard-*.json`", "run `snakemake extract_features`")
+        raise InputError(
+            store, "no finished extraction job", "a store with `.plan/shard-*.json`", "run `snakemake extract_features`"
+        )
     identity = manifests[0]["identity"]
     shape = StoreShape(tuple(identity["grid"]), len(identity["channels"]), identity["features"], identity["dtype"])
     found = []
@@ -64,7 +66,7 @@ def verify(store: Path, fix: bool = False) -> list[Damage]:
 
 
 def _remove(store: Path, found: list[Damage], shape: StoreShape) -> None:
-    """Throw out damaged blocks, the marks of the jobs that wrote them, and the root, so that nothing reads the store."""
+    """Throw out damaged blocks, the marks of the jobs that wrote them, and the root: nothing reads the store then."""
     (store / "zarr.json").unlink(missing_ok=True)
     for damage in found:
         block_path(store, damage.array, damage.block).unlink(missing_ok=True)
@@ -85,7 +87,9 @@ def describe(store: Path) -> dict[str, str]:
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     used = int((features.fire_index.values >= 0).sum())
     facts = {
-        "store": str(store), "model": features.attrs["model"], "weights (SHA-256)": features.attrs["weights_sha256"][:16],
+        "store": str(store),
+        "model": features.attrs["model"],
+        "weights (SHA-256)": features.attrs["weights_sha256"][:16],
         "fires": str(features.sizes["fire"]), "frames": f"{used} in {features.sizes['frame']} rows",
         "terrain windows": f"{features.sizes['terrain']} of {features.sizes['band']} images",
         "patch grid": f"{features.sizes['patch_y']} x {features.sizes['patch_x']}, a patch is "

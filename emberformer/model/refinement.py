@@ -43,8 +43,8 @@ class Refinement(nn.Module):
     """Full-resolution skip path joined with the coarse forecast at half resolution.
 
     The newest burned area, the recency of the burn, wind and terrain come in at full resolution, are brought to half
-    resolution, meet the upsampled decoder features there, pass dilated convolutions that see about 30 pixels far and a gate
-    by the wind, and return to full resolution, where the first layer's output is added again.
+    resolution, meet the upsampled decoder features there, pass dilated convolutions that see about 30 pixels far and
+    gates by the wind, and return to full resolution, where the first layer's output is added again.
 
     Args:
         pixel_channels: channels of the full-resolution input.
@@ -82,7 +82,9 @@ class Refinement(nn.Module):
         rows, columns = coarse_logits.shape[2] * factor, coarse_logits.shape[3] * factor
         padded = functional.pad(pixel_input, (0, columns - width, 0, rows - height))
         fine = self.stem(padded)
-        coarse = functional.interpolate(coarse_features, scale_factor=self.coarse_factor, mode="bilinear", align_corners=False)
+        coarse = functional.interpolate(
+            coarse_features, scale_factor=self.coarse_factor, mode="bilinear", align_corners=False
+        )
         x = self.join(torch.cat([self.down(fine), coarse], 1))
         code = self.wind(wind)
         for layer, gate in zip(self.body, self.gates, strict=True):

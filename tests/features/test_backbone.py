@@ -27,7 +27,8 @@ def test_backbone_is_frozen_and_gives_a_grid():
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
     assert not backbone.model.training
     cls, patches = backbone.encode(dino_input(torch.rand(2, 30, 50), backbone.patch_size, 1.0))
-    assert cls.shape == (2, 96) and patches.shape == (2, 3, 4, 96)
+    assert cls.shape == (2, 96)
+    assert patches.shape == (2, 3, 4, 96)
 
 
 def test_a_bright_patch_is_found_where_it_is():
@@ -50,7 +51,9 @@ def test_a_saved_folder_gives_the_same_tokens(tmp_path):
 
 
 def test_registers_are_not_patches(tmp_path):
-    config = Dinov2WithRegistersConfig(hidden_size=48, num_hidden_layers=1, num_attention_heads=2, image_size=56, num_register_tokens=4)
+    config = Dinov2WithRegistersConfig(
+        hidden_size=48, num_hidden_layers=1, num_attention_heads=2, image_size=56, num_register_tokens=4
+    )
     Dinov2WithRegistersModel(config).save_pretrained(tmp_path / "registers")
     backbone = load_backbone(FeatureSettings(weights=str(tmp_path / "registers")))
     assert backbone.prefix_tokens == 5

@@ -16,7 +16,9 @@ SHAPE, CAPACITY = (2, 3, 4), 5
 
 
 def write(folder, records, name="0"):
-    writer = BlockWriter(folder / "x" / "c" / name / "0" / "0" / "0", folder / f"partial-{name}", SHAPE, "float16", CAPACITY)
+    writer = BlockWriter(
+        folder / "x" / "c" / name / "0" / "0" / "0", folder / f"partial-{name}", SHAPE, "float16", CAPACITY
+    )
     for record in records[writer.records :]:
         writer.append(record)
     writer.finish()
@@ -88,3 +90,11 @@ def test_a_cut_or_missing_block_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="no file"):
         Block(path, SHAPE, "float16", CAPACITY)
+
+
+def test_two_processes_cannot_write_one_block(tmp_path):
+    first = BlockWriter(tmp_path / "0", tmp_path / "partial", SHAPE, "float16", CAPACITY)
+    with pytest.raises(InputError, match="another process"):
+        BlockWriter(tmp_path / "0", tmp_path / "partial", SHAPE, "float16", CAPACITY)
+    first.close()
+    BlockWriter(tmp_path / "0", tmp_path / "partial", SHAPE, "float16", CAPACITY).close()

@@ -39,14 +39,15 @@ def test_valid_share_counts_every_pixel_once(height, width, pixels):
     share = valid_share(height, width, pixels)
     assert share.shape == patch_grid(height, width, pixels)
     assert share.sum() * pixels**2 == pytest.approx(height * width)
-    assert (share > 0).all() and (share <= 1).all()
+    assert (share > 0).all()
+    assert (share <= 1).all()
 
 
 def test_scale_changes_pixels_of_a_patch():
     assert pixels_per_patch(14, 2.0) == 7
     image = dino_input(torch.ones(1, 14, 14), 14, 2.0)
     assert image.shape == (1, 3, 28, 28)
-    with pytest.raises(InputError, match="features.scale"):
+    with pytest.raises(InputError, match=r"features\.scale"):
         pixels_per_patch(14, 0.3)
 
 
@@ -65,7 +66,8 @@ def test_terrain_bands_by_kind():
     assert np.allclose(images[1], [[0.5, 1.0], [0.5, 0.0]])  # sine of a clockwise angle from north: east
     assert np.allclose(images[2], [[1.0, 0.5], [0.0, 0.0]])
     assert images[3][0, 0] == images[3][1, 0] != images[3][0, 1]
-    assert images.min() >= 0 and images.max() <= 1
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
 def test_flat_terrain_is_not_divided_by_zero():

@@ -1,0 +1,71 @@
+# Every target sets up what it needs in .venv; Python 3.11 with pip, git and make are enough.
+#
+#   make demo     the whole workflow on simulated fires; no data needed
+#   make run      the whole workflow on your data: make run CONFIG=config/config.yaml
+#   make test     the tests
+#   make lint     style, types, layers, workflow
+#   make bench    benchmarks against the committed figures
+#   make schema   config/config.schema.json from emberformer/settings.py
+#   make pins     constraints.txt from the packages that are installed now
+#   make unlock   after a killed run
+#
+# On Linux without a GPU, PIP_EXTRA_INDEX_URL set to the index of PyTorch's CPU wheels saves gigabytes of CUDA libraries.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+STAMP := $(VENV)/.installed
+CONFIG ?= config/config.yaml
+ARGS ?=
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: help setup demo run test lint bench schema pins unlock
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("EmberFormer needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV): the first time this downloads the packages of constraints.txt and takes some minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+	@echo "Set up. In a shell of your own: source $(VENV)/bin/activate"
+
+demo: setup
+	@snakemake --configfile config/demo.yaml --quiet host reason $(ARGS)
+	@echo "Open the report in a browser: results/demo/report.html"
+
+# Two calls: within one, Snakemake trains anew as soon as an earlier step ran, even where that step changed nothing.
+run: setup
+	@snakemake extract_features --configfile $(CONFIG) $(ARGS)
+	@snakemake --configfile $(CONFIG) $(ARGS)
+
+test: setup
+	@python -m pytest $(ARGS)
+
+lint: setup
+	ruff check
+	ruff format --check
+	pyright
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo.yaml
+
+bench: setup
+	@python -m benchmarks $(ARGS)
+
+schema: setup
+	@emberformer schema > config/config.schema.json
+
+pins: setup
+	@{ echo '# The versions that were tested together, on Python 3.11; written by `make pins`.'; \
+	  python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
+
+unlock: setup
+	@snakemake --unlock --configfile $(CONFIG)

@@ -1,0 +1,35 @@
+# EmberFormer's workflow, from raw fires to a scored forecast: `snakemake -n` says what would run and why, `snakemake` runs it.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+if "datasets" not in config:  # without --configfile; merged under one, it would add its data sets to every run
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/forecast.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    write_configuration()
+
+
+rule all:
+    """The report, and everything it stands on."""
+    default_target: True
+    input:
+        ALL_FEATURES,
+        layout.report,
+
+
+rule extract_features:
+    """Only the feature stores."""
+    input:
+        ALL_FEATURES,

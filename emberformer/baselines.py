@@ -1,0 +1,193 @@
+"""Simple rivals, forecast and stored like the model: persistence, dilation, distance and a logistic regression.
+
+On cumulative burned areas persistence scores high on the whole frame and nothing on new fire, so a model has shown
+skill only when it beats a front that widens evenly (dilation, distance) and a regression on what an analyst would look
+at (logistic, in `emberformer.logistic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from tqdm import tqdm
+
+from emberformer.data.fires import UNKNOWN, open_fires
+from emberformer.data.split import read_split
+from emberformer.errors import InputError
+from emberformer.fire_steps import FireStep, count_steps, fire_steps
+from emberformer.forecast_store import ForecastBlock, ScoreKind, write_forecasts
+from emberformer.geometry import distance_to
+from emberformer.layout import Layout
+from emberformer.logistic import FRAMES, fit_logistic
+from emberformer.provenance import provenance
+from emberformer.settings import BaselineName, Settings
+
+FORECAST_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rival that is ready to forecast.
+
+    Args:
+        forecast: gives the probability or score of each pixel that is not burned yet [y, x].
+        fitted: what was fitted, on which data; goes into the provenance of the forecasts.
+        score_kind: whether `forecast` gives probabilities.
+        burned_value: value of pixels that are burned already, at least as high as any other.
+        frames: newest frames that `forecast` looks at.
+        bands: terrain bands that it looks at.
+        sees_wind: whether it looks at the wind that stands at the initial frame.
+    """
+
+    forecast: Callable[[FireStep], Float[np.ndarray, "y x"]]
+    fitted: Mapping[str, object]
+    score_kind: ScoreKind = "probability"
+    burned_value: float = 1.0
+    frames: int = 1
+    bands: tuple[str, ...] = ()
+    sees_wind: bool = False
+
+
+def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str) -> Path:
+    """Fit a baseline, forecast every step of the validation and test fires of a data set and write the forecast store.
+
+    Args:
+        settings: the configuration.
+        layout: where its stores lie.
+        method: name of the baseline.
+        dataset: name of the data set to forecast.
+
+    Returns:
+        The store.
+
+    Raises:
+        InputError: there is no such baseline, or nothing to fit it on.
+    """
+    if method not in get_args(BaselineName):
+        raise InputError("baseline", repr(method), " or ".join(get_args(BaselineName)), "name one of them")
+    fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
+    weather = settings.datasets[dataset].weather
+    split, path = read_split(layout.split), layout.forecasts(method, dataset)
+    baseline = fit_baseline(method, dataset, fires, split, settings.evaluation.seed)
+    steps = fire_steps(fires[dataset], split[dataset], FORECAST_SPLITS, frames=baseline.frames, bands=baseline.bands)
+    total = count_steps(fires[dataset], split[dataset], FORECAST_SPLITS)
+    write_forecasts(
+        path,
+        blocks(baseline, tqdm(steps, desc=f"{method} {dataset}", total=total, unit="forecast", mininterval=1)),
+        method=method,
+        dataset=dataset,
+        score_kind=baseline.score_kind,
+        shape=(1, fires[dataset].sizes["y"], fires[dataset].sizes["x"]),
+        provenance={**provenance(), "fires": fires[dataset].attrs["content_digest"], "fitted": dict(baseline.fitted)},
+        sees_target_wind=baseline.sees_wind and weather is not None and weather.row_offset >= 0,
+    )
+    return path
+
+
+def fit_baseline(
+    method: str, dataset: str, fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]], seed: int
+) -> Baseline:
+    """Fit a baseline for a data set.
+
+    What is fitted is fitted on fires of the data set itself: the dilation's radius on validation fires, the regression
+    on training fires. If the split leaves none there (a landscape that is held out), those of the others serve.
+
+    Args:
+        method: name of the baseline.
+        dataset: name of the data set that will be forecast.
+        fires: data set -> opened fires store; `dataset` and those it may be fitted on.
+        split: data set -> fire_id -> "train", "validation" or "test".
+        seed: draws the pixels that the regression is fitted on.
+
+    Raises:
+        InputError: there is nothing to fit on.
+    """
+    if method == "persistence":
+        return Baseline(_persistence, {})
+    if method == "distance":
+        return Baseline(minus_distance, {}, score_kind="score", burned_value=0.0)
+    if method == "dilation":
+        names = fitting_datasets(dataset, fires, split, "validation")
+        radius = choose_radius(step for name in names for step in fire_steps(fires[name], split[name], ["validation"]))
+        return Baseline(lambda step: dilation(step, radius), {"radius_px": radius, "chosen_on": names})
+    names = fitting_datasets(dataset, fires, split, "train")
+    regression = fit_logistic({name: (fires[name], split[name]) for name in names}, fires[dataset], seed)
+    fitted, plan = {**regression.description, "fitted_on": names}, regression.plan
+    return Baseline(regression.forecast, fitted, frames=FRAMES, bands=plan.bands, sees_wind=plan.wind)
+
+
+def fitting_datasets(
+    dataset: str, fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]], part: str
+) -> list[str]:
+    """Data sets that a baseline for `dataset` is fitted on: itself, or all others if it has no steps of that split.
+
+    Raises:
+        InputError: no data set has steps there.
+    """
+    having = [name for name in fires if count_steps(fires[name], split[name], [part])]
+    if not having:
+        found = f"no steps of {part} fires in {sorted(fires)}"
+        remedy = "give the split a larger share of them, or take a baseline that fits nothing"
+        raise InputError("split", found, f"at least one {part} fire with two frames", remedy)
+    return [dataset] if dataset in having else having
+
+
+def minus_distance(step: FireStep) -> Float[np.ndarray, "y x"]:
+    """Minus the distance to the nearest burned pixel, in pixels: a score, not a probability; 0 on burned pixels.
+
+    If nothing burns yet, every pixel is as far as the raster is wide and high together.
+    """
+    return -np.minimum(distance_to(step.burned[0] == 1), sum(step.burned[0].shape))
+
+
+def dilation(step: FireStep, radius: float) -> Float[np.ndarray, "y x"]:
+    """Burned area widened by a Euclidean disc: 1 within `radius` pixels of a burned pixel's centre, else 0."""
+    return (distance_to(step.burned[0] == 1) <= radius).astype(np.float32)
+
+
+def choose_radius(steps: Iterable[FireStep]) -> float:
+    """Radius of the dilation with the highest F1 over all new-fire pixels of the steps, in half pixels from 0.5 up.
+
+    One pass: pixels are counted by distance, and a cumulative sum gives hits and false alarms of every radius.
+
+    Returns:
+        Radius in pixels; the smallest of equals.
+    """
+    burned, unburned = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for step in steps:
+        distance, new_fire = minus_distance(step), step.new_fire
+        half_pixels = np.ceil(-2 * distance).astype(np.intp)  # within radius r when half_pixels <= 2 r
+        burned = _added(burned, np.bincount(half_pixels[new_fire == 1]))
+        unburned = _added(unburned, np.bincount(half_pixels[new_fire == 0]))
+    length = max(len(burned), len(unburned))
+    hits, false_alarms = (_added(counts, np.zeros(length, np.int64)).cumsum()[1:] for counts in (burned, unburned))
+    f1 = 2 * hits / np.maximum(hits + false_alarms + burned.sum(), 1)  # hits + misses = all that burned
+    return (int(f1.argmax()) + 1) / 2 if len(f1) else 0.5
+
+
+def blocks(baseline: Baseline, steps: Iterable[FireStep]) -> Iterator[ForecastBlock]:
+    """Forecasts of the steps, with burned pixels at their value and unknown ones NaN."""
+    for step in steps:
+        values = np.where(step.burned[0] == 1, baseline.burned_value, baseline.forecast(step)).astype(np.float32)
+        values[step.burned[0] == UNKNOWN] = np.nan
+        valid_time = np.array([step.valid_time])
+        yield ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values[None])
+
+
+def _persistence(step: FireStep) -> Float[np.ndarray, "y x"]:
+    """Nothing spreads."""
+    return np.zeros(step.burned[0].shape, np.float32)
+
+
+def _added(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Sum of two counts of different length."""
+    total = np.zeros(max(len(first), len(second)), np.int64)
+    total[: len(first)] += first
+    total[: len(second)] += second
+    return total

@@ -1,0 +1,1 @@
+"""Data: readers that fill the fires store, the simulated demo, splits."""

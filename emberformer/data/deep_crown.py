@@ -1,0 +1,244 @@
+"""Reader of the deep_crown layout, the PNG frames and rasters that most simulated-fire collections come in.
+
+    fire_frames/sequence_001/fire_000.png ...   what is burned by each frame
+    isochrones/sequence_001/iso_000.png ...     the source's own targets (optional, `isochrones: false`)
+    landscape/Input_Geotiff.tif                 terrain and fuels
+    landscape/indices.json                      window of each sequence in the landscape
+    landscape/WeatherHistory.csv                line i names the weather file of sequence i (optional, `weather: null`)
+    landscape/Weathers/*.csv                    one row a step
+
+Numbers may be padded with any number of zeros; sequences and frames are sorted as integers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from emberformer import __version__
+from emberformer.data.fires import Fire, FireSource, Frame, Window
+from emberformer.data.fires_writing import write_fires
+from emberformer.data.frame_images import decode_burned
+from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
+from emberformer.data.weather import (
+    WeatherTable,
+    drive_steps,
+    frame_times,
+    read_history,
+    read_weather,
+    weather_variables,
+)
+from emberformer.errors import InputError
+from emberformer.settings import DatasetSettings, EncodingSettings, WeatherSettings, expand
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Files of one fire: `isochrones` is empty if the source has none."""
+
+    number: int
+    fire_id: str
+    frames: tuple[Path, ...]
+    isochrones: tuple[Path, ...]
+
+
+def ingest(dataset: str, settings: DatasetSettings, path: Path) -> None:
+    """Read a data set in the deep_crown layout into a fires store.
+
+    Args:
+        dataset: name of the data set.
+        settings: where it lies and how it is read.
+        path: the store, `Layout.fires(dataset)`; replaced if it exists.
+
+    Raises:
+        InputError: naming the first file that does not fit.
+    """
+    write_fires(path, read_deep_crown(dataset, settings))
+
+
+def read_deep_crown(dataset: str, settings: DatasetSettings) -> FireSource:
+    """Check the tables of a data set and make its pixels ready to be read.
+
+    Raises:
+        InputError: naming the first file that does not fit; files with pixels are only read with the frames.
+    """
+    root = expand(settings.root)
+    sequences, skipped = find_sequences(root, settings.isochrones)
+    for fire_id, reason in skipped.items():
+        log.warning("%s: %s is skipped: %s", dataset, fire_id, reason)
+    landscape = open_landscape(root / "landscape" / "Input_Geotiff.tif", settings.bands)
+    indices = root / "landscape" / "indices.json"
+    windows = read_windows(indices)
+    check_windows(indices, [sequence.number for sequence in sequences], windows, landscape.shape)
+    variables, fires = _read_fires(root, sequences, windows, settings)
+    _warn_about_times(dataset, fires, 60 * settings.minutes_per_frame)
+    return FireSource(
+        dataset=dataset,
+        fires=fires,
+        frames=_read_frames(dataset, sequences, fires, settings.encoding),
+        bands=tuple(source.band for source in landscape.sources),
+        terrain=landscape.read,
+        weather_variables=variables,
+        crs_wkt=landscape.crs_wkt,
+        transform=landscape.transform[:6],
+        cell_m=landscape.cell_m,
+        seconds_per_frame=60 * settings.minutes_per_frame,
+        fires_skipped=skipped,
+        provenance={
+            "reader": "deep_crown",
+            "emberformer": __version__,
+            "zarr": version("zarr"),
+            # Without `root`: the same data elsewhere make the same store.
+            "settings": settings.model_dump(mode="json", exclude={"root"}),
+            "bands_left_out": list(landscape.left_out),
+        },
+    )
+
+
+def find_sequences(root: Path, isochrones: bool) -> tuple[list[Sequence], dict[str, str]]:
+    """Sequences that can be forecast, sorted by number, and the others with the reason why not.
+
+    Args:
+        root: root folder of the data set.
+        isochrones: whether the source has isochrones.
+
+    Raises:
+        InputError: no sequence can be forecast, two have one number, or files of one are missing.
+    """
+    folders = _numbered(root / "fire_frames", r"(\d+)$", "sequence folders such as fire_frames/sequence_001")
+    sequences, skipped = [], {}
+    for number, folder in folders.items():
+        frames = _numbered(folder, r"(\d+)\.png$", "frames such as fire_000.png")
+        if len(frames) < 2:
+            skipped[folder.name] = f"{len(frames)} frame(s); a forecast needs two"
+            continue
+        _check_contiguous(folder, list(frames))
+        targets = _find_isochrones(root / "isochrones" / folder.name, frames) if isochrones else ()
+        sequences.append(Sequence(number, folder.name, tuple(frames.values()), targets))
+    if not sequences:
+        found = f"{len(folders)} sequences, none with two frames"
+        raise InputError(root / "fire_frames", found, "at least one fire of two frames", "check `root` of the data set")
+    return sequences, skipped
+
+
+def _numbered(folder: Path, pattern: str, expected: str) -> dict[int, Path]:
+    """Entries of a folder by the number at the end of their names, sorted as integers; other entries do not count."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(folder, str(error), f"a folder with {expected}", "check `root` of the data set") from error
+    numbered: dict[int, Path] = {}
+    for entry in entries:
+        if entry.name.startswith(".") or not (match := re.search(pattern, entry.name)):
+            continue
+        if (number := int(match[1])) in numbered:
+            found = f"{numbered[number].name} and {entry.name}, both number {number}"
+            raise InputError(folder, found, "one entry a number", "remove or renumber one of the two")
+        numbered[number] = entry
+    return dict(sorted(numbered.items()))
+
+
+def _check_contiguous(folder: Path, numbers: list[int]) -> None:
+    missing = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+    if missing or numbers[0] > 1:  # some collections count from 1
+        found = f"frames {missing[:5]} are missing" if missing else f"the first frame is number {numbers[0]}"
+        remedy = "supply the frames, or renumber from 0: time and weather go by the number"
+        raise InputError(folder, found, "frames without a gap, from 0 or 1 on", remedy)
+
+
+def _find_isochrones(folder: Path, frames: dict[int, Path]) -> tuple[Path, ...]:
+    remedy = "supply the isochrones, or set `isochrones: false` for the data set: the next frame is then the target"
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", f"{len(frames)} isochrones such as iso_000.png", remedy)
+    isochrones = _numbered(folder, r"(\d+)\.png$", "isochrones such as iso_000.png")
+    if list(isochrones) != list(frames):
+        differing = sorted(set(isochrones) ^ set(frames))[:5]
+        found = f"{len(isochrones)} isochrones for {len(frames)} frames; in only one of the two: {differing}"
+        raise InputError(folder, found, "one isochrone a frame, with the same numbers", remedy)
+    return tuple(isochrones.values())
+
+
+def _read_fires(
+    root: Path, sequences: list[Sequence], windows: dict[int, Window], settings: DatasetSettings
+) -> tuple[dict[str, str], tuple[Fire, ...]]:
+    """Weather variables, and all fires without their pixels."""
+    weather, seconds = settings.weather, 60 * settings.minutes_per_frame
+    tables = _read_tables(root / "landscape", sequences, weather) if weather else {}
+    names = _common_columns(list(tables.values()))
+    fires = []
+    for sequence in sequences:
+        table, frames = tables.get(sequence.number), len(sequence.frames)
+        if weather and table:
+            values = drive_steps(table, names, frames, weather)
+        else:
+            values = np.full((frames, 2), np.nan, "float32")
+        times = frame_times(table.time if table else None, frames, seconds)
+        fires.append(Fire(sequence.fire_id, windows[sequence.number], values, times))
+    return weather_variables(names, weather), tuple(fires)
+
+
+def _read_tables(landscape: Path, sequences: list[Sequence], settings: WeatherSettings) -> dict[int, WeatherTable]:
+    """Weather table of each sequence; a file that many share is read once."""
+    path = landscape / "WeatherHistory.csv"
+    history, tables = dict(enumerate(read_history(path), 1)), {}
+    for sequence in sequences:
+        if not (name := history.get(sequence.number)):
+            remedy = "add the line, or set `weather: null` for the data set"
+            raise InputError(path, f"no line {sequence.number}", f"the weather file of {sequence.fire_id}", remedy)
+        if name not in tables:
+            tables[name] = read_weather(landscape / "Weathers" / name, settings)
+    return {sequence.number: tables[history[sequence.number]] for sequence in sequences}
+
+
+def _common_columns(tables: list[WeatherTable]) -> list[str]:
+    """Numeric columns that all tables have, in the order of the first."""
+    return [name for name in (tables[0].columns if tables else ()) if all(name in table.columns for table in tables)]
+
+
+def _warn_about_times(dataset: str, fires: tuple[Fire, ...], seconds: float) -> None:
+    uneven = [fire.fire_id for fire in fires if (np.abs(np.diff(fire.valid_time).astype(float) - seconds) > 1).any()]
+    if uneven:
+        log.warning(
+            "%s: the weather tables of %d fires (first %s) are not %g minutes a row; check `minutes_per_frame`",
+            dataset,
+            len(uneven),
+            uneven[0],
+            seconds / 60,
+        )
+
+
+def _read_frames(
+    dataset: str, sequences: list[Sequence], fires: tuple[Fire, ...], encoding: EncodingSettings
+) -> Iterator[Frame]:
+    for sequence, fire in tqdm(list(zip(sequences, fires, strict=True)), desc=f"ingest {dataset}", unit="fire"):
+        targets = sequence.isochrones or (None,) * len(sequence.frames)
+        anything_burned = False
+        for path, target in zip(sequence.frames, targets, strict=True):
+            frame = _read_pair(path, target, fire.window, encoding)
+            anything_burned |= bool(frame.burned.any())
+            yield frame
+        if not anything_burned:
+            raise InputError(
+                sequence.frames[0].parent,
+                f"no pixel of any frame has the value {encoding.value} in channel {encoding.channel}",
+                "a fire",
+                "correct `encoding` (channel and value) of the data set",
+            )
+
+
+def _read_pair(path: Path, target: Path | None, window: Window, encoding: EncodingSettings) -> Frame:
+    content = path.read_bytes()
+    burned = decode_burned(content, path, window, encoding)
+    if target is None:
+        return Frame(burned, None)
+    other = target.read_bytes()
+    return Frame(burned, burned if other == content else decode_burned(other, target, window, encoding))

@@ -1,0 +1,154 @@
+"""Rows of the verification tables, as tidy data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from emberformer.evaluate.bootstrap import percentile_interval
+from emberformer.evaluate.pooling import REGIONS, Score, fire_table, scores_of
+from emberformer.evaluate.scores import ratio
+from emberformer.evaluate.verification import RELIABILITY_BINS
+
+POOLED = "all"  # every data set together, or every history length
+MODEL_PREFIX = "emberformer"
+COMPARED = (Score("new", "", "average_precision"), Score("new", "validation", "f1"))
+
+
+class Group(NamedTuple):
+    """Forecasts that are scored together; the names are columns of the tables."""
+
+    dataset: str
+    split: str
+    lead: int
+    history: str
+
+
+class Size(NamedTuple):
+    """How much a group holds."""
+
+    n_fires: int
+    n_steps: int
+
+
+class MethodScores(NamedTuple):
+    """All results of one method."""
+
+    scores: dict[Group, dict[Score, np.ndarray]]  # [1 + replicates] each: the sample, then its resamples
+    sizes: dict[Group, Size]
+    per_fire: pd.DataFrame
+    reliability: pd.DataFrame
+    threshold: dict[str, object]  # as in thresholds.json
+    scored: list[tuple]  # which forecasts these are; the same for all methods
+    seed_sd: Mapping[Group, Mapping[Score, float]] = {}
+
+
+def score_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
+    """scores.csv: every score with its interval."""
+    rows = []
+    for method, result in results.items():
+        for group, scores in result.scores.items():
+            size = result.sizes[group]
+            for score, values in scores.items():
+                if score.metric == "prevalence":
+                    continue
+                row = {
+                    "method": method,
+                    **group._asdict(),
+                    **score._asdict(),
+                    **_estimate(values, size),
+                    **size._asdict(),
+                }
+                row["prevalence"] = scores[Score(score.region, "", "prevalence")][0]
+                row["seed_sd"] = result.seed_sd[group][score] if result.seed_sd else np.nan
+                rows.append(row)
+    columns = ["method", *Group._fields, *Score._fields, "value", "low", "high", *Size._fields, "prevalence", "seed_sd"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def difference_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
+    """differences.csv: each model minus each baseline on the test fires, replicate by replicate."""
+    rows = []
+    models = [method for method in results if method.startswith(MODEL_PREFIX)]
+    for model in models:
+        for baseline in (method for method in results if method not in models):
+            for group, scores in results[model].scores.items():
+                if (group.split, group.history) != ("test", POOLED):
+                    continue
+                others, size = results[baseline].scores[group], results[model].sizes[group]
+                for score in COMPARED:
+                    if score in scores and score in others:
+                        what = {"method": model, "baseline": baseline, "dataset": group.dataset, "lead": group.lead}
+                        rows.append(
+                            what | score._asdict() | _estimate(scores[score] - others[score], size) | size._asdict()
+                        )
+    columns = ["method", "baseline", "dataset", "lead", *Score._fields, "value", "low", "high", *Size._fields]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def per_fire_rows(method: str, sums: Mapping[str, xr.Dataset], threshold_bin: int | None) -> pd.DataFrame:
+    """per_fire.csv: new-fire scores of each test fire, over all its steps.
+
+    Args:
+        method: name of the method.
+        sums: data set -> verification sums of the method.
+        threshold_bin: bin of the threshold chosen on validation.
+    """
+    frames = []
+    for dataset, of_dataset in sums.items():
+        for lead in of_dataset.lead.values.tolist():
+            table = fire_table([of_dataset], "test", lead)
+            scores = scores_of(table, np.eye(len(table.steps)), of_dataset.attrs["score_kind"], threshold_bin)
+            frame = {
+                "method": method,
+                "dataset": dataset,
+                "fire_id": of_dataset.fire_id.values[of_dataset.split.values == "test"],
+            }
+            frame |= {"lead": lead, "n_steps": table.steps.astype(int)}
+            frame |= {_column(score): values for score, values in scores.items() if score.region == "new"}
+            frames.append(pd.DataFrame(frame))
+    return pd.concat(frames)
+
+
+def reliability_rows(method: str, sums: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """reliability.csv: mean forecast and observed frequency in each bin of probability; no rows for a mere score."""
+    columns = ["method", "dataset", "region", "lower", "upper", "mean_forecast", "observed_frequency", "n_pixels"]
+    edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    frames = [pd.DataFrame(columns=columns)]
+    if any(of_dataset.attrs["score_kind"] == "probability" for of_dataset in sums.values()):
+        for dataset, members in ({name: [of] for name, of in sums.items()} | {POOLED: list(sums.values())}).items():
+            table = fire_table(members, "test")
+            for region in REGIONS:
+                n, forecast, observed = table.pooled(np.ones((1, len(table.steps)))).region(region).reliability[0]
+                values = (
+                    method,
+                    dataset,
+                    region,
+                    edges[:-1],
+                    edges[1:],
+                    ratio(forecast, n),
+                    ratio(observed, n),
+                    n.astype(int),
+                )
+                frames.append(pd.DataFrame(dict(zip(columns, values, strict=True))))
+    return pd.concat(frames[1:] or frames)
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; undefined values are empty."""
+    table.to_csv(path, index=False, float_format="%.6g")
+
+
+def _estimate(values: np.ndarray, size: Size) -> dict[str, float]:
+    """The score of the sample and its interval; one fire alone has none."""
+    low, high = percentile_interval(values) if size.n_fires > 1 else (np.nan, np.nan)
+    return {"value": float(values[0]), "low": low, "high": high}
+
+
+def _column(score: Score) -> str:
+    return f"{score.metric}_{score.threshold}" if score.threshold else score.metric

@@ -1,0 +1,111 @@
+"""Tables of the report, formatted: a value, its interval, and whether it is the best of its column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from emberformer.report.scoreboard import Estimate, Scoreboard, is_seed, method_label
+from emberformer.report.verdict import METRICS, number
+
+
+class Column(NamedTuple):
+    """One score of a table; `threshold` as in scores.csv."""
+
+    metric: str
+    threshold: str
+    heading: str
+    digits: int = 3
+    lower_is_better: bool = False
+
+
+class Cell(NamedTuple):
+    """A formatted score; `interval` and `seeds` (deviation between seeds) are "" where there is none."""
+
+    text: str
+    interval: str
+    seeds: str
+    best: bool
+
+
+class Row(NamedTuple):
+    """A method and its cells; `minor`: one seed among several, shown small."""
+
+    label: str
+    cells: list[Cell]
+    minor: bool
+
+
+AT_VALIDATION = (
+    Column("average_precision", "", "AP"),
+    Column("f1", "validation", "F1"),
+    Column("iou", "validation", "IoU"),
+    Column("precision", "validation", "Precision"),
+    Column("recall", "validation", "Recall"),
+    Column("brier", "", "Brier", 4, lower_is_better=True),
+    Column("ece", "", "ECE", 4, lower_is_better=True),
+)
+AT_HALF = tuple(Column(metric, "0.5", heading) for metric, heading in
+                [("f1", "F1"), ("iou", "IoU"), ("precision", "Precision"), ("recall", "Recall")])  # fmt: skip
+BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
+
+
+def score_rows(board: Scoreboard, region: str, columns: Sequence[Column], datasets: Sequence[str]) -> list[Row]:
+    """One row a method, with the columns of each data set ("all" = pooled) beside each other.
+
+    The best value of a column is marked among all methods but single seeds beside their mean.
+    """
+    methods = board.methods
+    minor = {name: is_seed(name) and not is_seed(board.headline) for name in methods}
+    estimates = {
+        name: [board.estimate(name, region, c.metric, c.threshold, dataset) for dataset in datasets for c in columns]
+        for name in methods
+    }
+    shown = [column for _ in datasets for column in columns]
+    best = [
+        _best([estimates[name][place].value for name in methods if not minor[name]], column.lower_is_better)
+        for place, column in enumerate(shown)
+    ]
+    return [
+        Row(
+            method_label(name),
+            [
+                _cell(e, c, not minor[name] and e.value == b)
+                for e, c, b in zip(estimates[name], shown, best, strict=True)
+            ],
+            minor[name],
+        )
+        for name in methods
+    ]
+
+
+def difference_rows(board: Scoreboard) -> list[Row]:
+    """A row for each model and baseline: the difference of new-fire scores, marked where it is surely above zero."""
+    rows = []
+    for model in board.models:
+        for baseline in board.baselines:
+            cells = []
+            for metric in METRICS:
+                estimate = board.difference(model, baseline, metric)
+                cells.append(_cell(estimate, Column(metric, "", ""), estimate.verdict == "better", signed=True))
+            label = f"{method_label(model)} minus {baseline}"
+            rows.append(Row(label, cells, is_seed(model) and model != board.headline))
+    return rows
+
+
+def _best(values: Sequence[float], lower_is_better: bool) -> float:
+    defined = [value for value in values if np.isfinite(value)]
+    return (min if lower_is_better else max)(defined, default=float("nan"))
+
+
+def _cell(estimate: Estimate, column: Column, best: bool, signed: bool = False) -> Cell:
+    digits = column.digits
+    interval = seeds = ""
+    if np.isfinite([estimate.low, estimate.high]).all():
+        joint = " to " if signed else "–"
+        interval = f"{number(estimate.low, digits, signed)}{joint}{number(estimate.high, digits, signed)}"
+    if np.isfinite(estimate.seed_sd):
+        seeds = f"seeds ±{number(estimate.seed_sd, digits)}"
+    return Cell(number(estimate.value, digits, signed), interval, seeds, best)

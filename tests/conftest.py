@@ -1,0 +1,12 @@
+"""What all tests share: one thread a process, so that times and sums repeat on any machine; checked signatures."""
+
+import os
+
+from jaxtyping import install_import_hook
+
+# Before torch and NumPy are imported; the rules of the workflow set their own.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+# Shapes and types in signatures are checked at every call, in everything that is imported from here on.
+install_import_hook("emberformer", "beartype.beartype")

@@ -1,0 +1,42 @@
+"""Resamples of fires and percentile intervals."""
+
+import numpy as np
+import pytest
+
+from emberformer.evaluate.bootstrap import fire_weights, percentile_interval
+
+
+def test_first_pool_is_the_sample_and_every_pool_has_as_many_fires():
+    weights = fire_weights(7, 200, seed=3)
+    assert weights.shape == (201, 7)
+    assert (weights[0] == 1).all()
+    assert (weights.sum(1) == 7).all()
+    assert weights[1:].var() == pytest.approx(1 - 1 / 7, rel=0.1)  # of a multinomial draw: n p (1 - p)
+
+
+def test_same_seed_same_resamples():
+    np.testing.assert_array_equal(fire_weights(7, 50, 3), fire_weights(7, 50, 3))
+    assert (fire_weights(7, 50, 3) != fire_weights(7, 50, 4)).any()
+    assert (fire_weights(7, 50, (3, 0)) != fire_weights(7, 50, (3, 1))).any()  # two data sets of one size
+
+
+def test_no_fires():
+    assert fire_weights(0, 10, 0).shape == (11, 0)
+
+
+def test_interval_by_hand():
+    scores = np.array([50.0, *range(101)])  # replicates 0 to 100: 2.5 % and 97.5 % are 2.5 and 97.5
+    assert percentile_interval(scores) == pytest.approx((2.5, 97.5))
+    assert percentile_interval(scores, level=0.5) == pytest.approx((25, 75))
+
+
+def test_undefined_replicates_are_left_out():
+    assert percentile_interval(np.array([1.0, np.nan, 2.0, 2.0])) == (2, 2)
+    assert np.isnan(percentile_interval(np.array([1.0, np.nan]))).all()
+
+
+def test_interval_of_a_mean_covers_its_expectation():
+    """The bootstrap error of a mean of n fires is sd / sqrt(n)."""
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = percentile_interval(fire_weights(400, 2000, 0) @ values / 400)
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)

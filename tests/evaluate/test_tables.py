@@ -1,0 +1,280 @@
+"""The tables: rows agree with scores of the pixels, methods are paired, what is undefined is empty."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emberformer.data.fires import open_fires
+from emberformer.errors import InputError
+from emberformer.evaluate import scores
+from emberformer.evaluate.tables import evaluate
+from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
+from emberformer.settings import EvaluationSettings
+from tests.small_fires import disc, small_fires, write_small_fires
+
+SETTINGS = EvaluationSettings(replicates=100)
+SIZES = {"hills": (14, 16), "plain": (10, 12)}
+SPLITS = ("validation", "validation", "test", "test", "test")
+
+
+def noisy(sharpness, seed):
+    """Probability around what will burn: a method with some skill."""
+
+    def values(observed, generator=None):
+        noise = np.random.default_rng([seed, int(observed.sum())]).normal(size=observed.shape)
+        return 1 / (1 + np.exp(-(sharpness * (observed - 0.7) + noise)))
+
+    return values
+
+
+METHODS = {
+    "emberformer-seed-0": noisy(3.0, 0),
+    "emberformer-seed-1": noisy(3.0, 1),
+    "persistence": lambda observed: np.zeros(observed.shape),
+    "distance": lambda observed: 5 * noisy(1.0, 2)(observed) - 20,
+}
+
+
+def write_fires(folder):
+    paths = {}
+    for number, (name, shape) in enumerate(SIZES.items()):
+        rng = np.random.default_rng(number)
+        fires = {
+            f"sequence_{k:03d}": [disc(shape, rng.uniform(4, 6, 2), 0.5 + growth * t) for t in range(7)]
+            for k, growth in enumerate([0.5, 0.9, 0.6, 1.0, 0.3])
+        }
+        for frames in fires.values():
+            frames[:] = np.maximum.accumulate(np.stack(frames))
+        paths[name] = write_small_fires(small_fires(fires, dataset=name), folder / f"{name}.zarr")
+    return paths
+
+
+def write_method(path, fires, method, dataset, steps=6, splits=SPLITS):
+    kind = "score" if method == "distance" else "probability"
+    blocks = []
+    for fire in range(fires.sizes["fire"]):
+        for step in range(steps):
+            row = int(fires.row_start.values[fire]) + step
+            burned, observed = (fires.burned[r].values for r in (row, row + 1))
+            values = np.where(burned == 1, 1 if kind == "probability" else 0, METHODS[method](observed))
+            times = fires.valid_time.values
+            fire_id = fires.fire_id.values[fire]
+            blocks.append(
+                ForecastBlock(
+                    fire_id, splits[fire], step, times[row], times[row + 1 : row + 2], values[None].astype("f4")
+                )
+            )
+    write_forecasts(
+        path, blocks, method=method, dataset=dataset, score_kind=kind, shape=(1, *SIZES[dataset]),
+        provenance={"fitted": {"radius_px": 2.5} if method == "persistence" else {}}, sees_target_wind=False,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    fires = write_fires(folder)
+    stores = {
+        method: {
+            name: write_method(folder / f"{method}-{name}.zarr", open_fires(path), method, name)
+            for name, path in fires.items()
+        }
+        for method in METHODS
+    }
+    evaluate(stores, fires, folder / "scores", SETTINGS)
+    read = {
+        path.stem: pd.read_csv(path, dtype={"history": str, "threshold": str}, keep_default_na=False, na_values=[""])
+        for path in sorted((folder / "scores").glob("*.csv"))
+    }
+    return folder, fires, stores, read
+
+
+def pick(table, **where):
+    for column, value in where.items():
+        table = table[table[column].isna()] if value is None else table[table[column] == value]
+    assert len(table) == 1, table
+    return table.iloc[0]
+
+
+def pixels(fires, stores, datasets, split, keep=lambda forecasts, k: True):
+    forecast, observed = [], []
+    for name in datasets:
+        store, of = open_forecasts(stores[name]), open_fires(fires[name])
+        starts = dict(zip(of.fire_id.values, of.row_start.values, strict=True))
+        for k in range(store.sizes["forecast"]):
+            row = starts[store.fire_id.values[k]] + store.init_step.values[k]
+            if store.split.values[k] == split and keep(store, k):
+                new_fire = of.burned[row].values == 0
+                forecast.append(store.probability[k, 0].values[new_fire])
+                observed.append(of.burned[row + 1].values[new_fire])
+    return np.concatenate(forecast), np.concatenate(observed)
+
+
+@pytest.mark.parametrize("datasets", [("hills",), ("plain",), ("hills", "plain")])
+@pytest.mark.parametrize("history", ["all", "1", "5"])
+def test_values_are_those_of_the_pixels(tables, datasets, history):
+    _, fires, stores, read = tables
+    threshold = json.loads((tables[0] / "scores" / "thresholds.json").read_text())["emberformer-seed-0"]["threshold"]
+    fits = {"all": lambda h: True, "1": lambda h: h == 1, "5": lambda h: h >= 5}[history]
+    forecast, observed = pixels(
+        fires, stores["emberformer-seed-0"], datasets, "test", lambda store, k: fits(store.history_length.values[k])
+    )
+    dataset = datasets[0] if len(datasets) == 1 else "all"
+    where = {"method": "emberformer-seed-0", "dataset": dataset, "split": "test", "history": history, "region": "new"}
+    table = read["scores"]
+    row = pick(table, **where, metric="average_precision")
+    # few pixels, so that ties within a bin weigh more than on real fires
+    assert row.value == pytest.approx(scores.average_precision(forecast, observed), abs=1e-2)
+    assert row.prevalence == pytest.approx(observed.mean(), rel=1e-5)
+    assert row.n_steps == len(datasets) * 3 * {"all": 6, "1": 1, "5": 2}[history]
+    assert row.n_fires == len(datasets) * 3
+    assert row.low <= row.value <= row.high
+    assert pick(table, **where, metric="brier").value == pytest.approx(scores.brier(forecast, observed), rel=1e-5)
+    assert pick(table, **where, metric="f1", threshold="0.5").value == pytest.approx(
+        scores.f1(forecast, observed), rel=1e-5
+    )
+    at_threshold = pick(table, **where, metric="f1", threshold="validation").value
+    assert at_threshold == pytest.approx(scores.f1(forecast, observed, threshold), rel=1e-5)
+
+
+def test_threshold_is_chosen_on_validation_fires(tables):
+    folder, fires, stores, _ = tables
+    chosen = json.loads((folder / "scores" / "thresholds.json").read_text())
+    forecast, observed = pixels(fires, stores["emberformer-seed-0"], SIZES, "validation")
+    best = max(scores.f1(forecast, observed, value) for value in np.unique(forecast)[1:])
+    found = scores.f1(forecast, observed, chosen["emberformer-seed-0"]["threshold"])
+    assert found == pytest.approx(best, abs=2e-3)
+    assert chosen["persistence"]["fitted"]["hills"] == {"radius_px": 2.5}
+
+
+def test_what_is_undefined_is_absent_or_empty(tables):
+    table = tables[3]["scores"]
+    distance = table[table.method == "distance"]
+    assert set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall"}
+    assert "0.5" not in set(distance.threshold.dropna())
+    assert set(tables[3]["reliability"].method) == {"emberformer-seed-0", "emberformer-seed-1", "persistence"}
+    where = {"method": "persistence", "dataset": "all", "split": "test", "history": "all", "region": "new"}
+    never = pick(table, **where, metric="precision", threshold="0.5")
+    assert np.isnan([never.value, never.low, never.high]).all()  # it never forecasts new fire
+
+
+def test_persistence_has_no_skill_on_new_fire_and_much_on_the_whole(tables):
+    table = tables[3]["scores"]
+    where = {
+        "method": "persistence",
+        "dataset": "all",
+        "split": "test",
+        "history": "all",
+        "metric": "average_precision",
+    }
+    new, whole = (pick(table, **where, region=region) for region in ("new", "whole"))
+    assert new.value == pytest.approx(new.prevalence)
+    assert whole.value > 0.6
+
+
+def test_differences_are_paired(tables):
+    """Minus a method without spread over fires the interval is the method's own, shifted."""
+    read = tables[3]
+    where = {"dataset": "all", "metric": "f1", "threshold": "validation"}
+    own = pick(read["scores"], method="emberformer-seed-0", split="test", history="all", region="new", **where)
+    difference = pick(read["differences"], method="emberformer-seed-0", baseline="persistence", **where)
+    np.testing.assert_allclose(
+        difference[["value", "low", "high"]].astype(float), own[["value", "low", "high"]].astype(float)
+    )
+    assert set(read["differences"].baseline) == {"persistence", "distance"}
+    precision = pick(
+        read["differences"], method="emberformer-seed-0", baseline="distance", dataset="all", metric="average_precision"
+    )
+    values = [
+        pick(
+            read["scores"],
+            method=method,
+            dataset="all",
+            split="test",
+            history="all",
+            region="new",
+            metric="average_precision",
+        ).value
+        for method in ("emberformer-seed-0", "distance")
+    ]
+    assert precision.value == pytest.approx(values[0] - values[1], abs=1e-5)
+
+
+def test_mean_over_seeds(tables):
+    table = tables[3]["scores"]
+    where = {"dataset": "plain", "split": "test", "history": "all", "region": "new", "metric": "average_precision"}
+    seeds = [pick(table, method=f"emberformer-seed-{seed}", **where) for seed in (0, 1)]
+    mean = pick(table, method="emberformer (mean of 2 seeds)", **where)
+    values = np.array([seed.value for seed in seeds])
+    assert mean.value == pytest.approx(values.mean(), rel=1e-5)
+    assert mean.seed_sd == pytest.approx(values.std(ddof=1), rel=1e-4)
+    assert np.isnan(seeds[0].seed_sd)
+    assert "emberformer (mean of 2 seeds)" in set(tables[3]["differences"].method)
+
+
+def test_per_fire_rows_are_the_fires_alone(tables):
+    _, fires, stores, read = tables
+    row = pick(read["per_fire"], method="emberformer-seed-1", dataset="hills", fire_id="sequence_003")
+    forecast, observed = pixels(
+        fires,
+        stores["emberformer-seed-1"],
+        ["hills"],
+        "test",
+        lambda store, k: store.fire_id.values[k] == "sequence_003",
+    )
+    assert row["f1_0.5"] == pytest.approx(scores.f1(forecast, observed), rel=1e-5)
+    assert row.n_steps == 6
+    assert len(read["per_fire"]) == len(METHODS) * len(SIZES) * 3  # test fires only
+
+
+def test_reliability_sums_to_all_pixels(tables):
+    _, fires, stores, read = tables
+    forecast, observed = pixels(fires, stores["emberformer-seed-0"], SIZES, "test")
+    table = read["reliability"]
+    table = table[(table.method == "emberformer-seed-0") & (table.dataset == "all") & (table.region == "new")]
+    assert table.n_pixels.sum() == forecast.size
+    assert (table.mean_forecast * table.n_pixels).sum() == pytest.approx(forecast.sum(), rel=1e-4)
+    assert (table.observed_frequency * table.n_pixels).sum() == pytest.approx(observed.sum(), rel=1e-4)
+    inside = table.n_pixels > 0
+    assert table.mean_forecast[inside].between(table.lower[inside] - 1e-6, table.upper[inside] + 1e-6).all()
+
+
+@pytest.mark.parametrize("splits", [("test",) * 5, ("validation",) * 5])
+def test_a_data_set_may_lack_test_or_validation_fires(tables, tmp_path, splits):
+    """As when a landscape is held out."""
+    _, fires, stores, _ = tables
+    plain = write_method(tmp_path / "p.zarr", open_fires(fires["plain"]), "persistence", "plain", splits=splits)
+    mixed = {"hills": stores["persistence"]["hills"], "plain": plain}
+    evaluate({"persistence": mixed}, fires, tmp_path / "scores", SETTINGS)
+    table = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    n_fires = table[table.history == "all"].groupby(["dataset", "split"]).n_fires.first()
+    expected = {("hills", "validation"): 2, ("hills", "test"): 3, ("plain", splits[0]): 5}
+    expected |= {
+        ("all", split): sum(n for of, n in expected.items() if of[1] == split) for split in ("test", "validation")
+    }
+    assert n_fires.to_dict() == expected
+
+
+def test_nothing_to_choose_a_threshold_on(tables, tmp_path):
+    _, fires, _, _ = tables
+    store = write_method(tmp_path / "h.zarr", open_fires(fires["hills"]), "persistence", "hills", splits=("test",) * 5)
+    evaluate({"persistence": {"hills": store}}, {"hills": fires["hills"]}, tmp_path / "scores", SETTINGS)
+    assert json.loads((tmp_path / "scores" / "thresholds.json").read_text())["persistence"]["threshold"] is None
+    assert set(pd.read_csv(tmp_path / "scores" / "scores.csv").threshold.dropna().astype(str)) == {"0.5"}
+
+
+def test_methods_must_have_forecast_the_same(tables):
+    folder, fires, stores, _ = tables
+    shorter = write_method(folder / "shorter.zarr", open_fires(fires["hills"]), "persistence", "hills", steps=5)
+    uneven = {
+        "distance": stores["distance"],
+        "persistence": {"hills": shorter, "plain": stores["persistence"]["plain"]},
+    }
+    with pytest.raises(InputError, match=r"hills.*sequence_000"):
+        evaluate(uneven, fires, folder / "uneven", SETTINGS)
+    assert not (folder / "uneven").exists()
+    with pytest.raises(InputError, match="by every method"):
+        evaluate({"distance": {"hills": stores["distance"]["hills"]}}, fires, folder / "uneven", SETTINGS)

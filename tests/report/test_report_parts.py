@@ -1,0 +1,202 @@
+"""Parts of the report: the verdict's words, the choice of fires, the step and the cut, light and wind on the maps."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emberformer.data.fires import open_fires
+from emberformer.errors import InputError
+from emberformer.forecast_store import open_forecasts
+from emberformer.report.cases import Choice, choose_fires, read_case
+from emberformer.report.maps import draw_case, fuel_colours, hillshade, wind_text
+from emberformer.report.methods import describe_methods
+from emberformer.report.scoreboard import Estimate, method_label, read_scoreboard
+from emberformer.report.tables import AT_VALIDATION, difference_rows, score_rows
+from emberformer.report.verdict import verdict
+from tests.report.synthetic import BETTER, MODEL, THRESHOLD, burned, scoreboard, write_experiment, write_tables
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    settings, layout = write_experiment(tmp_path_factory.mktemp("parts"))
+    return settings, open_fires(layout.fires("valley")), open_forecasts(layout.forecasts(MODEL, "valley"))
+
+
+@pytest.fixture
+def case(stores):
+    _, fires, forecasts = stores
+    return read_case(Choice("Best", "valley", "fire_4", 0.93), fires, forecasts, THRESHOLD)
+
+
+@pytest.mark.parametrize(
+    ("difference", "kind"),
+    [
+        ((0.1, 0.01, 0.2), "better"),
+        ((0.1, -0.01, 0.2), "tied"),
+        ((-0.1, -0.2, -0.01), "worse"),
+        ((0.1, np.nan, np.nan), "unknown"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(difference, kind):
+    value, low, high = difference
+    assert Estimate(value, low, high).verdict == kind
+
+
+def test_verdict_praises_only_what_every_interval_shows(tmp_path):
+    said = verdict(scoreboard(tmp_path))
+    assert said.outcome == "all"
+    assert said.headline == "EmberFormer beats all 2 baselines (persistence and distance) on new fire."
+    words = " ".join(said.sentences)
+    assert "On 3 test fires (9 forecasts; 3.21 % of the pixels open to new fire burned in the step)" in words
+    assert "AP of 0.812 (0.802 to 0.832)" in words
+    assert "Every paired 95 % interval of the difference lies above zero" in words
+    assert "distance on AP, +0.312 (+0.205 to +0.411)" in words
+
+
+def test_verdict_flips_where_an_interval_includes_zero(tmp_path):
+    said = verdict(scoreboard(tmp_path, BETTER | {"distance": (0.02, -0.01, 0.05)}))
+    assert said.outcome == "some"
+    assert said.headline == "EmberFormer beats persistence on new fire, but not distance."
+    words = " ".join(said.sentences)
+    assert "cannot be told apart (the paired interval of the difference includes zero) from distance" in words
+    assert "[+0.020 (−0.010 to +0.050)]" in words
+    assert "Every paired" not in words
+
+
+def test_verdict_says_worse_where_the_interval_lies_below_zero(tmp_path):
+    said = verdict(scoreboard(tmp_path, dict.fromkeys(BETTER, (-0.2, -0.3, -0.1))))
+    assert said.outcome == "none"
+    assert "does not beat persistence or distance" in said.headline
+    assert "it is worse than persistence [−0.200 (−0.300 to −0.100)] and distance" in " ".join(said.sentences)
+
+
+def test_verdict_claims_nothing_without_intervals(tmp_path):
+    assert verdict(scoreboard(tmp_path, dict.fromkeys(BETTER, (0.5, np.nan, np.nan)))).outcome == "unknown"
+
+
+def test_lower_is_better_for_brier_and_undefined_scores_are_dashes(tmp_path):
+    rows = {row.label: row.cells for row in score_rows(scoreboard(tmp_path), "new", AT_VALIDATION, ["all"])}
+    brier = [column.heading for column in AT_VALIDATION].index("Brier")
+    assert rows["EmberFormer, seed 0"][brier].best
+    assert not rows["Persistence"][brier].best
+    assert rows["Distance"][brier] == ("–", "", "", False)
+
+
+def test_bold_differences_are_those_surely_above_zero(tmp_path):
+    board = scoreboard(tmp_path, BETTER | {"distance": (0.4, -0.01, 0.9)})
+    assert [row.cells[0].best for row in difference_rows(board)] == [True, False]
+
+
+def test_the_mean_over_seeds_leads_and_its_seeds_are_small(tmp_path):
+    board = scoreboard(tmp_path)
+    of_seed = board.scores[board.scores.method == MODEL]
+    mean = of_seed.assign(method="emberformer (mean of 2 seeds)", seed_sd=0.004)
+    board = replace(
+        board, scores=pd.concat([board.scores, of_seed.assign(method="emberformer-seed-1", value=0.9), mean])
+    )
+    assert board.headline == "emberformer (mean of 2 seeds)"
+    rows = score_rows(board, "new", AT_VALIDATION, ["all"])
+    assert [row.label for row in rows][:3] == [
+        "EmberFormer (mean of 2 seeds)",
+        "EmberFormer, seed 0",
+        "EmberFormer, seed 1",
+    ]
+    assert [row.minor for row in rows] == [False, True, True, False, False]
+    assert rows[0].cells[0] == ("0.812", "0.802–0.832", "seeds ±0.004", True)
+
+
+def test_few_fires_are_each_shown_once(tmp_path):
+    board = scoreboard(tmp_path)
+    for count, ranks in ((1, ["Best"]), (2, ["Best", "Worst"]), (3, ["Best", "Median", "Worst"])):
+        fewer = replace(board, per_fire=board.per_fire.head(count))
+        assert [choice.rank for choice in choose_fires(fewer, MODEL)] == ranks
+
+
+def test_the_step_of_largest_growth_is_read_and_cut_to_the_fire(case):
+    assert case.step == 1
+    assert case.burned.shape[0] == 2
+    assert np.count_nonzero(case.observed == 1) == burned(2).sum() == 13 * 13
+    height, width = case.observed.shape
+    assert height == width == 30
+    assert case.outcomes["hit"].sum() == 9 * 9 - 5 * 5
+    assert case.outcomes["miss"].sum() == 13 * 13 - 9 * 9
+    assert case.outcomes["false alarm"].sum() == 0
+    assert case.elapsed_s == case.step_s == 1800
+    assert str(case.valid_time) == "2021-02-03T11:00:00"
+
+
+def test_north_is_up_and_east_is_right_on_a_north_up_raster(case):
+    np.testing.assert_allclose(case.compass, [[1, 0], [0, -1]])
+    np.testing.assert_allclose(np.asarray(case.wind) @ case.compass, [3, -4])  # right and up
+
+
+def test_maps_of_a_fire_tell_fuels_and_counts(case):
+    fuels = fuel_colours([case])
+    panels = draw_case(case, fuels)
+    assert list(fuels) == [183.0, 102.0] or list(fuels) == [102.0, 183.0]
+    assert [panel.title for panel in panels][-1] == "What burned"
+    assert [key.text for key in panels[-1].keys] == ["hits 56", "misses 88", "false alarms 0", "burned before"]
+    assert "threshold 0.30" in [key.text for key in panels[2].keys]
+
+
+def test_slopes_facing_the_upper_left_are_brighter():
+    row, column = np.mgrid[:10, :10] * 10.0
+    hills = row + column, -row - column, np.full((4, 4), 7.0)
+    towards, away, level = (np.asarray(hillshade(elevation, 30.0)) for elevation in hills)
+    assert np.min(towards) > np.sqrt(0.5) > np.max(away)
+    np.testing.assert_allclose(level, np.sqrt(0.5))
+    assert hillshade(None, 30.0) is None
+    assert hillshade(np.full((4, 4), np.nan), 30.0) is None
+
+
+@pytest.mark.parametrize(
+    ("wind", "text"),
+    [
+        ((0, 2), "2.0 m/s towards north"),
+        ((1.5, 0), "1.5 m/s towards east"),
+        ((-1, -1), "towards south-west"),
+        ((0, 0), "no wind"),
+        (None, "not known"),
+    ],
+)
+def test_wind_in_words(wind, text):
+    assert text in wind_text(wind)
+
+
+def test_methods_say_what_was_fitted_and_what_they_saw(stores, tmp_path):
+    board = scoreboard(tmp_path)
+    board.thresholds["distance"] = {
+        "threshold": -2.5,
+        "fitted": {"valley": {"radius_px": 3.5, "chosen_on": ["valley"], "left_out": []}},
+    }
+    model, persistence, distance = describe_methods(board, stores[0], "dinov2-tiny", {MODEL: True, "distance": False})
+    assert "dinov2-tiny" in model.description
+    assert (model.threshold, model.wind) == ("0.300", "yes")
+    assert (persistence.threshold, persistence.wind, persistence.fitted) == ("–", "not known", "nothing")
+    assert (distance.threshold, distance.fitted) == ("−2.500", "radius 3.5 px")
+
+
+@pytest.mark.parametrize(
+    "name", ["scores.csv", "differences.csv", "per_fire.csv", "reliability.csv", "thresholds.json"]
+)
+def test_a_missing_table_is_an_error_that_names_it(tmp_path, name):
+    write_tables(tmp_path, BETTER)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=re.escape(name)):
+        read_scoreboard(tmp_path)
+
+
+def test_a_table_without_a_column_is_an_error_that_names_both(tmp_path):
+    write_tables(tmp_path, BETTER)
+    table = pd.read_csv(tmp_path / "differences.csv").drop(columns="low")
+    table.to_csv(tmp_path / "differences.csv", index=False)
+    with pytest.raises(InputError, match=r"differences\.csv\n.*no column low"):
+        read_scoreboard(tmp_path)
+
+
+def test_method_labels():
+    assert method_label("emberformer-seed-3") == "EmberFormer, seed 3"
+    assert method_label("persistence") == "Persistence"

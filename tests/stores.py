@@ -1,0 +1,71 @@
+"""Small stores for tests: a tiny data set ingested, split and extracted with a tiny random backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from emberformer.data.deep_crown import ingest
+from emberformer.data.fires import open_fires
+from emberformer.data.split import make_split, write_split
+from emberformer.features.extraction import extract
+from emberformer.features.plan import make_plan
+from emberformer.features.store import write_index
+from emberformer.layout import Layout
+from emberformer.settings import Settings
+from tests.tiny import write_tiny_dataset
+
+MODEL = {
+    "d_model": 16, "history": 3, "layers": 1, "heads": 2, "feedforward": 32, "d_wind": 8,
+    "decoder_channels": 16, "refinement_channels": 8, "dropout": 0.0,
+}  # fmt: skip
+TRAINING = {"epochs": 2, "batch_size": 4, "crop": None, "wandb": "disabled"}
+
+
+def tiny_experiment(
+    folder: Path, windows: dict[str, tuple[int, int]] | None = None, **changes
+) -> tuple[Settings, Layout]:
+    """Settings of one experiment on tiny data sets written under the folder; a window size a data set."""
+    datasets = {}
+    for number, (name, window) in enumerate((windows or {"tiny": (28, 42)}).items()):
+        source = write_tiny_dataset(
+            folder / "raw" / name, window=window, landscape=(window[0] + 20, window[1] + 18), seed=number
+        )
+        datasets[name] = source.model_dump(mode="json")
+    content = {
+        "name": "experiment", "results": str(folder / "results"), "datasets": datasets,
+        "split": {"train": 0.5, "validation": 0.2, "test": 0.3},
+        "features": {"weights": "random", "architecture": "dinov2-tiny", "precision": "float32"},
+        "model": MODEL, "training": TRAINING,
+    }  # fmt: skip
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(content.get(key), dict) else value
+    settings = Settings.model_validate(content)
+    return settings, Layout(settings)
+
+
+def ingest_all(settings: Settings, layout: Layout) -> None:
+    for name, source in settings.datasets.items():
+        ingest(name, source, layout.fires(name))
+
+
+def extract_all(settings: Settings, layout: Layout, shards: int = 2, batch_size: int = 4) -> None:
+    for name in settings.datasets:
+        store, fires = layout.features(name), open_fires(layout.fires(name))
+        make_plan(fires, store)
+        for shard in range(shards):
+            extract(store, fires, settings.features, shard, shards, batch_size, "cpu")
+        write_index(store, fires)
+
+
+def prepare(settings: Settings, layout: Layout) -> None:
+    """Everything that training needs."""
+    ingest_all(settings, layout)
+    extract_all(settings, layout)
+    write_split(layout.split, make_split({n: open_fires(layout.fires(n)) for n in settings.datasets}, settings.split))
+
+
+def save_settings(settings: Settings, path: Path) -> Path:
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    return path

@@ -1,0 +1,165 @@
+"""Windows over the stores: every index another step, nothing of the future, views that turn everything together."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emberformer.data.fires import observed, open_fires
+from emberformer.data.normalise import TerrainNormaliser, wind_input
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps, training_terrain, turn
+from emberformer.errors import InputError
+from emberformer.training import Sizes, open_landscapes
+from tests.stores import ingest_all, prepare, tiny_experiment
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    experiment, layout = tiny_experiment(tmp_path_factory.mktemp("two"), {"tiny": (28, 42), "other": (50, 36)})
+    prepare(experiment, layout)
+    split = read_split(layout.split)
+    return experiment, layout, split, open_landscapes(layout, Sizes.of(layout, split))
+
+
+def test_every_index_is_another_step_and_every_step_is_there(opened):
+    _, layout, split, landscapes = opened
+    steps = [s for name in ("train", "validation", "test") for s in list_steps(landscapes, split, name)]
+    assert len(set(steps)) == len(steps)
+    assert len(steps) == sum(int((open_fires(layout.fires(n)).row_size - 1).sum()) for n in ("tiny", "other"))
+    fires = {
+        name: {s.fire for s in list_steps(landscapes[:1], split, name)} for name in ("train", "validation", "test")
+    }
+    assert not fires["train"] & fires["test"]
+    assert not fires["train"] & fires["validation"]
+
+
+def test_an_item_is_the_stores_rows(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    index = next(n for n, s in enumerate(steps) if s.step == 1)
+    item, step = FireSteps(landscapes, steps, 3)[index], steps[index]
+    landscape = landscapes[step.landscape]
+    fires, row = landscape.fires, int(landscape.row_start[step.fire]) + 1
+    height, width = fires.sizes["y"], fires.sizes["x"]
+    assert item["valid_t"].tolist() == [False, True, True]
+    assert (item["frame_patches"][0] == 0).all()
+    assert (item["wind"][0] == 0).all()
+    assert np.array_equal(item["fire_pixels"][0, :height, :width], fires.burned[row].values == 1)
+    assert np.array_equal(item["target"][:height, :width], observed(fires, row + 1))
+    assert (item["target"][height:] == 255).all()
+    assert (item["target"][:, width:] == 255).all()
+    assert np.allclose(item["wind"][-1], landscape.wind[row] / 10)
+    stored = landscape.frame_patches[int(landscape.feature_start[step.fire]) + 1]
+    assert np.array_equal(item["frame_patches"][-1], stored.astype(np.float32))
+
+
+def test_nothing_of_the_future_leaks_in(opened):
+    """Items of one fire at step t are the same whatever its later frames hold."""
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    index = next(n for n, s in enumerate(steps) if s.step == 2)
+    dataset, step = FireSteps(landscapes, steps, 3), steps[index]
+    before = dataset[index]
+    landscape = landscapes[step.landscape]
+    row = int(landscape.row_start[step.fire]) + 2
+    kept = landscape.fires
+    burned = kept.burned.values.copy()
+    burned[row + 1 :] = 1 - burned[row + 1 :]
+    landscape.fires = kept.assign(burned=(kept.burned.dims, burned))
+    try:
+        after = dataset[index]
+    finally:
+        landscape.fires = kept
+    for key in before:
+        assert torch.equal(before[key], after[key]) == (key != "target"), key
+
+
+def test_a_crop_holds_growth_and_fits_the_grid(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    dataset = FireSteps(landscapes, steps, 3, crop=2)
+    for index in range(len(dataset)):
+        item = dataset[index]
+        assert tuple(item["frame_patches"].shape[1:3]) == dataset.size(index) == (2, 2)
+        assert item["target"].shape == (28, 28)
+        grown = (item["target"] == 1) & (item["fire_pixels"][0] == 0)
+        whole = FireSteps(landscapes, steps, 3)[index]
+        assert grown.any() or not ((whole["target"] == 1) & (whole["fire_pixels"][0] == 0)).any()
+
+
+@settings(max_examples=16, deadline=None)
+@given(st.integers(0, 7), st.integers(0, 10_000))
+def test_views_turn_wind_and_slopes_with_the_picture(view, seed):
+    """A slope band that is the gradient of a height field is still its gradient after the turn."""
+    rng = np.random.default_rng(seed)
+    height = rng.normal(size=(6, 6)).cumsum(0).cumsum(1)
+
+    def gradient(field):
+        rows, columns = np.gradient(field)
+        return np.stack([columns, -rows])  # east, north; rows run south
+
+    item = {
+        "frame_patches": rng.normal(size=(2, 3, 3, 4)),
+        "terrain_patches": np.ones((2, 3, 3, 4)),
+        "target": np.zeros((6, 6)),
+        "fire_pixels": height[None],
+        "terrain_pixels": gradient(height),
+        "categories": np.zeros((1, 6, 6)),
+        "wind": gradient(height)[:, 2, 3][None],
+    }
+    turned = turn(item, view, [(0, 1)], [1])
+    assert np.allclose(turned["terrain_pixels"], gradient(turned["fire_pixels"][0]))
+    strength = np.hypot(*item["wind"][0])
+    assert np.hypot(*turned["wind"][0]) == pytest.approx(strength)
+    place = np.argmin(np.abs(turned["terrain_pixels"] - turned["wind"][0][:, None, None]).sum(0))
+    assert turned["fire_pixels"][0].flat[place] == pytest.approx(height[2, 3])
+    assert (turned["terrain_patches"][1] == (1 if view == 0 else 0)).all()
+    assert (turned["terrain_patches"][0] == 1).all()
+
+
+def test_batches_hold_one_grid_and_every_item_once(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    dataset = FireSteps(landscapes, steps, 3)
+    sizes = [dataset.size(n) for n in range(len(dataset))]
+    assert set(sizes) == {(2, 3), (4, 3)}
+    batches = list(GridBatches(sizes, 4, shuffle=True))
+    assert sorted(n for batch in batches for n in batch) == list(range(len(dataset)))
+    assert all(len({sizes[n] for n in batch}) == 1 for batch in batches)
+    assert len(batches) == len(GridBatches(sizes, 4, shuffle=True))
+
+
+def test_normaliser_sees_training_fires_only(opened):
+    _, layout, split, _ = opened
+    fires = open_fires(layout.fires("tiny"))
+    terrains = training_terrain(fires, split["tiny"])
+    fitted = TerrainNormaliser.fit([(fires, terrains)])
+    values = fires.terrain.sel(band="elevation").values[terrains]
+    assert fitted.continuous["elevation"] == pytest.approx((np.nanmean(values), np.nanstd(values)), rel=1e-4)
+    again = TerrainNormaliser.from_dict(fitted.to_dict())
+    assert again == fitted
+    channels, categories = again.apply(fires, terrains[0])
+    assert channels.shape[0] == len(again.channels)
+    assert np.isfinite(channels).all()
+    assert categories.max() < again.category_sizes[0]
+    unseen = TerrainNormaliser(fitted.continuous, fitted.angles, fitted.binary, {"fuel_model|1": (999,)})
+    assert (unseen.apply(fires, terrains[0])[1] == 0).all()
+
+
+def test_unknown_wind_is_still_air():
+    assert wind_input(np.array([[np.nan, np.nan], [10.0, -5.0]])).tolist() == [[0, 0], [1, -0.5]]
+
+
+def test_features_of_other_fires_are_refused(tmp_path):
+    experiment, layout = tiny_experiment(tmp_path)
+    prepare(experiment, layout)
+    split = read_split(layout.split)
+    sizes = Sizes.of(layout, split)
+    changed = experiment.model_copy(
+        update={"datasets": {"tiny": experiment.datasets["tiny"].model_copy(update={"weather": None})}}
+    )
+    ingest_all(changed, layout)
+    with pytest.raises(InputError, match="features of other fires"):
+        Landscape("tiny", layout.fires("tiny"), layout.features("tiny"), sizes.normaliser, sizes.channels)

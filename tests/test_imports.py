@@ -1,0 +1,54 @@
+"""Files behind a module: those it imports anywhere, and nothing of what is left out."""
+
+import sys
+
+import pytest
+
+from emberformer import imports
+from emberformer.imports import imported_files
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    (tmp_path / "stage").mkdir()
+    files = {
+        "errors.py": "",
+        "top.py": "from emberformer.stage import inner\nfrom emberformer import __version__\nimport numpy\n",
+        "stage/__init__.py": "",
+        "stage/inner.py": "from emberformer.errors import InputError\ndef f():\n    from emberformer.late import g\n",
+        "late.py": "from emberformer.top import x\n",
+        "alone.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(imports, "PACKAGE", tmp_path)
+    return tmp_path
+
+
+def names(package, module, leave_out=()):
+    return [str(path.relative_to(package)) for path in imported_files(module, leave_out)]
+
+
+def test_follows_imports_also_inside_functions_and_round_a_circle(package):
+    assert names(package, "top") == ["errors.py", "late.py", "stage/inner.py", "top.py"]
+    assert names(package, "alone") == ["alone.py"]
+
+
+def test_leaves_out_modules_and_packages_but_not_their_namesakes(package):
+    assert names(package, "top", ["errors", "late"]) == ["stage/inner.py", "top.py"]
+    assert names(package, "top", ["stage"]) == ["top.py"]
+    assert "late.py" in names(package, "top", ["lat"])
+
+
+def test_unknown_module_is_an_error(package):
+    with pytest.raises(ValueError, match=r"emberformer\.nowhere"):
+        imported_files("nowhere")
+
+
+def test_finds_what_python_imports():
+    """The workflow lists files of `emberformer.layout`; Python itself says which those are."""
+    import emberformer.layout  # noqa: F401
+
+    found = {f"emberformer.{path.stem}" for path in imported_files("layout")}
+    assert found == {"emberformer.layout", "emberformer.settings", "emberformer.errors"}
+    assert found <= set(sys.modules)

@@ -1,0 +1,37 @@
+"""Provenance names the code that runs, and only that."""
+
+import json
+import subprocess
+
+from emberformer import __version__
+from emberformer.provenance import git_commit, provenance
+
+
+def _git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    return subprocess.run(
+        ["git", "-C", folder, *identity, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_equal_calls_give_equal_json():
+    assert json.dumps(provenance()) == json.dumps(provenance())
+    assert provenance()["emberformer"] == __version__
+    assert "time" not in provenance()
+    assert provenance(with_time=True)["time"].endswith("+00:00")
+
+
+def test_commit_of_a_work_tree(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "module.py").write_text("a = 1\n")
+    assert git_commit(package) == ""  # no work tree
+    _git(tmp_path, "init", "--quiet")
+    assert git_commit(package) == ""  # in a work tree, but not of it
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "--quiet", "--message", "one")
+    assert git_commit(package) == _git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "notes.txt").write_text("not code\n")
+    assert not git_commit(package).endswith("+dirty")
+    (package / "module.py").write_text("a = 2\n")
+    assert git_commit(package) == _git(tmp_path, "rev-parse", "HEAD") + "+dirty"

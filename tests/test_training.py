@@ -1,0 +1,165 @@
+"""Training: learns, keeps the best, goes on where it was stopped; cached and pixel path agree."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import torch
+
+from emberformer.data.fires import open_fires
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, list_steps
+from emberformer.errors import InputError
+from emberformer.features.backbone import load_backbone
+from emberformer.features.rendering import render_frame, render_terrain
+from emberformer.forecast import forecast, predict
+from emberformer.forecast_store import open_forecasts
+from emberformer.losses import open_pixels, spread_loss
+from emberformer.model.pixels import PixelEmberFormer
+from emberformer.training import FrozenPhase, Sizes, build_model, load_model, model_inputs, open_landscapes, train
+from tests.stores import TRAINING, prepare, tiny_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two landscapes of different window sizes, trained together for two epochs."""
+    settings, layout = tiny_experiment(tmp_path_factory.mktemp("trained"), {"tiny": (28, 42), "other": (50, 36)})
+    prepare(settings, layout)
+    return settings, layout, train(settings, layout, 0, "cpu")
+
+
+def test_a_run_leaves_model_curve_and_settings(trained):
+    settings, layout, path = trained
+    model, _sizes, kept, about = load_model(path)
+    assert kept == settings
+    assert about["features"] == {n: layout.features(n).stem for n in ("tiny", "other")}
+    curve = pd.read_csv(path.with_name("metrics.csv"))
+    assert curve["val/new_ap"].notna().sum() == 2
+    assert curve["train/loss"].notna().sum() == 2
+    assert about["validation_new_ap"] == pytest.approx(curve["val/new_ap"].max(), abs=1e-6)
+    assert not model.training
+    assert math.isfinite(sum(p.sum().item() for p in model.parameters()))
+
+
+def test_forecasts_cover_every_step_and_keep_what_burned(trained):
+    settings, layout, _ = trained
+    split = read_split(layout.split)
+    for name in ("tiny", "other"):
+        store = open_forecasts(forecast(settings, layout, 0, name, "cpu"))
+        fires = open_fires(layout.fires(name))
+        wanted = {
+            (str(f), step)
+            for n, f in enumerate(fires.fire_id.values)
+            for step in range(int(fires.row_size[n]) - 1)
+            if split[name][str(f)] != "train"
+        }
+        assert set(zip(store.fire_id.values.tolist(), store.init_step.values.tolist(), strict=True)) == wanted
+        first = store.isel(forecast=0)
+        row = int(fires.row_start[fires.fire_id.values.tolist().index(str(first.fire_id.values))]) + int(
+            first.init_step
+        )
+        burned = fires.burned[row].values == 1
+        assert (first.probability.values[0][burned] == 1).all()
+        assert (first.probability.values[0][~burned] < 1).all()
+
+
+def test_geotiffs_lie_where_the_landscape_says(trained):
+    settings, layout, _ = trained
+    path = forecast(settings, layout, 0, "tiny", "cpu")
+    fires = open_fires(layout.fires("tiny"))
+    tif = sorted(path.with_suffix(".geotiff").iterdir())[0]
+    number = fires.fire_id.values.tolist().index(tif.stem)
+    with (
+        rasterio.open(tif) as raster,
+        rasterio.open(settings.datasets["tiny"].root / "landscape" / "Input_Geotiff.tif") as land,
+    ):
+        corner = land.transform * (int(fires.window_col[number]), int(fires.window_row[number]))
+        assert raster.transform * (0, 0) == corner
+        assert raster.crs == land.crs
+        assert raster.count == int(fires.row_size[number]) - 1
+        assert raster.tags(1)["valid_time"]
+
+
+def test_the_pixel_path_gives_the_cached_paths_forecast(trained):
+    settings, layout, path = trained
+    model, sizes, _, _ = load_model(path)
+    landscape = open_landscapes(layout, sizes)[0]
+    steps = [s for s in list_steps([landscape], read_split(layout.split), "test") if s.step >= 1][:3]
+    items = FireSteps([landscape], steps, settings.model.history)
+    batch = torch.utils.data.default_collate([items[n] for n in range(len(steps))])
+    with torch.no_grad():
+        cached = model(**model_inputs(batch))
+    frames, terrain = [], []
+    for step in steps:
+        row = int(landscape.row_start[step.fire]) + step.step
+        seen = min(step.step + 1, settings.model.history)
+        burned = landscape.fires.burned[row - seen + 1 : row + 1].values
+        padding = np.zeros((settings.model.history - seen, *burned.shape[1:]), np.float32)
+        frames.append(np.concatenate([padding, render_frame(burned)]))
+        index = int(landscape.terrain_index[step.fire])
+        terrain.append(
+            render_terrain(landscape.fires.terrain[index].values, list(map(str, landscape.fires.band_kind.values)))
+        )
+    features = settings.features
+    whole = PixelEmberFormer(load_backbone(features), model, features.scale, features.precision, features.dtype)
+    rest = {k: v for k, v in model_inputs(batch).items() if k not in ("frame_patches", "terrain_patches")}
+    with torch.no_grad():
+        pixels = whole(frames=torch.from_numpy(np.stack(frames)), terrain=torch.from_numpy(np.stack(terrain)), **rest)
+    assert (cached - pixels).abs().max() < 1e-3
+
+
+def test_a_stopped_run_goes_on(trained, monkeypatch):
+    settings, layout, _ = trained
+    longer = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"learning_rate": 5e-4, "epochs": 3})}
+    )
+    from emberformer.layout import Layout
+
+    layout = Layout(longer)
+    ends = FrozenPhase.on_validation_epoch_end
+
+    def dies(self):
+        ends(self)
+        if self.current_epoch == 1:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(FrozenPhase, "on_validation_epoch_end", dies)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(longer, layout, 0, "cpu")
+    assert not (layout.model(0) / "model.ckpt").exists()
+    monkeypatch.setattr(FrozenPhase, "on_validation_epoch_end", ends)
+    path = train(longer, layout, 0, "cpu")
+    epochs = pd.read_csv(path.with_name("metrics.csv"))
+    assert epochs["epoch"][epochs["train/loss"].notna()].tolist() == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_the_network_learns_one_fire_by_heart(tmp_path):
+    settings, layout = tiny_experiment(tmp_path, training={**TRAINING, "flip": False})
+    prepare(settings, layout)
+    split = read_split(layout.split)
+    sizes = Sizes.of(layout, split)
+    landscapes = open_landscapes(layout, sizes)
+    steps = list_steps(landscapes, split, "train")[:4]
+    items = FireSteps(landscapes, steps, settings.model.history)
+    batch = torch.utils.data.default_collate([items[n] for n in range(len(steps))])
+    torch.manual_seed(0)
+    model = build_model(sizes, settings)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
+    for _ in range(250):
+        optimizer.zero_grad()
+        spread_loss(model(**model_inputs(batch)), batch["target"], counted, 1.0, 0.1).backward()
+        optimizer.step()
+    forecast_new = torch.from_numpy(predict(model.eval(), batch))[counted] > 0.5
+    observed = batch["target"][counted] == 1
+    hits = (forecast_new & observed).sum()
+    assert 2 * hits / (forecast_new.sum() + observed.sum()) > 0.95
+
+
+def test_a_checkpoint_that_is_none(tmp_path):
+    (tmp_path / "model.ckpt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="emberformer train"):
+        load_model(tmp_path / "model.ckpt")

@@ -1,0 +1,312 @@
+"""The workflow on a tiny data set, through the real `snakemake`: one whole run, and what each change makes stale.
+
+Every test works on its own copy of the finished run: all paths are relative to the working folder.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+
+from emberformer.data.fires import open_fires
+from emberformer.layout import Layout
+from emberformer.settings import parse_settings
+from tests.tiny import write_frame, write_tiny_dataset
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+FIRES, FRAMES = 7, 5
+ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_size=1")
+AFTER_TRAINING = {"train": 1, "forecast": 1, "evaluate": 1, "report": 1}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A working folder with a data set in `source` and its configuration."""
+
+    folder: Path
+    content: dict
+
+    def changed(self, **sections: object) -> "Run":
+        """The same folder with other settings: a mapping is merged into its section."""
+        content = dict(self.content)
+        for name, value in sections.items():
+            content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
+        return Run(self.folder, content)
+
+    def command(self, *arguments: str) -> list[str]:
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.content))
+        fixed = [
+            "--snakefile",
+            ROOT / "Snakefile",
+            "--directory",
+            self.folder,
+            "--configfile",
+            self.folder / "tiny.yaml",
+        ]
+        return [str(part) for part in (BIN / "snakemake", *arguments, "--cores", 2, *fixed)]
+
+    def snakemake(self, *arguments: str) -> dict[str, int]:
+        """Run Snakemake; gives the number of jobs of each rule (without the targets `all` and `extract_features`)."""
+        return jobs_of(output_of(self.command(*arguments)))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(parse_settings(self.content))
+
+    @property
+    def store(self) -> Path:
+        return self.folder / self.layout.features("tiny")
+
+    def encoded(self) -> dict[str, int]:
+        """Records that the extraction jobs of the last run sent through the backbone."""
+        shards = self.layout.settings.shards
+        manifests = [json.loads((self.store / ".plan" / f"shard-{n}.json").read_text()) for n in range(shards)]
+        return {axis: sum(m[f"encoded_{axis}"] for m in manifests) for axis in ("frame", "terrain")}
+
+
+def output_of(command: list[str], code: int = 0) -> str:
+    """What a command prints; it must end with `code`."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == code, done.stdout[-6000:]
+    return done.stdout
+
+
+def jobs_of(output: str) -> dict[str, int]:
+    """Snakemake's table of jobs; an empty one where there is nothing to be done."""
+    if "Nothing to be done" in output:
+        return {}
+    table = re.search(r"^Job stats:\njob +count\n-+ +-+\n(.*?)^total ", output, re.MULTILINE | re.DOTALL)
+    assert table, output[-6000:]
+    rows = (line.split() for line in table[1].splitlines())
+    return {rule: int(count) for rule, count in rows if rule not in ("all", "extract_features")}
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """All bytes of a feature store; without `.plan`, which says how it came about."""
+    files = (path for path in store.rglob("*") if path.is_file() and ".plan" not in path.parts)
+    return {str(path.relative_to(store)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Run:
+    """One run of the whole workflow."""
+    folder = tmp_path_factory.mktemp("finished")
+    source = write_tiny_dataset(folder / "source", fires=FIRES, frames=FRAMES)
+    content = {
+        "name": "tiny",
+        "datasets": {"tiny": source.model_dump(mode="json") | {"root": "source"}},
+        "features": {"weights": "random", "architecture": "dinov2-tiny", "precision": "float32"},
+        "shards": 2,
+        "model": {"d_model": 16, "d_wind": 4, "layers": 1, "heads": 2, "feedforward": 16, "history": 3}
+        | {"decoder_channels": 8, "refinement_channels": 4},
+        "training": {"epochs": 1, "crop": None, "wandb": "disabled"},
+        "evaluation": {"replicates": 100},
+    }
+    run = Run(folder, content)
+    assert run.snakemake() == {
+        "ingest": 1,
+        "split": 1,
+        "features_plan": 1,
+        "features_extract": 2,
+        "features_index": 1,
+        "baseline": 4,
+        **AFTER_TRAINING,
+    }
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Run:
+    """A copy of the finished run, to be changed at will."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    return Run(tmp_path, finished.content)
+
+
+def test_whole_run_leaves_every_product(finished):
+    layout = finished.layout
+    assert finished.encoded()["frame"] == FIRES * FRAMES
+    scores = (finished.folder / layout.scores / "scores.csv").read_text()
+    assert all(method in scores for method in layout.methods)
+    assert "<html" in (finished.folder / layout.report).read_text()
+    for rule in ("ingest/tiny", "split", "train/seed-0", "evaluate", "report"):
+        assert (finished.folder / layout.experiment / "logs" / f"{rule}.log").exists()
+
+
+def test_configuration_that_the_stages_read_is_the_one_given(finished):
+    written = yaml.safe_load((finished.folder / finished.layout.config).read_text())
+    assert parse_settings(written) == parse_settings(finished.content)
+
+
+def test_second_run_does_nothing(run):
+    assert run.snakemake() == {}
+
+
+def test_touched_and_rewritten_files_do_nothing(run):
+    shutil.rmtree(run.folder / "source")
+    write_tiny_dataset(run.folder / "source", fires=FIRES, frames=FRAMES)
+    assert run.snakemake() == {}
+
+
+def test_new_fire_extracts_only_its_frames_and_trains_anew(run):
+    model = run.folder / run.layout.model(0) / "model.ckpt"
+    before, rows = model.read_bytes(), xr.open_zarr(run.store).sizes["frame"]
+    shutil.rmtree(run.folder / "source")
+    write_tiny_dataset(run.folder / "source", fires=FIRES + 1, frames=FRAMES)
+    ran = run.snakemake()
+    assert run.encoded()["frame"] == FRAMES
+    assert ran["train"] == 1
+    assert model.read_bytes() != before  # trained on the new fires, not resumed at its end
+    features = xr.open_zarr(run.store)
+    assert features.sizes["fire"] == FIRES + 1
+    assert features.sizes["frame"] >= rows + FRAMES
+    assert run.snakemake() == {}
+
+
+def test_edited_frame_extracts_only_its_fire(run):
+    before = xr.open_zarr(run.store).load()
+    frame = run.folder / "source" / "fire_frames" / "sequence_003" / f"fire_{FRAMES - 1:03d}.png"
+    fires = open_fires(run.folder / run.layout.fires("tiny"))
+    burned = fires.burned[int(fires.row_start[2]) + FRAMES - 1].values == 1
+    burned[0, 0] = True  # a spot fire
+    write_frame(frame, burned)
+    write_frame(Path(str(frame).replace("fire_frames", "isochrones").replace("fire_0", "iso_0")), burned)
+    assert run.snakemake("extract_features") == {
+        "ingest": 1,
+        "features_plan": 1,
+        "features_extract": 2,
+        "features_index": 1,
+    }
+    assert run.encoded() == {"frame": FRAMES, "terrain": 0}
+    after = xr.open_zarr(run.store).load()
+    for fire in range(FIRES):
+        rows = [range(int(ds.row_start[fire]), int(ds.row_start[fire] + ds.row_size[fire])) for ds in (before, after)]
+        same = before.frame_patches[list(rows[0])].identical(after.frame_patches[list(rows[1])])
+        assert same == (fire != 2)
+
+
+def test_learning_rate_changes_no_features(run):
+    assert run.changed(training={"learning_rate": 0.002}).snakemake("--dry-run") == AFTER_TRAINING
+
+
+def test_another_seed_is_one_more_model(run):
+    assert run.changed(training={"seeds": [0, 1]}).snakemake("--dry-run") == AFTER_TRAINING
+
+
+@pytest.mark.parametrize("changes", [{"training": {"wandb": "offline"}}, {"results": "./results"}], ids=str)
+def test_what_decides_no_number_makes_nothing_stale(run, changes):
+    assert run.changed(**changes).snakemake("--dry-run") == {}
+
+
+def test_batch_size_and_threads_make_nothing_stale(run):
+    options = ["--set-resources", "features_extract:batch_size=3", "--set-threads", "features_extract=1"]
+    assert run.snakemake("--dry-run", *options) == {}
+
+
+def test_two_experiments_share_stores_and_models(run):
+    other = run.changed(name="other")
+    assert other.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+    assert other.snakemake("extract_features") == {}
+    assert run.snakemake("--dry-run") == {}
+
+
+def test_evaluation_settings_only_evaluate_anew(run):
+    assert run.changed(evaluation={"replicates": 200}).snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+
+
+def test_settings_of_a_data_set_ingest_it_anew(run):
+    source = run.content["datasets"]["tiny"] | {"minutes_per_frame": 60}
+    planned = run.changed(datasets={"tiny": source}).snakemake("--dry-run")
+    assert planned["ingest"] == 1
+
+
+@pytest.fixture(scope="module")
+def finer(finished, tmp_path_factory) -> Run:
+    """A copy of the finished run, with features at twice the resolution beside the first ones."""
+    folder = tmp_path_factory.mktemp("finer")
+    shutil.copytree(finished.folder, folder, dirs_exist_ok=True)
+    finer = Run(folder, finished.content).changed(features={"scale": 2.0}, shards=1)
+    planned = finer.snakemake(*ONE_BY_ONE)
+    assert planned == {"features_plan": 1, "features_extract": 1, "features_index": 1}
+    return finer
+
+
+def test_other_scale_is_a_new_store_beside_the_old_one(finished, finer):
+    before = Run(finer.folder, finished.content)
+    assert finer.store != before.store
+    assert contents(before.store) == contents(finished.store)
+    assert xr.open_zarr(finer.store).sizes["patch_x"] == 2 * xr.open_zarr(before.store).sizes["patch_x"]
+    assert before.snakemake("--dry-run") == {}  # and going back costs nothing
+
+
+def test_killed_extraction_goes_on_and_gives_the_same_store(run, finer):
+    killed = Run(run.folder, finer.content)
+    process = subprocess.Popen(
+        killed.command(*ONE_BY_ONE), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    first_block = killed.store / "frame_cls" / "c" / "0"  # finished after the patches of the same block
+    deadline = time.monotonic() + 120
+    while not any(path.is_file() for path in first_block.rglob("*")):
+        assert time.monotonic() < deadline, "no block was written"
+        assert process.poll() is None, "the extraction ended before it could be killed"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.store / "zarr.json").exists()  # nothing reads an unfinished store
+
+    output_of(killed.command("--unlock"))
+    killed.snakemake(*ONE_BY_ONE)
+    assert killed.encoded()["frame"] < FIRES * FRAMES
+    assert contents(killed.store) == contents(finer.store)
+
+
+def test_number_of_shards_extracts_and_trains_nothing(run):
+    before = contents(run.store)
+    other = run.changed(shards=1)
+    assert other.snakemake() == {"features_extract": 1, "features_index": 1}
+    assert other.encoded() == {"frame": 0, "terrain": 0}
+    assert contents(run.store) == before
+    assert run.changed(shards=4).snakemake("--dry-run") == {"features_extract": 4, "features_index": 1}
+
+
+def test_given_configuration_replaces_the_default_one(run):
+    default = run.content | {"name": "default", "datasets": {"mine": run.content["datasets"]["tiny"]}}
+    (run.folder / "config").mkdir()
+    (run.folder / "config" / "config.yaml").write_text(yaml.safe_dump(default))
+    assert run.snakemake() == {}  # with --configfile: only its own data set
+    command = run.command("--dry-run")
+    planned = jobs_of(output_of(command[: command.index("--configfile")]))
+    assert planned["ingest"] == 1  # of the default's data set, which lies in another folder
+    assert planned["features_extract"] == 2
+
+
+def test_two_data_sets_train_one_model(run):
+    both = {"tiny": run.content["datasets"]["tiny"], "more": run.content["datasets"]["tiny"]}
+    planned = run.changed(datasets=both).snakemake("--dry-run")
+    assert planned["ingest"] == 1  # of the new one
+    assert planned["train"] == 1
+    assert planned["forecast"] == 2
+    assert planned["baseline"] == 8
+
+
+def test_misspelt_key_stops_before_anything_runs(run):
+    printed = output_of(run.changed(training={"learning_rat": 1.0}).command("--dry-run"), code=1)
+    assert "training.learning_rat" in printed
+
+
+def test_results_outlive_their_source(run):
+    shutil.rmtree(run.folder / "source")  # a disk that is not mounted must not empty the stores
+    assert run.snakemake() == {}
+    assert open_fires(run.folder / run.layout.fires("tiny")).sizes["fire"] == FIRES

@@ -1,0 +1,80 @@
+# What the rules share: the settings, the paths, and what makes a result stale.
+#
+# A rule reruns when the content of its inputs changes, or one of its `params`. Settings that stand in the name of a folder
+# (see emberformer/layout.py) need no param: another setting is another folder. What only decides speed, and the path of the
+# configuration, which two experiments may share results under, are `resources`: they make nothing stale.
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from emberformer.imports import PACKAGE, imported_files
+from emberformer.layout import Layout
+from emberformer.settings import parse_settings
+
+settings = parse_settings(config)
+layout = Layout(settings)
+
+DATASETS = list(settings.datasets)
+BASELINES = list(settings.evaluation.baselines)
+SIMULATED = {str(layout.raw(dataset)): dataset for dataset in DATASETS if settings.datasets[dataset].simulation}
+CONFIG = str(layout.config)
+LOGS = layout.experiment / "logs"
+STORE = "zarr.json"  # the root of a Zarr store: written last, and it holds the digests of what is inside
+
+ALL_FIRES = [layout.fires(dataset) / STORE for dataset in DATASETS]
+ALL_FEATURES = [layout.features(dataset) / STORE for dataset in DATASETS]
+ALL_MODELS = [layout.model(seed) / "model.ckpt" for seed in settings.training.seeds]
+ALL_FORECASTS = [layout.forecasts(method, dataset) / STORE for method in layout.methods for dataset in DATASETS]
+
+# No results follow from these; feature stores and models carry the version of their code in their names.
+FOUNDATIONS = ["atomic", "errors", "layout", "provenance", "settings"]
+VERSIONED = ["dataset", "features", "losses", "model", "training"]
+
+# The `emberformer` command lies beside the Python that runs Snakemake, also where its environment is not activated.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+def one_of(names):
+    """Pattern of a wildcard that is one of these names (or of none at all)."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(DATASETS),
+    method=one_of(BASELINES),
+    root=one_of(SIMULATED),
+    seed=r"\d+",
+    shard=r"\d+",
+
+
+def write_configuration():
+    """The whole configuration, defaults included, as the command line reads it.
+
+    A rule would make it an input of every other rule, and two experiments of different names could then not share a store.
+    """
+    layout.config.parent.mkdir(parents=True, exist_ok=True)
+    layout.config.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+def code(module):
+    """Files of the package that a rule's result follows from: Snakemake does not see the code behind a shell command."""
+    return [os.path.relpath(file) for file in imported_files(module, FOUNDATIONS + VERSIONED)]
+
+
+def source_files(wildcards):
+    """Every file of a data set that its reader may open; of a simulated one, the file that is written last."""
+    root = layout.raw(wildcards.dataset)
+    index = root / "landscape" / "indices.json"
+    if settings.datasets[wildcards.dataset].simulation:
+        return [index]
+    folders = [root / "landscape", root / "fire_frames", root / "isochrones"]
+    files = {file for folder in folders for file in folder.rglob("[!.]*") if file.is_file()}
+    return sorted(files | {index})  # the index also where it is missing: nothing is rebuilt from a folder that is gone
+
+
+def dataset_settings(wildcards):
+    """All settings of a data set, as text that Snakemake compares."""
+    return settings.datasets[wildcards.dataset].model_dump_json()

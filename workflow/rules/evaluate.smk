@@ -1,0 +1,36 @@
+# Forecast stores -> verification tables.
+
+
+rule evaluate:
+    """Scores of every method on the same pixels of the same fires, with their uncertainty."""
+    input:
+        layout.split,
+        ALL_FIRES,
+        ALL_FORECASTS,
+        code("evaluate.tables"),
+    output:
+        layout.scores / "scores.csv",
+        layout.scores / "differences.csv",
+        layout.scores / "per_fire.csv",
+        layout.scores / "reliability.csv",
+        layout.scores / "thresholds.json",
+    log:
+        LOGS / "evaluate.log",
+    benchmark:
+        LOGS / "evaluate.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: settings.evaluation.model_dump_json(),
+    message:
+        "evaluate all forecasts: {output[0]}"
+    shell:
+        """
+        emberformer evaluate \
+            --config {resources.config:q} \
+            >{log:q} 2>&1
+        """

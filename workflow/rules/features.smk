@@ -1,0 +1,95 @@
+# Fires stores -> feature stores: the frozen backbone over every frame and terrain band, once.
+#
+# No module of the package is an input here: an edited comment must not send ten thousand frames through the backbone again.
+# STORE_SCHEMA in emberformer/layout.py stands in the store's name and is raised when the code computes other numbers.
+
+
+rule features_plan:
+    """What the store will hold, and what of it is there already."""
+    input:
+        layout.fires("{dataset}") / STORE,
+    output:
+        layout.features("{dataset}") / ".plan" / "plan.json",
+    log:
+        LOGS / "features_plan" / "{dataset}.log",
+    benchmark:
+        LOGS / "features_plan" / "{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "plan the features of {wildcards.dataset}"
+    shell:
+        """
+        emberformer features plan \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule features_extract:
+    """One share of the fires through the backbone, which is loaded once; fires that are in the store are passed over."""
+    input:
+        layout.features("{dataset}") / ".plan" / "plan.json",
+    output:
+        layout.features("{dataset}") / ".plan" / "shard-{shard}.json",
+    log:
+        LOGS / "features_extract" / "{dataset}-{shard}.log",
+    benchmark:
+        LOGS / "features_extract" / "{dataset}-{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        config=CONFIG,
+        gpu=1,
+        batch_size=16,  # a resource and no param: a larger batch makes no feature stale
+        mem_mb=8000,
+        runtime=240,
+    params:
+        shards=settings.shards,
+    message:
+        "extract features of {wildcards.dataset}, shard {wildcards.shard} of {params.shards}"
+    shell:
+        """
+        emberformer features extract \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            --shard {wildcards.shard} \
+            --shards {params.shards} \
+            --batch-size {resources.batch_size} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule features_index:
+    """The shards as one store that opens in xarray; its root is written last and holds the digest of every fire."""
+    input:
+        layout.features("{dataset}") / ".plan" / "plan.json",
+        expand(layout.features("{{dataset}}") / ".plan" / "shard-{shard}.json", shard=range(settings.shards)),
+    output:
+        layout.features("{dataset}") / STORE,
+    log:
+        LOGS / "features_index" / "{dataset}.log",
+    benchmark:
+        LOGS / "features_index" / "{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "index the features of {wildcards.dataset}: {output}"
+    shell:
+        """
+        emberformer features index \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            >{log:q} 2>&1
+        """

@@ -1,0 +1,68 @@
+# Trained models and rivals -> forecast stores, all of one form.
+
+
+rule forecast:
+    """Forecasts of a trained model from every frame of the validation and test fires."""
+    input:
+        layout.model("{seed}") / "model.ckpt",
+        layout.split,
+        layout.fires("{dataset}") / STORE,
+        ancient(layout.features("{dataset}") / STORE),
+        code("forecast"),
+    output:
+        layout.forecasts("emberformer-seed-{seed}", "{dataset}") / STORE,
+    log:
+        LOGS / "forecast" / "seed-{seed}-{dataset}.log",
+    benchmark:
+        LOGS / "forecast" / "seed-{seed}-{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        config=CONFIG,
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    message:
+        "forecast {wildcards.dataset} with seed {wildcards.seed}"
+    shell:
+        """
+        emberformer forecast \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            --seed {wildcards.seed} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule baseline:
+    """Forecasts of a rival, fitted on the training and validation fires of all data sets."""
+    input:
+        layout.split,
+        ALL_FIRES,
+        code("baselines"),
+    output:
+        layout.forecasts("{method}", "{dataset}") / STORE,
+    log:
+        LOGS / "baseline" / "{method}-{dataset}.log",
+    benchmark:
+        LOGS / "baseline" / "{method}-{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        seed=settings.evaluation.seed,
+    message:
+        "forecast {wildcards.dataset} with {wildcards.method}"
+    shell:
+        """
+        emberformer baseline \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            --method {wildcards.method:q} \
+            >{log:q} 2>&1
+        """

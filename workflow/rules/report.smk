@@ -1,0 +1,33 @@
+# Everything -> one self-contained page.
+
+
+rule report:
+    """Tables, curves and maps in one file that opens offline."""
+    input:
+        rules.evaluate.output,
+        layout.split,
+        ALL_FIRES,
+        ALL_FORECASTS,
+        ALL_MODELS,
+        code("report"),
+        os.path.relpath(PACKAGE / "report" / "template.html"),
+    output:
+        layout.report,
+    log:
+        LOGS / "report.log",
+    benchmark:
+        LOGS / "report.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=8000,
+        runtime=30,
+    message:
+        "write the report: {output}"
+    shell:
+        """
+        emberformer report \
+            --config {resources.config:q} \
+            >{log:q} 2>&1
+        """
