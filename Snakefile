@@ -27,9 +27,13 @@ rule all:
     input:
         ALL_FEATURES,
         layout.report,
+    message:
+        f"all is up to date; the report is {layout.report}"
 
 
 rule extract_features:
     """Only the feature stores."""
     input:
         ALL_FEATURES,
+    message:
+        "the feature stores are up to date: {input}"

@@ -7,7 +7,7 @@ at (logistic, in `emberformer.logistic`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -75,11 +75,16 @@ def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str
     weather = settings.datasets[dataset].weather
     split, path = read_split(layout.split), layout.forecasts(method, dataset)
     baseline = fit_baseline(method, dataset, fires, split, settings.evaluation.seed)
-    steps = fire_steps(fires[dataset], split[dataset], FORECAST_SPLITS, frames=baseline.frames, bands=baseline.bands)
-    total = count_steps(fires[dataset], split[dataset], FORECAST_SPLITS)
+    steps = tqdm(
+        fire_steps(fires[dataset], split[dataset], FORECAST_SPLITS, frames=baseline.frames, bands=baseline.bands),
+        total=count_steps(fires[dataset], split[dataset], FORECAST_SPLITS),
+        desc=f"{method} {dataset}",
+        unit="forecast",
+        mininterval=1,
+    )
     write_forecasts(
         path,
-        blocks(baseline, tqdm(steps, desc=f"{method} {dataset}", total=total, unit="forecast", mininterval=1)),
+        (forecast_block(baseline, step) for step in steps),
         method=method,
         dataset=dataset,
         score_kind=baseline.score_kind,
@@ -171,13 +176,12 @@ def choose_radius(steps: Iterable[FireStep]) -> float:
     return (int(f1.argmax()) + 1) / 2 if len(f1) else 0.5
 
 
-def blocks(baseline: Baseline, steps: Iterable[FireStep]) -> Iterator[ForecastBlock]:
-    """Forecasts of the steps, with burned pixels at their value and unknown ones NaN."""
-    for step in steps:
-        values = np.where(step.burned[0] == 1, baseline.burned_value, baseline.forecast(step)).astype(np.float32)
-        values[step.burned[0] == UNKNOWN] = np.nan
-        valid_time = np.array([step.valid_time])
-        yield ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values[None])
+def forecast_block(baseline: Baseline, step: FireStep) -> ForecastBlock:
+    """Forecast of one step, with burned pixels at their value and unknown ones NaN."""
+    values = np.where(step.burned[0] == 1, baseline.burned_value, baseline.forecast(step)).astype(np.float32)
+    values[step.burned[0] == UNKNOWN] = np.nan
+    valid_time = np.array([step.valid_time])
+    return ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values[None])
 
 
 def _persistence(step: FireStep) -> Float[np.ndarray, "y x"]:

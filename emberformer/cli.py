@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
@@ -24,7 +25,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
 
 
-class InPipelineOrder(typer.core.TyperGroup):
+class InPipelineOrder(TyperGroup):
     """Shows the verbs as they are written here, groups included."""
 
     def list_commands(self, ctx) -> list[str]:
@@ -203,12 +204,8 @@ def verify(
     if not found:
         typer.echo("every record is as it was written")
         return
-    remedy = (
-        "run `snakemake extract_features` to rebuild them"
-        if fix
-        else "run again with --fix, then `snakemake extract_features`"
-    )
-    typer.echo(f"{len(found)} damaged blocks; {remedy}")
+    remedy = "run" if fix else "run again with --fix, then"
+    typer.echo(f"{len(found)} damaged blocks; {remedy} `snakemake extract_features`")
     raise typer.Exit(0 if fix else 1)
 
 
@@ -276,7 +273,7 @@ def evaluate(config: Config) -> None:
 
     Example: emberformer evaluate --config config/portillo.yaml
     """
-    from emberformer.evaluate.evaluation import evaluate as run
+    from emberformer.evaluate.tables import evaluate as run
 
     settings, layout = _open(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}

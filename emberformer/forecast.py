@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from emberformer.checkpoint import load_model, model_inputs
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Landscape, list_steps
 from emberformer.errors import InputError
@@ -21,7 +22,6 @@ from emberformer.layout import Layout
 from emberformer.model.emberformer import EmberFormer
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
-from emberformer.training import load_model, model_inputs
 
 log = logging.getLogger(__name__)
 UNKNOWN = 255

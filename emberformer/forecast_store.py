@@ -107,7 +107,7 @@ def write_forecasts(
             "provenance": dict(provenance),
         }
         _coordinates(written, shape).assign_attrs(attributes).to_zarr(
-            folder, mode="a", zarr_format=3, consolidated=False
+            folder, mode="a", zarr_format=3, consolidated=True
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -262,11 +262,11 @@ def _wind(
     }
 
 
-def _barrier(terrain: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Pixels that cannot burn, as 0 or 1: by the band that says so, else where there is no fuel; None if unknown."""
+def _barrier(terrain: Mapping[str, np.ndarray]) -> Bool[np.ndarray, "y x"] | None:
+    """Pixels that cannot burn: by the band that says so, else where there is no fuel; None if unknown."""
     if "burnable" in terrain:
-        return (~(terrain["burnable"] > 0)).astype(np.float64)  # NaN is not burnable
-    return np.isnan(terrain["fuel_model"]).astype(np.float64) if "fuel_model" in terrain else None
+        return ~(terrain["burnable"] > 0)  # NaN is not burnable
+    return np.isnan(terrain["fuel_model"]) if "fuel_model" in terrain else None
 
 
 def _fuels(training: Training) -> tuple[float, ...]:

@@ -35,20 +35,22 @@ class BandSettings(Stage):
     understood by maps and baselines; any other name is passed to the model as it is.
     """
 
-    name: Name | None = Field(None, description="name in the fires store; by default the raster's own")
+    name: Name | None = Field(default=None, description="name in the fires store; by default the raster's own")
     kind: Literal["continuous", "categorical", "binary", "angle"]
-    unit: str = Field("1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees")
-    points: Literal["downslope", "upslope"] = Field("downslope", description="where an angle band points")
+    unit: str = Field(
+        default="1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees"
+    )
+    points: Literal["downslope", "upslope"] = Field(default="downslope", description="where an angle band points")
     nodata_value: float | None = Field(
-        None, description="what 'no data' means in this band, for example 0 = not burnable"
+        default=None, description="a value that stands for no data in this band, beside the nodata value of the raster"
     )
 
 
 class EncodingSettings(Stage):
     """How a frame's PNG says 'burned': this channel has this value."""
 
-    channel: int = Field(1, ge=0, le=3)
-    value: int = Field(231, ge=0, le=255)
+    channel: int = Field(default=1, ge=0, le=3)
+    value: int = Field(default=231, ge=0, le=255)
 
 
 class WeatherSettings(Stage):
@@ -56,9 +58,9 @@ class WeatherSettings(Stage):
 
     speed: str = "WS"
     speed_unit: Literal["m s-1", "km h-1", "mph"] = "km h-1"
-    direction: str = Field("WD", description="degrees clockwise from north that the wind blows FROM")
+    direction: str = Field(default="WD", description="degrees clockwise from north that the wind blows FROM")
     row_offset: int = Field(
-        0,
+        default=0,
         description="row k + row_offset drives the step from frame k to k + 1; 0: the wind of the step to be "
         "forecast is known, as a weather forecast would be; -1: only the past wind is",
     )
@@ -67,11 +69,11 @@ class WeatherSettings(Stage):
 class SimulationSettings(Stage):
     """Fires by minimum travel time on generated terrain, fuel and wind (see `emberformer.data.simulate`)."""
 
-    fires: int = Field(40, ge=1)
-    frames: int = Field(8, ge=2)
-    window: int = Field(112, ge=28, description="height and width of a fire's window in pixels")
-    landscape: int = Field(280, ge=28, description="height and width of the landscape in pixels")
-    cell_m: float = Field(30.0, gt=0)
+    fires: int = Field(default=40, ge=1)
+    frames: int = Field(default=8, ge=2)
+    window: int = Field(default=112, ge=28, description="height and width of a fire's window in pixels")
+    landscape: int = Field(default=280, ge=28, description="height and width of the landscape in pixels")
+    cell_m: float = Field(default=30.0, gt=0)
     seed: int = 0
 
 
@@ -84,22 +86,26 @@ class DatasetSettings(Stage):
         min_length=1, description="raster band name (or number from 1) -> how it is read"
     )
     encoding: EncodingSettings = EncodingSettings()
-    weather: WeatherSettings | None = Field(WeatherSettings(), description="null: the source has no weather")
+    weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the source has no weather")
     isochrones: bool = Field(
-        True, description="false: the source has no isochrones folder; the next frame is the target"
+        default=True, description="false: the source has no isochrones folder; the next frame is the target"
     )
-    simulation: SimulationSettings | None = Field(None, description="given: the fires are simulated into `root` first")
+    simulation: SimulationSettings | None = Field(
+        default=None, description="given: the fires are simulated into `root` first"
+    )
 
 
 class SplitSettings(Stage):
     """Which fires are trained on, chosen on and tested on; always whole fires."""
 
     by: Literal["fire", "block", "landscape"] = "fire"
-    train: float = Field(0.7, ge=0, le=1)
-    validation: float = Field(0.15, ge=0, le=1)
-    test: float = Field(0.15, ge=0, le=1)
-    block_km: float = Field(5.0, gt=0, description="side of a block, with `by: block`")
-    test_landscapes: tuple[str, ...] = Field((), description="data sets held out for the test, with `by: landscape`")
+    train: float = Field(default=0.7, ge=0, le=1)
+    validation: float = Field(default=0.15, ge=0, le=1)
+    test: float = Field(default=0.15, ge=0, le=1)
+    block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
+    test_landscapes: tuple[str, ...] = Field(
+        default=(), description="data sets held out for the test, with `by: landscape`"
+    )
     seed: int = 42
 
     @model_validator(mode="after")
@@ -113,34 +119,38 @@ class FeatureSettings(Stage):
     """Everything that decides the numbers in a feature store, and nothing else."""
 
     weights: str = Field(
-        "facebook/dinov2-small",
+        default="facebook/dinov2-small",
         description="name on the Hub, a folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
     )
-    revision: str = Field("main", description="revision on the Hub")
+    revision: str = Field(default="main", description="revision on the Hub")
     architecture: Literal["dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large"] = Field(
-        "dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
+        default="dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
     )
-    seed: int = Field(0, description="with `weights: random` only")
+    seed: int = Field(default=0, description="with `weights: random` only")
     scale: float = Field(
-        1.0, gt=0, description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole"
+        default=1.0,
+        gt=0,
+        description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole",
     )
-    precision: Literal["float32", "bfloat16"] = Field("bfloat16", description="arithmetic of the backbone (autocast)")
-    dtype: Literal["float16", "float32"] = Field("float16", description="how features are stored")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="bfloat16", description="arithmetic of the backbone (autocast)"
+    )
+    dtype: Literal["float16", "float32"] = Field(default="float16", description="how features are stored")
 
 
 class ModelSettings(Stage):
     """EmberFormer: fusion, temporal transformer, decoder, refinement."""
 
     fusion: Literal["concat"] = "concat"
-    d_model: int = Field(256, ge=8)
-    d_wind: int = Field(32, ge=2)
-    history: int = Field(6, ge=1, description="newest frames the model sees, T")
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
-    feedforward: int = Field(1024, ge=8)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    decoder_channels: int = Field(128, ge=8)
-    refinement_channels: int = Field(32, ge=4)
+    d_model: int = Field(default=256, ge=8)
+    d_wind: int = Field(default=32, ge=2)
+    history: int = Field(default=6, ge=1, description="newest frames the model sees, T")
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    feedforward: int = Field(default=1024, ge=8)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    decoder_channels: int = Field(default=128, ge=8)
+    refinement_channels: int = Field(default=32, ge=4)
 
     @model_validator(mode="after")
     def _heads_divide(self):
@@ -152,23 +162,27 @@ class ModelSettings(Stage):
 class TrainingSettings(Stage):
     """Phase 1: everything but the backbone, from cached features."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")
-    gradient_clip: float = Field(1.0, gt=0)
-    patience: int = Field(8, ge=1, description="epochs without a better validation new-fire AP before stopping")
-    crop: int | None = Field(12, ge=2, description="side of the training crop in patches; null: whole frames")
-    steps_per_fire: int | None = Field(None, ge=1, description="steps drawn from each fire in an epoch; null: all")
-    validation_steps_per_fire: int | None = Field(
-        4, ge=1, description="steps of each fire scored after an epoch; null: all"
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    gradient_clip: float = Field(default=1.0, gt=0)
+    patience: int = Field(default=8, ge=1, description="epochs without a better validation new-fire AP before stopping")
+    crop: int | None = Field(default=12, ge=2, description="side of the training crop in patches; null: whole frames")
+    steps_per_fire: int | None = Field(
+        default=None, ge=1, description="steps drawn from each fire in an epoch; null: all"
     )
-    pos_weight: float | None = Field(1.0, gt=0, description="weight of burned pixels in the loss; null: by their share")
-    dice: float = Field(0.1, ge=0, description="weight of the Dice loss beside the cross-entropy")
-    flip: bool = Field(True, description="mirror and turn pixels, terrain angles and wind together")
+    validation_steps_per_fire: int | None = Field(
+        default=4, ge=1, description="steps of each fire scored after an epoch; null: all"
+    )
+    pos_weight: float | None = Field(
+        default=1.0, gt=0, description="weight of burned pixels in the loss; null: by their share"
+    )
+    dice: float = Field(default=0.1, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    flip: bool = Field(default=True, description="mirror and turn pixels, terrain angles and wind together")
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one model a seed")
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one model a seed")
     wandb: Literal["offline", "online", "disabled"] = "offline"
 
 
@@ -176,7 +190,7 @@ class EvaluationSettings(Stage):
     """Verification: what is scored, and with which uncertainty."""
 
     baselines: tuple[BaselineName, ...] = ("persistence", "dilation", "distance", "logistic")
-    replicates: int = Field(1000, ge=100, description="bootstrap resamples of fires")
+    replicates: int = Field(default=1000, ge=100, description="bootstrap resamples of fires")
     seed: int = 0
 
 
@@ -188,7 +202,7 @@ class Settings(Stage):
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
-    shards: int = Field(4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
+    shards: int = Field(default=4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -6,82 +6,28 @@ import json
 import logging
 import math
 import os
-import pickle
-from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from torch.utils.data import DataLoader
 
-from emberformer.data.fires import open_fires
-from emberformer.data.normalise import TerrainNormaliser
+from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps, training_terrain
+from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
-from emberformer.features.store import open_features
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
-from emberformer.model.emberformer import EmberFormer, build_emberformer
-from emberformer.provenance import provenance
+from emberformer.model.emberformer import EmberFormer
 from emberformer.settings import Settings, TrainingSettings
 
 log = logging.getLogger(__name__)
 BINS = 4096  # of the forecast, for the scores after an epoch; 0.5 is an edge
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the network's shape takes from the data; kept in the checkpoint."""
-
-    features: int
-    pixels: int
-    channels: tuple[str, ...]
-    normaliser: TerrainNormaliser
-
-    @classmethod
-    def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
-        """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires."""
-        training, channels, numbers = [], [], set()
-        for name in layout.settings.datasets:
-            fires, features = open_fires(layout.fires(name)), open_features(layout.features(name))
-            training.append((fires, training_terrain(fires, split[name])))
-            channels += [str(c) for c in features.band.values if str(c) not in channels]
-            numbers.add((features.sizes["feature"], int(features.attrs["pixels_per_patch"])))
-        (features_length, pixels), *others = numbers
-        assert not others, "one feature key gives one token length"
-        return cls(features_length, pixels, tuple(channels), TerrainNormaliser.fit(training))
-
-
-def open_landscapes(layout: Layout, sizes: Sizes) -> list[Landscape]:
-    """All data sets of a configuration, in its order."""
-    return [
-        Landscape(name, layout.fires(name), layout.features(name), sizes.normaliser, sizes.channels)
-        for name in layout.settings.datasets
-    ]
-
-
-def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
-    """The untrained network of these sizes and settings."""
-    return build_emberformer(
-        features=sizes.features,
-        channels=len(sizes.channels),
-        pixels=sizes.pixels,
-        terrain_pixels=len(sizes.normaliser.channels),
-        category_sizes=sizes.normaliser.category_sizes,
-        settings=settings.model,
-    )
-
-
-def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What of a batch the network takes."""
-    return {key: value for key, value in batch.items() if key not in ("target", "index")}
 
 
 class FrozenPhase(lightning.LightningModule):
@@ -165,7 +111,8 @@ class ResampledSteps(lightning.Callback):
 def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", threads: int | None = None) -> Path:
     """Train one model and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
 
-    A run that was stopped goes on from `last.ckpt`. The best epoch by validation new-fire average precision is kept.
+    A run that was stopped goes on from `last.ckpt` if the fires are still the same. The best epoch by validation
+    new-fire average precision is kept.
 
     Returns:
         `model.ckpt`: weights of the best epoch with all that is needed to use them.
@@ -181,63 +128,104 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes)
-    training = settings.training
-    train_steps = list_steps(landscapes, split, "train")
-    validation_steps = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
-    for name, steps in (("train", train_steps), ("validation", validation_steps)):
-        if not steps:
-            raise InputError(
-                layout.split,
-                f"no {name} step",
-                "fires with two frames or more in every split",
-                "change `split` or add fires",
-            )
-    history = settings.model.history
-    dataset = FireSteps(landscapes, list(train_steps), history, training.crop, training.flip)
-    sampler = GridBatches([dataset.size(n) for n in range(len(dataset))], training.batch_size, shuffle=True)
-    resampled = ResampledSteps(dataset, sampler, train_steps, training.steps_per_fire)
-    validation = FireSteps(landscapes, validation_steps, history)
-    validation_batches = GridBatches(
-        [validation.size(n) for n in range(len(validation))], training.batch_size, shuffle=False
-    )
-    phase = FrozenPhase(build_model(sizes, settings), training, len(sampler) * training.epochs)
-    log.info(
-        "trainable parameters: %s", {n: sum(p.numel() for p in m.parameters()) for n, m in phase.model.named_children()}
-    )
+    steps, batches, validation = _loaders(settings, layout, landscapes, split)
+    phase = FrozenPhase(build_model(sizes, settings), settings.training, len(batches) * settings.training.epochs)
+    log.info("parameters: %s", {n: sum(p.numel() for p in m.parameters()) for n, m in phase.model.named_children()})
     best = ModelCheckpoint(
         folder, "best", monitor="val/new_ap", mode="max", save_last=True, enable_version_counter=False
     )
     trainer = lightning.Trainer(
-        max_epochs=training.epochs,
-        accelerator="cpu" if device == "cpu" else device,
+        max_epochs=settings.training.epochs,
+        accelerator=device,
         devices=1,
-        precision=training.precision,
-        gradient_clip_val=training.gradient_clip,
+        precision=settings.training.precision,
+        gradient_clip_val=settings.training.gradient_clip,
         logger=_loggers(settings, folder, seed),
         callbacks=[
             best,
-            EarlyStopping("val/new_ap", mode="max", patience=training.patience),
-            TQDMProgressBar(refresh_rate=1),
-            resampled,
+            EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience),
+            Progress(),
+            steps,
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
     )
-    last, metrics = folder / "last.ckpt", folder / "metrics.csv"
-    earlier = pd.read_csv(metrics) if last.exists() and metrics.exists() else pd.DataFrame()
-    trainer.fit(
-        phase,
-        DataLoader(dataset, batch_sampler=sampler, pin_memory=trainer.strategy.root_device.type == "cuda"),
-        DataLoader(validation, batch_sampler=validation_batches),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=False,
+    unfinished = UnfinishedRun(folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes])
+    earlier = unfinished.begin()
+    trainer.fit(phase, batches, validation, ckpt_path=unfinished.checkpoint, weights_only=False)
+    if earlier is not None:  # the logger begins its file anew
+        curve = folder / "metrics.csv"
+        pd.concat([earlier, *([pd.read_csv(curve)] if curve.exists() else [])]).to_csv(curve, index=False)
+    score = math.nan if best.best_model_score is None else float(best.best_model_score)
+    path = save_model(folder, best.best_model_path, sizes, settings, layout, seed, score)
+    unfinished.end()
+    return path
+
+
+def _loaders(
+    settings: Settings, layout: Layout, landscapes: list[Landscape], split: dict[str, dict[str, str]]
+) -> tuple[ResampledSteps, DataLoader, DataLoader]:
+    """What draws the training steps, and the loaders of training and validation."""
+    training, history = settings.training, settings.model.history
+    of_train = list_steps(landscapes, split, "train")
+    of_validation = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
+    for name, steps in (("train", of_train), ("validation", of_validation)):
+        if not steps:
+            expected = "fires with two frames or more in every split"
+            raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
+    dataset = FireSteps(landscapes, list(of_train), history, training.crop, training.flip)
+    sampler = GridBatches([dataset.size(n) for n in range(len(dataset))], training.batch_size, shuffle=True)
+    drawn = ResampledSteps(dataset, sampler, of_train, training.steps_per_fire)
+    whole = FireSteps(landscapes, of_validation, history)
+    in_order = GridBatches([whole.size(n) for n in range(len(whole))], training.batch_size, shuffle=False)
+    pinned = torch.cuda.is_available()
+    return (
+        drawn,
+        DataLoader(dataset, batch_sampler=sampler, pin_memory=pinned),
+        DataLoader(whole, batch_sampler=in_order, pin_memory=pinned),
     )
-    if len(earlier):  # the logger begins its file anew
-        pd.concat([earlier, pd.read_csv(metrics)]).to_csv(metrics, index=False)
-    return save_model(
-        folder, best.best_model_path, sizes, settings, layout, seed, float(best.best_model_score or math.nan)
-    )
+
+
+class Progress(TQDMProgressBar):
+    """Lightning's progress bar without the number of the run, which the folder's name says already."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict:
+        """What stands behind the bar: loss and validation scores."""
+        return {key: value for key, value in super().get_metrics(trainer, pl_module).items() if key != "v_num"}
+
+
+class UnfinishedRun:
+    """The mark of a run that has not ended, so that only such a run is taken up, and only on the same fires.
+
+    Args:
+        folder: the model's folder.
+        fires: content digests of the fires stores.
+    """
+
+    def __init__(self, folder: Path, fires: list[str]):
+        self.folder, self.fires = folder, fires
+        self.mark = folder / "unfinished.json"
+        self.checkpoint: str | None = None
+
+    def begin(self) -> pd.DataFrame | None:
+        """Mark the run as begun; where one is taken up, name its checkpoint and give its curve so far."""
+        last, metrics = self.folder / "last.ckpt", self.folder / "metrics.csv"
+        same = self.mark.exists() and json.loads(self.mark.read_text()) == self.fires
+        earlier = None
+        if same and last.exists():
+            self.checkpoint = str(last)
+            earlier = pd.read_csv(metrics) if metrics.exists() else None
+            log.info("going on from %s", last)
+        else:
+            for stale in self.folder.glob("*.ckpt"):
+                stale.unlink()
+        self.mark.write_text(json.dumps(self.fires))
+        return earlier
+
+    def end(self) -> None:
+        """Take the mark away."""
+        self.mark.unlink()
 
 
 def _loggers(settings: Settings, folder: Path, seed: int) -> list[Logger]:
@@ -254,52 +242,3 @@ def _loggers(settings: Settings, folder: Path, seed: int) -> list[Logger]:
             )
         )
     return loggers
-
-
-def save_model(
-    folder: Path, best: str, sizes: Sizes, settings: Settings, layout: Layout, seed: int, score: float
-) -> Path:
-    """Write the best weights with sizes, settings and provenance; plain types, so that loading runs no code."""
-    state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
-    content = {
-        "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
-        "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
-                  "normaliser": json.dumps(sizes.normaliser.to_dict())},
-        "settings": settings.model_dump(mode="json"),
-        "features": {name: layout.features(name).stem for name in settings.datasets},
-        "seed": seed,
-        "validation_new_ap": score,
-        "provenance": provenance(),
-    }  # fmt: skip
-    (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
-    partial = folder / "model.partial"
-    torch.save(content, partial)
-    os.replace(partial, folder / "model.ckpt")
-    return folder / "model.ckpt"
-
-
-def load_model(path: Path) -> tuple[EmberFormer, Sizes, Settings, dict]:
-    """A trained network in evaluation mode, its sizes and settings, and the checkpoint's remaining entries.
-
-    Raises:
-        InputError: there is no checkpoint, or it is none of EmberFormer's.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        sizes = Sizes(
-            content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
-            TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])),
-        )  # fmt: skip
-    except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(
-            path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
-        ) from error
-    settings = Settings.model_validate(content["settings"])
-    model = build_model(sizes, settings)
-    model.load_state_dict(content["state"])
-    return (
-        model.eval(),
-        sizes,
-        settings,
-        {key: content[key] for key in ("features", "seed", "validation_new_ap", "provenance")},
-    )

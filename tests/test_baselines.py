@@ -8,11 +8,11 @@ from hypothesis.extra import numpy as arrays
 
 from emberformer.baselines import (
     Baseline,
-    blocks,
     choose_radius,
     dilation,
     fit_baseline,
     fitting_datasets,
+    forecast_block,
     write_baseline,
 )
 from emberformer.data.fires import observed, open_fires
@@ -84,9 +84,9 @@ def test_radius_is_the_best_of_all(frames):
 def test_persistence_and_distance_by_hand():
     before, after = disc(SHAPE, (7, 8), 0), disc(SHAPE, (7, 8), 1)
     before[0, 0] = 255
-    steps = steps_of([before, after])
+    (step,) = steps_of([before, after])
     baselines = [fit_baseline(method, "small", {}, {}, 0) for method in ("persistence", "distance")]
-    (persistence,), (distance,) = (list(blocks(baseline, steps)) for baseline in baselines)
+    persistence, distance = (forecast_block(baseline, step) for baseline in baselines)
     assert np.isnan([persistence.probability[0, 0, 0], distance.probability[0, 0, 0]]).all()
     assert np.nansum(persistence.probability) == 1
     assert persistence.probability[0, 7, 8] == 1
@@ -98,8 +98,8 @@ def test_persistence_and_distance_by_hand():
 
 def test_nothing_burned_yet():
     steps = steps_of([np.zeros(SHAPE), disc(SHAPE, (7, 8), 2)])
-    for baseline in (fit_baseline("distance", "small", {}, {}, 0), Baseline(lambda step: dilation(step, 3), {})):
-        (block,) = blocks(baseline, steps)
+    for baseline in (fit_baseline("distance", "small", {}, {}, 0), Baseline(lambda step: dilation(step, 3.0), {})):
+        block = forecast_block(baseline, steps[0])
         assert np.isfinite(block.probability).all()
         assert np.ptp(block.probability) == 0
     assert choose_radius(steps) > 0
@@ -138,9 +138,9 @@ def test_every_step_of_validation_and_test_fires_is_forecast(experiment, method)
     sizes = dict(zip(fires.fire_id.values, fires.row_size.values, strict=True))
     assert stored.sizes["forecast"] == sum(sizes[fire_id] - 1 for fire_id in set(stored.fire_id.values.tolist()))
     assert stored.attrs["sees_target_wind"] == (method == "logistic")
-    starts = dict(zip(fires.fire_id.values, fires.row_start.values, strict=True))
+    starts = dict(zip(fires.fire_id.values.tolist(), fires.row_start.values.tolist(), strict=True))
     for k in range(stored.sizes["forecast"]):
-        burned = observed(fires, starts[stored.fire_id.values[k]] + stored.init_step.values[k])
+        burned = observed(fires, starts[str(stored.fire_id.values[k])] + int(stored.init_step.values[k]))
         values = stored.probability[k, 0].values
         assert (values[burned == 1] == values.max()).all()
         assert np.isfinite(values).all()

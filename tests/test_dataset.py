@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.fires import observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps, training_terrain, turn
 from emberformer.errors import InputError
-from emberformer.training import Sizes, open_landscapes
 from tests.stores import ingest_all, prepare, tiny_experiment
 
 

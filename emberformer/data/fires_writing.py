@@ -53,7 +53,7 @@ def write_fires(path: Path, source: FireSource) -> None:
         told = {key: value for key, value in attributes.items() if key != "provenance"}
         attributes["content_digest"] = _digest(told, [tables[name].values.tolist() for name in IDENTITY])
         encoding = {name: {"compressors": (COMPRESSOR,)} for name in tables.variables}
-        tables.assign_attrs(attributes).to_zarr(folder, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+        tables.assign_attrs(attributes).to_zarr(folder, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
 
 
 def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, list[tuple[str, str]]]:

@@ -122,7 +122,7 @@ def scores_of(
     Returns:
         Scores [R] of each kind; NaN where a pool does not define them.
     """
-    starts = range(0, len(weights), POOLS_AT_ONCE)
+    starts = range(0, max(len(weights), 1), POOLS_AT_ONCE)
     chunks = [_scores(table.pooled(weights[i : i + POOLS_AT_ONCE]), kind, threshold_bin) for i in starts]
     return {score: np.concatenate([chunk[score] for chunk in chunks]) for score in chunks[0]}
 

@@ -11,13 +11,17 @@ observed, nothing forecast) is NaN: never 0 and never 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from emberformer.data.fires import UNKNOWN
 
+Pixels = np.ndarray | Sequence[float | int]
+Numbers = np.ndarray | np.generic | float | int
 
-def average_precision(forecast: ArrayLike, observed: ArrayLike) -> float:
+
+def average_precision(forecast: Pixels, observed: Pixels) -> float:
     """Area under the precision-recall steps, without interpolation.
 
     AP = sum_k (R_k - R_(k-1)) P_k over the distinct forecast values from the highest down, with recall R and precision
@@ -39,7 +43,7 @@ def average_precision(forecast: ArrayLike, observed: ArrayLike) -> float:
     return float(average_precision_of_counts(np.stack(counts)))
 
 
-def precision(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> float:
+def precision(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
     """Share of the pixels forecast as burned (forecast >= threshold) that burned: hits / (hits + false alarms).
 
     Returns:
@@ -48,7 +52,7 @@ def precision(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) 
     return float(precision_of_counts(*contingency(forecast, observed, threshold)))
 
 
-def recall(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> float:
+def recall(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
     """Share of the burned pixels that were forecast as burned (forecast >= threshold): hits / (hits + misses).
 
     Returns:
@@ -57,7 +61,7 @@ def recall(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> 
     return float(recall_of_counts(*contingency(forecast, observed, threshold)))
 
 
-def f1(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> float:
+def f1(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
     """Harmonic mean of precision and recall: 2 hits / (2 hits + false alarms + misses).
 
     Returns:
@@ -69,7 +73,7 @@ def f1(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> floa
     return float(f1_of_counts(*contingency(forecast, observed, threshold)))
 
 
-def iou(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> float:
+def iou(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
     """Intersection over union (critical success index): hits / (hits + false alarms + misses).
 
     Returns:
@@ -78,7 +82,7 @@ def iou(forecast: ArrayLike, observed: ArrayLike, threshold: float = 0.5) -> flo
     return float(iou_of_counts(*contingency(forecast, observed, threshold)))
 
 
-def brier(forecast: ArrayLike, observed: ArrayLike) -> float:
+def brier(forecast: Pixels, observed: Pixels) -> float:
     """Mean squared error of a probability: mean (forecast - observed)^2.
 
     Returns:
@@ -91,7 +95,7 @@ def brier(forecast: ArrayLike, observed: ArrayLike) -> float:
     return float(ratio(np.square(forecast - observed).sum(), forecast.size))
 
 
-def expected_calibration_error(forecast: ArrayLike, observed: ArrayLike, bins: int = 15) -> float:
+def expected_calibration_error(forecast: Pixels, observed: Pixels, bins: int = 15) -> float:
     """Mean distance between forecast probability and observed frequency, over equal bins of probability.
 
     ECE = sum_b n_b / n |mean forecast_b - observed frequency_b| over bins [b / bins, (b + 1) / bins), the last closed.
@@ -106,7 +110,7 @@ def expected_calibration_error(forecast: ArrayLike, observed: ArrayLike, bins: i
     return float(calibration_error_of_counts(*reliability(forecast, observed, bins)))
 
 
-def contingency(forecast: ArrayLike, observed: ArrayLike, threshold: float) -> tuple[int, int, int]:
+def contingency(forecast: Pixels, observed: Pixels, threshold: float) -> tuple[int, int, int]:
     """Hits, false alarms and misses in pixels; a pixel is forecast as burned if forecast >= threshold."""
     forecast, observed = _known(forecast, observed)
     forecast_burned, observed_burned = forecast >= threshold, observed == 1
@@ -160,25 +164,25 @@ def contingency_of_counts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     return hits, false_alarms, hits[..., :1] - hits
 
 
-def precision_of_counts(hits: ArrayLike, false_alarms: ArrayLike, misses: ArrayLike) -> np.ndarray:
+def precision_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `precision`; of arrays of any shape. `misses` is there so that all four take the same counts."""
     del misses
     return ratio(hits, np.add(hits, false_alarms))
 
 
-def recall_of_counts(hits: ArrayLike, false_alarms: ArrayLike, misses: ArrayLike) -> np.ndarray:
+def recall_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `recall`; of arrays of any shape. `false_alarms` is there so that all four take the same counts."""
     del false_alarms
     return ratio(hits, np.add(hits, misses))
 
 
-def f1_of_counts(hits: ArrayLike, false_alarms: ArrayLike, misses: ArrayLike) -> np.ndarray:
+def f1_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `f1`; of arrays of any shape."""
     twice = np.multiply(2, hits)
     return ratio(twice, np.add(twice, false_alarms) + misses)
 
 
-def iou_of_counts(hits: ArrayLike, false_alarms: ArrayLike, misses: ArrayLike) -> np.ndarray:
+def iou_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `iou`; of arrays of any shape."""
     return ratio(hits, np.add(hits, false_alarms) + misses)
 
@@ -188,13 +192,13 @@ def calibration_error_of_counts(count: np.ndarray, forecast_sum: np.ndarray, obs
     return ratio(np.abs(forecast_sum - observed_sum).sum(-1), np.sum(count, -1))
 
 
-def ratio(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
+def ratio(part: Numbers, whole: Numbers) -> np.ndarray:
     """Quotient of two arrays, NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
 
 
-def _known(forecast: ArrayLike, observed: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _known(forecast: Pixels, observed: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """Known pixels [pixel] as float64, so that the choice of storage decides no score."""
     forecast, observed = np.asarray(forecast, np.float64), np.asarray(observed, np.float64)
     if forecast.shape != observed.shape:

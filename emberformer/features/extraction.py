@@ -58,9 +58,6 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
         "grid": list(patch_grid(fires.sizes["y"], fires.sizes["x"], pixels)),
         "features": backbone.features,
         "channels": terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values))),
-        "software": {
-            name: version(name) for name in ("torch", "transformers", "numpy", "zarr")
-        },  # of the last extraction
     }
 
 
@@ -109,6 +106,7 @@ def extract(
     log.info("encoded %d frames and %d terrain windows", encoded["frame"], encoded["terrain"])
     manifest = {
         "identity": identity,
+        "software": {name: version(name) for name in ("torch", "transformers", "numpy")},
         "shard": shard,
         "shards": shards,
         **{f"encoded_{a}": n for a, n in encoded.items()},

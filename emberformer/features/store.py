@@ -74,7 +74,7 @@ def write_index(store: Path, fires: xr.Dataset) -> None:
     if len(identities) != 1:
         raise InputError(
             store,
-            f"jobs of {len(identities)} different weights, shapes or software" if manifests else "no finished job",
+            f"jobs of {len(identities)} different weights or shapes" if manifests else "no finished job",
             "finished jobs that agree",
             "run `snakemake extract_features`; if they still differ, delete the store first",
         )
@@ -90,7 +90,8 @@ def write_index(store: Path, fires: xr.Dataset) -> None:
     with warnings.catch_warnings():
         # Zarr v3 has not settled its text type yet; zarr-python and xarray agree on the one used here.
         warnings.simplefilter("ignore")
-        _write_metadata(staging, store.stem, plan, shape, identity, fires)
+        software = sorted({json.dumps(m["software"], sort_keys=True) for m in manifests})
+        _write_metadata(staging, store.stem, plan, shape, {**identity, "software": software}, fires)
         zarr.consolidate_metadata(staging, zarr_format=3)
     _install(staging, store, [array for axis in AXES for array in shape.arrays(axis)])
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from emberformer.errors import InputError
 from emberformer.features.block import Block
-from emberformer.features.plan import AXES, plan_folder, read_plan
+from emberformer.features.plan import AXES, Axis, plan_folder, read_plan
 from emberformer.features.store import StoreShape, block_path, open_features, shard_manifests
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,9 @@ def verify(store: Path, fix: bool = False) -> list[Damage]:
     identity = manifests[0]["identity"]
     shape = StoreShape(tuple(identity["grid"]), len(identity["channels"]), identity["features"], identity["dtype"])
     found = []
-    jobs = [(axis, array, n) for axis in AXES for array in shape.arrays(axis) for n in range(plan.axis(axis).blocks)]
+    jobs: list[tuple[Axis, str, int]] = [
+        (axis, array, n) for axis in AXES for array in shape.arrays(axis) for n in range(plan.axis(axis).blocks)
+    ]
     for axis, array, number in tqdm(jobs, desc=store.stem, unit="block", mininterval=1):
         part = plan.axis(axis)
         if not part.records(number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,7 +188,7 @@ def _wind(fires: xr.Dataset, row: int) -> tuple[float, float] | None:
     return (u, v) if np.isfinite([u, v]).all() else None
 
 
-def _compass(transform: tuple[float, ...]) -> np.ndarray:
+def _compass(transform: Sequence[float]) -> np.ndarray:
     """Directions of the map's x and y axes in the raster; right and up where the transform says nothing."""
     a, b, _, d, e, _ = transform
     if abs(a * e - b * d) < 1e-12:

@@ -144,7 +144,7 @@ def test_threshold_is_chosen_on_validation_fires(tables):
     folder, fires, stores, _ = tables
     chosen = json.loads((folder / "scores" / "thresholds.json").read_text())
     forecast, observed = pixels(fires, stores["emberformer-seed-0"], SIZES, "validation")
-    best = max(scores.f1(forecast, observed, value) for value in np.unique(forecast)[1:])
+    best = max(scores.f1(forecast, observed, value) for value in np.unique(forecast)[1:].tolist())
     found = scores.f1(forecast, observed, chosen["emberformer-seed-0"]["threshold"])
     assert found == pytest.approx(best, abs=2e-3)
     assert chosen["persistence"]["fitted"]["hills"] == {"radius_px": 2.5}

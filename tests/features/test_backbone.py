@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+from transformers import Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
 from emberformer.errors import InputError
 from emberformer.features.backbone import hash_weights, load_backbone
@@ -43,6 +43,7 @@ def test_a_bright_patch_is_found_where_it_is():
 
 def test_a_saved_folder_gives_the_same_tokens(tmp_path):
     backbone = load_backbone(TINY)
+    assert isinstance(backbone.model, Dinov2Model)
     backbone.model.save_pretrained(tmp_path / "mine")
     again = load_backbone(FeatureSettings(weights=str(tmp_path / "mine")))
     assert again.weights_sha256 == backbone.weights_sha256

@@ -37,7 +37,7 @@ rule forecast:
 
 
 rule baseline:
-    """Forecasts of a rival, fitted on the training and validation fires of all data sets."""
+    """Forecasts of a rival, fitted on the data set's own fires, or on the others' where none of them may be used."""
     input:
         layout.split,
         ALL_FIRES,

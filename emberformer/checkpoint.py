@@ -1,0 +1,119 @@
+"""Checkpoints: a trained network with everything that is needed to use it, in plain types."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from emberformer.data.fires import open_fires
+from emberformer.data.normalise import TerrainNormaliser
+from emberformer.dataset import Landscape, training_terrain
+from emberformer.errors import InputError
+from emberformer.features.store import open_features
+from emberformer.layout import Layout
+from emberformer.model.emberformer import EmberFormer, build_emberformer
+from emberformer.provenance import provenance
+from emberformer.settings import Settings
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the network's shape takes from the data; kept in the checkpoint."""
+
+    features: int
+    pixels: int
+    channels: tuple[str, ...]
+    normaliser: TerrainNormaliser
+
+    @classmethod
+    def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
+        """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires."""
+        training, channels, numbers = [], [], set()
+        for name in layout.settings.datasets:
+            fires, features = open_fires(layout.fires(name)), open_features(layout.features(name))
+            training.append((fires, training_terrain(fires, split[name])))
+            channels += [str(c) for c in features.band.values if str(c) not in channels]
+            numbers.add((features.sizes["feature"], int(features.attrs["pixels_per_patch"])))
+        (features_length, pixels), *others = numbers
+        assert not others, "one feature key gives one token length"
+        return cls(features_length, pixels, tuple(channels), TerrainNormaliser.fit(training))
+
+
+def open_landscapes(layout: Layout, sizes: Sizes) -> list[Landscape]:
+    """All data sets of a configuration, in its order."""
+    return [
+        Landscape(name, layout.fires(name), layout.features(name), sizes.normaliser, sizes.channels)
+        for name in layout.settings.datasets
+    ]
+
+
+def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
+    """The untrained network of these sizes and settings."""
+    return build_emberformer(
+        features=sizes.features,
+        channels=len(sizes.channels),
+        pixels=sizes.pixels,
+        terrain_pixels=len(sizes.normaliser.channels),
+        category_sizes=sizes.normaliser.category_sizes,
+        settings=settings.model,
+    )
+
+
+def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What of a batch the network takes."""
+    return {key: value for key, value in batch.items() if key not in ("target", "index")}
+
+
+def save_model(
+    folder: Path, best: str, sizes: Sizes, settings: Settings, layout: Layout, seed: int, score: float
+) -> Path:
+    """Write the best weights with sizes, settings and provenance; plain types, so that loading runs no code."""
+    state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+    content = {
+        "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
+        "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
+                  "normaliser": json.dumps(sizes.normaliser.to_dict())},
+        "settings": settings.model_dump(mode="json"),
+        "features": {name: layout.features(name).stem for name in settings.datasets},
+        "seed": seed,
+        "validation_new_ap": score,
+        "provenance": provenance(),
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
+    partial = folder / "model.partial"
+    torch.save(content, partial)
+    os.replace(partial, folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+def load_model(path: Path) -> tuple[EmberFormer, Sizes, Settings, dict]:
+    """A trained network in evaluation mode, its sizes and settings, and the checkpoint's remaining entries.
+
+    Raises:
+        InputError: there is no checkpoint, or it is none of EmberFormer's.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        sizes = Sizes(
+            content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
+            TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])),
+        )  # fmt: skip
+    except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
+        ) from error
+    settings = Settings.model_validate(content["settings"])
+    model = build_model(sizes, settings)
+    model.load_state_dict(content["state"])
+    return (
+        model.eval(),
+        sizes,
+        settings,
+        {key: content[key] for key in ("features", "seed", "validation_new_ap", "provenance")},
+    )
