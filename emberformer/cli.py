@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from pathlib import Path
+import warnings
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from emberformer.errors import InputError
-from emberformer.layout import Layout
-from emberformer.settings import Settings, load_settings
+from emberformer.features_cli import features_app
+from emberformer.options import Config, DatasetName, Device, Threads, open_configuration
+from emberformer.settings import Settings
 
 # Heavy libraries (torch, xarray, transformers) are imported inside the verbs: `--help` must be quick.
 
-Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
-DatasetName = Annotated[
-    str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
+# Warnings of libraries about what is meant here, or about other libraries: nothing that a user could do.
+NOT_FOR_USERS = (
+    "Consolidated metadata is currently not part",
+    "The data type .* does not have a Zarr V3 specification",
+    "Experiment logs directory .* exists and is not empty",
+    "Checkpoint directory .* exists and is not empty",
+    r".*isinstance\(treespec, LeafSpec\).* is deprecated",
+    "The '.*dataloader' does not have many workers",
+    "Use `@` matmul instead of",
+)
 
 
 class InPipelineOrder(TyperGroup):
@@ -52,18 +57,6 @@ app = typer.Typer(
     help="Wildfire spread forecasts from cached DINOv2 features.\n\nThe verbs stand in the order in which the data "
     "pass them; `snakemake --cores all --configfile CONFIG` runs them all and only where something changed.",
 )
-features_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The feature store: plan, extract, index, info, verify."
-)
-
-
-def _open(config: Path, dataset: str | None = None) -> tuple[Settings, Layout]:
-    settings = load_settings(config)
-    if dataset is not None and dataset not in settings.datasets:
-        raise InputError(
-            f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
-        )
-    return settings, Layout(settings)
 
 
 @app.command()
@@ -74,7 +67,7 @@ def simulate(config: Config, dataset: DatasetName) -> None:
     """
     from emberformer.data.simulate import simulate_dataset
 
-    settings, layout = _open(config, dataset)
+    settings, layout = open_configuration(config, dataset)
     source = settings.datasets[dataset]
     if source.simulation is None:
         raise InputError(
@@ -94,7 +87,7 @@ def ingest(config: Config, dataset: DatasetName) -> None:
     """
     from emberformer.data.deep_crown import ingest as ingest_deep_crown
 
-    settings, layout = _open(config, dataset)
+    settings, layout = open_configuration(config, dataset)
     ingest_deep_crown(dataset, settings.datasets[dataset], layout.fires(dataset))
 
 
@@ -107,106 +100,9 @@ def split(config: Config) -> None:
     from emberformer.data.fires import open_fires
     from emberformer.data.split import make_split, write_split
 
-    settings, layout = _open(config)
+    settings, layout = open_configuration(config)
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
     write_split(layout.split, make_split(fires, settings.split))
-
-
-@features_app.command()
-def plan(config: Config, dataset: DatasetName) -> None:
-    """Give every frame and terrain window its row in the feature store.
-
-    Example: emberformer features plan --config config/portillo.yaml --dataset portillo
-    """
-    from emberformer.data.fires import open_fires
-    from emberformer.features.plan import make_plan
-
-    _, layout = _open(config, dataset)
-    made = make_plan(open_fires(layout.fires(dataset)), layout.features(dataset))
-    typer.echo(f"{layout.features(dataset)}: {made.frame.rows} rows of frames, {made.terrain.rows} of terrain")
-
-
-@features_app.command()
-def extract(
-    config: Config,
-    dataset: DatasetName,
-    shard: Annotated[int, typer.Option(help="Number of this job, from 0.")] = 0,
-    shards: Annotated[int, typer.Option(help="Number of jobs.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Frames that pass the backbone together.")] = 8,
-    device: Device = "auto",
-    threads: Threads = None,
-) -> None:
-    """Run the frozen backbone over this job's frames and terrain windows; what is stored already is skipped.
-
-    Example: emberformer features extract --config config/portillo.yaml --dataset portillo --shard 0 --shards 4
-    """
-    import torch
-
-    from emberformer.data.fires import open_fires
-    from emberformer.features.extraction import extract as run
-
-    if threads:
-        torch.set_num_threads(threads)
-    settings, layout = _open(config, dataset)
-    run(
-        layout.features(dataset),
-        open_fires(layout.fires(dataset)),
-        settings.features,
-        shard,
-        shards,
-        batch_size,
-        device,
-    )
-
-
-@features_app.command()
-def index(config: Config, dataset: DatasetName) -> None:
-    """Make the extracted blocks one store that opens in xarray.
-
-    Example: emberformer features index --config config/portillo.yaml --dataset portillo
-    """
-    from emberformer.data.fires import open_fires
-    from emberformer.features.store import write_index
-
-    _, layout = _open(config, dataset)
-    write_index(layout.features(dataset), open_fires(layout.fires(dataset)))
-
-
-@features_app.command()
-def info(store: Annotated[Path, typer.Argument(help="A feature store.", show_default=False)]) -> None:
-    """Say what a feature store holds.
-
-    Example: emberformer features info results/portillo/features/dinov2-small-random-1a2b3c4d.zarr
-    """
-    from emberformer.features.verify import describe
-
-    for key, value in describe(store).items():
-        typer.echo(f"{key:18s} {value}")
-
-
-@features_app.command()
-def verify(
-    store: Annotated[Path, typer.Argument(help="A feature store.", show_default=False)],
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Remove damaged blocks, so that extraction rebuilds them.")
-    ] = False,
-) -> None:
-    """Read every record of a feature store against its checksum; exit code 1 if something is damaged.
-
-    Example: emberformer features verify results/portillo/features/dinov2-small-random-1a2b3c4d.zarr --fix
-    """
-    from emberformer.features.verify import verify as run
-
-    found = run(store, fix)
-    for damage in found:
-        names = ", ".join(damage.names[:5]) + (f" and {len(damage.names) - 5} more" if len(damage.names) > 5 else "")
-        typer.echo(f"{damage.array} block {damage.block}: {damage.reason}; concerns {names}")
-    if not found:
-        typer.echo("every record is as it was written")
-        return
-    remedy = "run" if fix else "run again with --fix, then"
-    typer.echo(f"{len(found)} damaged blocks; {remedy} `snakemake extract_features`")
-    raise typer.Exit(0 if fix else 1)
 
 
 app.add_typer(features_app, name="features")
@@ -225,7 +121,7 @@ def train(
     """
     from emberformer.training import train as run
 
-    settings, layout = _open(config)
+    settings, layout = open_configuration(config)
     typer.echo(run(settings, layout, seed, device, threads))
 
 
@@ -247,7 +143,7 @@ def forecast(
 
     if threads:
         torch.set_num_threads(threads)
-    settings, layout = _open(config, dataset)
+    settings, layout = open_configuration(config, dataset)
     typer.echo(run(settings, layout, seed, dataset, device))
 
 
@@ -263,7 +159,7 @@ def baseline(
     """
     from emberformer.baselines import write_baseline
 
-    settings, layout = _open(config, dataset)
+    settings, layout = open_configuration(config, dataset)
     write_baseline(settings, layout, method, dataset)
 
 
@@ -275,7 +171,7 @@ def evaluate(config: Config) -> None:
     """
     from emberformer.evaluate.tables import evaluate as run
 
-    settings, layout = _open(config)
+    settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
     run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
 
@@ -288,7 +184,7 @@ def report(config: Config) -> None:
     """
     from emberformer.report import write_report
 
-    settings, layout = _open(config)
+    settings, layout = open_configuration(config)
     typer.echo(write_report(settings, layout))
 
 
@@ -305,6 +201,8 @@ def main() -> None:
     """Entry point: what people can mend is printed without a traceback and exits with 2."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
+    for told_already in NOT_FOR_USERS:
+        warnings.filterwarnings("ignore", message=told_already)
     for chatty in ("httpx", "rasterio", "asyncio", "matplotlib", "fontTools", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

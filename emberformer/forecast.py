@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from emberformer.checkpoint import load_model, model_inputs
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, Landscape, list_steps
+from emberformer.dataset import FireSteps, Landscape, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 UNKNOWN = 255
 
 
-def forecast(
-    settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto", batch_size: int = 4
-) -> Path:
+def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto") -> Path:
     """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
 
     Raises:
@@ -53,7 +51,7 @@ def forecast(
     weather = settings.datasets[dataset].weather
     write_forecasts(
         path,
-        forecast_blocks(model.to(where), landscape, split, settings.model.history, where, batch_size),
+        forecast_blocks(model.to(where), landscape, split, settings.model.history, where),
         method=f"emberformer-seed-{seed}",
         dataset=dataset,
         score_kind="probability",
@@ -71,12 +69,11 @@ def forecast_blocks(
     split: dict[str, dict[str, str]],
     history: int,
     device: torch.device,
-    batch_size: int,
 ) -> Iterator[ForecastBlock]:
     """Forecasts of all steps of validation and test fires, whole frames, in order."""
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
-        loader = DataLoader(FireSteps([landscape], steps, history), batch_size=batch_size)
+        loader = DataLoader(FireSteps([landscape], steps, history), batch_size=whole_frames_at_once(device))
         with tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar:
             for batch in loader:
                 probability = predict(model, {key: value.to(device) for key, value in batch.items()})

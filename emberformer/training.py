@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 
 from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps
+from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
+from emberformer.features.extraction import choose_device
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.model.emberformer import EmberFormer
@@ -128,7 +129,8 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes)
-    steps, batches, validation = _loaders(settings, layout, landscapes, split)
+    where = choose_device(device)
+    steps, batches, validation = _loaders(settings, layout, landscapes, split, where)
     phase = FrozenPhase(build_model(sizes, settings), settings.training, len(batches) * settings.training.epochs)
     log.info("parameters: %s", {n: sum(p.numel() for p in m.parameters()) for n, m in phase.model.named_children()})
     best = ModelCheckpoint(
@@ -136,8 +138,8 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
     )
     trainer = lightning.Trainer(
         max_epochs=settings.training.epochs,
-        accelerator=device,
-        devices=1,
+        accelerator=where.type,
+        devices=[where.index or 0] if where.type == "cuda" else 1,
         precision=settings.training.precision,
         gradient_clip_val=settings.training.gradient_clip,
         logger=_loggers(settings, folder, seed),
@@ -164,7 +166,11 @@ def train(settings: Settings, layout: Layout, seed: int, device: str = "auto", t
 
 
 def _loaders(
-    settings: Settings, layout: Layout, landscapes: list[Landscape], split: dict[str, dict[str, str]]
+    settings: Settings,
+    layout: Layout,
+    landscapes: list[Landscape],
+    split: dict[str, dict[str, str]],
+    device: torch.device,
 ) -> tuple[ResampledSteps, DataLoader, DataLoader]:
     """What draws the training steps, and the loaders of training and validation."""
     training, history = settings.training, settings.model.history
@@ -178,8 +184,8 @@ def _loaders(
     sampler = GridBatches([dataset.size(n) for n in range(len(dataset))], training.batch_size, shuffle=True)
     drawn = ResampledSteps(dataset, sampler, of_train, training.steps_per_fire)
     whole = FireSteps(landscapes, of_validation, history)
-    in_order = GridBatches([whole.size(n) for n in range(len(whole))], training.batch_size, shuffle=False)
-    pinned = torch.cuda.is_available()
+    in_order = GridBatches([whole.size(n) for n in range(len(whole))], whole_frames_at_once(device), shuffle=False)
+    pinned = device.type == "cuda"
     return (
         drawn,
         DataLoader(dataset, batch_sampler=sampler, pin_memory=pinned),

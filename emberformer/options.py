@@ -1,0 +1,33 @@
+"""Options that several verbs of the command line share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emberformer.errors import InputError
+from emberformer.layout import Layout
+from emberformer.settings import Settings, load_settings
+
+Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
+DatasetName = Annotated[
+    str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
+
+
+def open_configuration(config: Path, dataset: str | None = None) -> tuple[Settings, Layout]:
+    """Settings and paths of a configuration file; a data set must be one of its own.
+
+    Raises:
+        InputError: an unreadable file, an unknown key, or another data set.
+    """
+    settings = load_settings(config)
+    if dataset is not None and dataset not in settings.datasets:
+        raise InputError(
+            f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
+        )
+    return settings, Layout(settings)
