@@ -212,3 +212,16 @@ def test_an_overflow_is_no_infinity_in_the_store(experiment, monkeypatch):
     )
     with pytest.raises(OverflowError, match="float32"):
         extract(store, fires, settings.features, 0, 1, 4, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_processors_features(experiment):
+    settings, layout = experiment
+    fires = open_fires(layout.fires("tiny"))
+    store = layout.root / "gpu" / layout.features("tiny").name
+    make_plan(fires, store)
+    extract(store, fires, settings.features, 0, 1, 4, "cuda")
+    write_index(store, fires)
+    gpu, cpu = open_features(store), open_features(layout.features("tiny"))
+    assert np.allclose(gpu.frame_patches, cpu.frame_patches, atol=1e-2)
