@@ -13,10 +13,12 @@ import yaml
 
 from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser
-from emberformer.dataset import Landscape, training_terrain
+from emberformer.dataset import training_terrain
 from emberformer.errors import InputError
+from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
-from emberformer.layout import Layout
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout, features_key
 from emberformer.model.emberformer import EmberFormer, build_emberformer
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
@@ -36,21 +38,38 @@ class Sizes:
         """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires."""
         training, channels, numbers = [], [], set()
         for name in layout.settings.datasets:
-            fires, features = open_fires(layout.fires(name)), open_features(layout.features(name))
+            fires = open_fires(layout.fires(name))
+            features = open_features(layout.feature_store(name), features_key(layout.settings.features))
             training.append((fires, training_terrain(fires, split[name])))
             channels += [str(c) for c in features.band.values if str(c) not in channels]
-            numbers.add((features.sizes["feature"], int(features.attrs["pixels_per_patch"])))
+            numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"])))
         (features_length, pixels), *others = numbers
         assert not others, "one feature key gives one token length"
         return cls(features_length, pixels, tuple(channels), TerrainNormaliser.fit(training))
 
 
-def open_landscapes(layout: Layout, sizes: Sizes) -> list[Landscape]:
+def open_landscapes(
+    layout: Layout,
+    sizes: Sizes,
+    memory: Memory = "disk",
+    device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+) -> list[Landscape]:
     """All data sets of a configuration, in its order."""
-    return [
-        Landscape(name, layout.fires(name), layout.features(name), sizes.normaliser, sizes.channels)
-        for name in layout.settings.datasets
-    ]
+    return [open_landscape(layout, name, sizes, memory, device) for name in layout.settings.datasets]
+
+
+def open_landscape(
+    layout: Layout,
+    name: str,
+    sizes: Sizes,
+    memory: Memory = "disk",
+    device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+) -> Landscape:
+    """One data set of a configuration; `memory` and `device` say where its features stay, see `FeatureReader`."""
+    return Landscape(
+        name, layout.fires(name), layout.feature_store(name), sizes.normaliser, sizes.channels,
+        features_key(layout.settings.features), memory, device,
+    )  # fmt: skip
 
 
 def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
@@ -80,7 +99,7 @@ def save_model(
         "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
                   "normaliser": json.dumps(sizes.normaliser.to_dict())},
         "settings": settings.model_dump(mode="json"),
-        "features": {name: layout.features(name).stem for name in settings.datasets},
+        "features": {name: features_key(settings.features) for name in settings.datasets},
         "seed": seed,
         "validation_new_ap": score,
         "provenance": provenance(),

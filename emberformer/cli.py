@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -114,6 +115,13 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initial weights and order; one model a seed.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
+    devices: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that train one model together, each on a GPU of its own or on the CPU."),
+    ] = 1,
+    memory: Annotated[
+        Literal["disk", "ram", "device"], typer.Option(help="Where the features stay: disk, ram or device (the GPU).")
+    ] = "disk",
 ) -> None:
     """Train fusion, temporal transformer, decoder and refinement from cached features; goes on where it was stopped.
 
@@ -122,7 +130,9 @@ def train(
     from emberformer.training import train as run
 
     settings, layout = open_configuration(config)
-    typer.echo(run(settings, layout, seed, device, threads))
+    path = run(settings, layout, seed, device, threads, devices, memory)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes of `--devices` run this verb as well
+        typer.echo(path)
 
 
 @app.command()

@@ -1,17 +1,94 @@
-"""Command line of the feature store: plan, extract, index, info, verify."""
+"""Command line of the feature store: estimate, plan, extract, index, info, verify, copy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from emberformer.options import Config, DatasetName, Device, Threads, open_configuration
+from emberformer.settings import FeatureSettings, ModelSettings, Settings
+
+if TYPE_CHECKING:
+    from emberformer.features.estimate import Contents
 
 features_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The feature store: plan, extract, index, info, verify."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The feature store: estimate, plan, extract, index, info, verify, copy.",
 )
+
+
+@features_app.command()
+def estimate(
+    config: Annotated[Path | None, typer.Option(help="Configuration file (YAML); or give the numbers below.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set that has been ingested.")] = None,
+    fires: Annotated[int, typer.Option(help="Number of fires.", min=1)] = 10_000,
+    frames: Annotated[int, typer.Option(help="Frames of a fire.", min=1)] = 16,
+    height: Annotated[int, typer.Option(help="Height of a frame in pixels.", min=1)] = 224,
+    width: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=1)] = 224,
+    terrain_channels: Annotated[int, typer.Option(help="Images that a fire's terrain is rendered to.", min=0)] = 0,
+    history: Annotated[int | None, typer.Option(help="Newest frames that the network sees.", min=1)] = None,
+    architecture: Annotated[str | None, typer.Option(help="dinov2-small, dinov2-base, dinov2-large ...")] = None,
+    scale: Annotated[float | None, typer.Option(help="As features.scale.")] = None,
+    window: Annotated[int | None, typer.Option(help="As features.window.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="As features.dtype.")] = None,
+    components: Annotated[int | None, typer.Option(help="As features.components.")] = None,
+    measure: Annotated[bool, typer.Option(help="Run the backbone for some seconds to see how fast it is here.")] = True,
+    gpu_tflops: Annotated[
+        float,
+        typer.Option(
+            help="Sustained 10^12 operations a second of a GPU; by default a guess for one H200 in bfloat16.", min=1e-3
+        ),
+    ] = 300.0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Say what a feature store will cost in bytes, files and hours, before anything runs.
+
+    With --config and --dataset the data set is counted, else the given numbers hold. Options of the features stand
+    above the configuration's.
+
+    Example: emberformer features estimate --fires 100000 --frames 16 --height 256 --width 256
+
+    Example: emberformer features estimate --config config/portillo.yaml --dataset portillo --dtype int8
+    """
+    import torch
+
+    from emberformer.features.estimate import given_contents
+    from emberformer.features.estimate_table import changed_features, describe
+    from emberformer.features.extraction import choose_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    changes = {"architecture": architecture, "scale": scale, "window": window, "dtype": dtype, "components": components}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if config is None:
+        features = changed_features(FeatureSettings(), given)
+        contents = given_contents(fires, frames, (height, width), terrain_channels, features.window)
+        history = history or ModelSettings().history
+    else:
+        settings, contents, features = _counted(config, dataset, given)
+        history = history or settings.model.history
+    where = choose_device(device) if measure else None
+    for name, figure, basis in describe(contents, features, history, gpu_tflops, where):
+        typer.echo(f"{name:28s} {figure:>14s}   {basis}")
+
+
+def _counted(
+    config: Path, dataset: str | None, changes: Mapping[str, object]
+) -> tuple[Settings, Contents, FeatureSettings]:
+    """Settings of a configuration, what a data set of it holds, and the settings of its features with changes."""
+    from emberformer.data.fires import open_fires
+    from emberformer.features.estimate import count_contents
+    from emberformer.features.estimate_table import changed_features
+
+    name = dataset or "none given"
+    settings, layout = open_configuration(config, name)
+    features = changed_features(settings.features, changes)
+    return settings, count_contents(open_fires(layout.fires(name)), features.window), features
 
 
 @features_app.command()
@@ -23,8 +100,8 @@ def plan(config: Config, dataset: DatasetName) -> None:
     from emberformer.data.fires import open_fires
     from emberformer.features.plan import make_plan
 
-    _, layout = open_configuration(config, dataset)
-    made = make_plan(open_fires(layout.fires(dataset)), layout.features(dataset))
+    settings, layout = open_configuration(config, dataset)
+    made = make_plan(open_fires(layout.fires(dataset)), layout.features(dataset), settings.features.window)
     typer.echo(f"{layout.features(dataset)}: {made.frame.rows} rows of frames, {made.terrain.rows} of terrain")
 
 
@@ -34,9 +111,12 @@ def extract(
     dataset: DatasetName,
     shard: Annotated[int, typer.Option(help="Number of this job, from 0.")] = 0,
     shards: Annotated[int, typer.Option(help="Number of jobs.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Frames that pass the backbone together.")] = 8,
+    batch_tokens: Annotated[
+        int, typer.Option(help="Tokens that pass the backbone together; 0: what suits the device.")
+    ] = 0,
     device: Device = "auto",
     threads: Threads = None,
+    compile: Annotated[bool, typer.Option(help="Compile the backbone: worth it on a GPU.")] = False,
 ) -> None:
     """Run the frozen backbone over this job's frames and terrain windows; what is stored already is skipped.
 
@@ -56,8 +136,9 @@ def extract(
         settings.features,
         shard,
         shards,
-        batch_size,
+        batch_tokens,
         device,
+        compile,
     )
 
 
@@ -102,10 +183,32 @@ def verify(
     found = run(store, fix)
     for damage in found:
         names = ", ".join(damage.names[:5]) + (f" and {len(damage.names) - 5} more" if len(damage.names) > 5 else "")
-        typer.echo(f"{damage.array} block {damage.block}: {damage.reason}; concerns {names}")
+        typer.echo(f"{damage.file}: {damage.reason}" + (f"; concerns {names}" if names else ""))
     if not found:
         typer.echo("every record is as it was written")
         return
     remedy = "run" if fix else "run again with --fix, then"
     typer.echo(f"{len(found)} damaged blocks; {remedy} `snakemake extract_features`")
     raise typer.Exit(0 if fix else 1)
+
+
+@features_app.command()
+def copy(
+    store: Annotated[str, typer.Argument(help="A finished feature store, a folder or a URL.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(help="Folder or URL (s3://...) into which the copy is put under its name.", show_default=False),
+    ],
+    codec: Annotated[
+        Literal["none", "lz4", "zstd"], typer.Option(help="none: byte for byte; lz4, zstd: compressed without loss.")
+    ] = "none",
+) -> None:
+    """Copy a finished feature store, checking every record; the same again goes on with an interrupted copy.
+
+    Example: emberformer features copy results/portillo/features/dinov2-small-1a2b3c4d.zarr s3://bucket/portillo
+
+    Example: emberformer features copy s3://bucket/dinov2-small-1a2b3c4d.zarr /archive --codec zstd
+    """
+    from emberformer.features.copying import copy_store
+
+    typer.echo(copy_store(store, target, codec))

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from emberformer.checkpoint import load_model, model_inputs
+from emberformer.ahead import ahead
+from emberformer.checkpoint import load_model, model_inputs, open_landscape
+from emberformer.data.fires import UNKNOWN
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, Landscape, list_steps, whole_frames_at_once
+from emberformer.dataset import FireSteps, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, write_forecasts
-from emberformer.layout import Layout
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout, features_key
 from emberformer.model.emberformer import EmberFormer
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
-UNKNOWN = 255
 
 
 def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto") -> Path:
@@ -35,16 +38,16 @@ def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device
     """
     checkpoint = layout.model(seed) / "model.ckpt"
     model, sizes, _, about = load_model(checkpoint)
-    features = layout.features(dataset)
-    if about["features"].get(dataset, features.stem) != features.stem:
+    features = features_key(settings.features)
+    if about["features"].get(dataset, features) != features:
         raise InputError(
             checkpoint,
             f"trained on features {about['features'][dataset]}",
-            f"features {features.stem}",
+            f"features {features}",
             "train with this configuration",
         )
     where = choose_device(device)
-    landscape = Landscape(dataset, layout.fires(dataset), features, sizes.normaliser, sizes.channels)
+    landscape = open_landscape(layout, dataset, sizes)
     path = layout.forecasts(f"emberformer-seed-{seed}", dataset)
     split = read_split(layout.split)
     fires = landscape.fires
@@ -56,7 +59,7 @@ def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device
         dataset=dataset,
         score_kind="probability",
         shape=(1, fires.sizes["y"], fires.sizes["x"]),
-        provenance={**provenance(), "model": str(layout.model(seed).parent.name), "features": features.stem},
+        provenance={**provenance(), "model": str(layout.model(seed).parent.name), "features": features},
         sees_target_wind=bool(weather and weather.row_offset >= 0),
     )
     write_geotiffs(path, fires, path.with_suffix(".geotiff"))
@@ -73,9 +76,13 @@ def forecast_blocks(
     """Forecasts of all steps of validation and test fires, whole frames, in order."""
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
-        loader = DataLoader(FireSteps([landscape], steps, history), batch_size=whole_frames_at_once(device))
-        with tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar:
-            for batch in loader:
+        dataset, size = FireSteps([landscape], steps, history), whole_frames_at_once(device)
+        chunks = [list(range(n, min(n + size, len(steps)))) for n in range(0, len(steps), size)]
+        with (
+            tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar,
+            closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks], 1)) as batches,
+        ):
+            for batch in batches:
                 probability = predict(model, {key: value.to(device) for key, value in batch.items()})
                 for index, values in zip(batch["index"].tolist(), probability, strict=True):
                     yield _block(landscape, steps[index].fire, steps[index].step, name, values)
@@ -92,7 +99,10 @@ def predict(model: EmberFormer, batch: dict[str, torch.Tensor]) -> np.ndarray:
 def _block(landscape: Landscape, fire: int, step: int, split: str, probability: np.ndarray) -> ForecastBlock:
     fires = landscape.fires
     row = int(landscape.row_start[fire]) + step
-    values = probability[: fires.sizes["y"], : fires.sizes["x"]].astype(np.float32)
-    values = np.where(fires.burned[row].values == UNKNOWN, np.float32(np.nan), values)
+    burned = fires.burned[row].values
+    values = (burned == 1).astype(np.float32)  # outside the window nothing is forecast to change
+    window = landscape.cut(values, fire)
+    window[...] = probability[: window.shape[0], : window.shape[1]]
+    values[burned == UNKNOWN] = np.nan
     times = fires.valid_time.values[row : row + 2].astype("datetime64[s]")
     return ForecastBlock(str(fires.fire_id.values[fire]), split, step, times[0], times[1:], values[None])  # type: ignore[arg-type]

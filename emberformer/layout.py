@@ -12,8 +12,8 @@ from pathlib import Path
 
 from emberformer.settings import FeatureSettings, Settings, digest, expand
 
-STORE_SCHEMA = 1  # raise it when the code computes other features from the same settings (a golden test guards it)
-MODEL_SCHEMA = 1  # raise it when the code trains another model from the same settings
+STORE_SCHEMA = 2  # raise it when the code computes other features from the same settings (a golden test guards it)
+MODEL_SCHEMA = 2  # raise it when the code trains another model from the same settings
 
 
 def features_key(features: FeatureSettings) -> str:
@@ -65,6 +65,17 @@ class Layout:
 
     def features(self, dataset: str) -> Path:
         return self.root / dataset / "features" / f"{features_key(self.settings.features)}.zarr"
+
+    def extracts(self, dataset: str) -> bool:
+        """Whether the features of a data set are made here, and not read from a store that is named."""
+        return self.settings.datasets[dataset].features is None
+
+    def feature_store(self, dataset: str) -> Path | str:
+        """Where the features of a data set are read: `features`, or the folder or URL that is named."""
+        named = self.settings.datasets[dataset].features
+        if named is None:
+            return self.features(dataset)
+        return named if "://" in named else expand(Path(named))
 
     @property
     def _split_key(self) -> str:

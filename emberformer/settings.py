@@ -87,6 +87,10 @@ class DatasetSettings(Stage):
     )
     encoding: EncodingSettings = EncodingSettings()
     weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the source has no weather")
+    features: str | None = Field(
+        default=None,
+        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
+    )
     isochrones: bool = Field(
         default=True, description="false: the source has no isochrones folder; the next frame is the target"
     )
@@ -123,19 +127,48 @@ class FeatureSettings(Stage):
         description="name on the Hub, a folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
     )
     revision: str = Field(default="main", description="revision on the Hub")
-    architecture: Literal["dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large"] = Field(
+    architecture: Literal[
+        "dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large",
+        "dinov2-small-registers", "dinov2-base-registers", "dinov2-large-registers",
+        "dinov3-small", "dinov3-base",
+    ] = Field(
         default="dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
-    )
+    )  # fmt: skip
     seed: int = Field(default=0, description="with `weights: random` only")
     scale: float = Field(
         default=1.0,
         gt=0,
         description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole",
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16", description="arithmetic of the backbone (autocast)"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="bfloat16",
+        description="arithmetic of the backbone's matrix products (autocast); float16 needs a CUDA device",
     )
-    dtype: Literal["float16", "float32"] = Field(default="float16", description="how features are stored")
+    runtime: Literal["torch", "openvino"] = Field(
+        default="torch", description="what runs the backbone; openvino is for CPUs: pip install 'emberformer[openvino]'"
+    )
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="blocks, counted from 1, whose tokens are stored too, before the final LayerNorm; rising",
+    )
+    dtype: Literal["float16", "float32", "bfloat16", "int8"] = Field(
+        default="float16",
+        description="how patch tokens are stored; int8: about a blank image's tokens, with one scale a token",
+    )
+    components: int | None = Field(
+        default=None, ge=4, description="store this many principal components of the tokens instead of all features"
+    )
+    window: int | None = Field(
+        default=None,
+        ge=14,
+        description="side in pixels of a crop around where the fire began, not resized; null: the whole raster",
+    )
+
+    @model_validator(mode="after")
+    def _layers_rise(self):
+        if list(self.layers) != sorted(set(self.layers)):
+            raise ValueError(f"layers {self.layers} must rise, each block once")
+        return self
 
 
 class ModelSettings(Stage):
@@ -151,6 +184,11 @@ class ModelSettings(Stage):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     decoder_channels: int = Field(default=128, ge=8)
     refinement_channels: int = Field(default=32, ge=4)
+    reach: int | None = Field(
+        default=None,
+        ge=0,
+        description="patches from the newest burned area within which a patch looks back along its history; null: all",
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self):
@@ -163,7 +201,7 @@ class TrainingSettings(Stage):
     """Phase 1: everything but the backbone, from cached features."""
 
     epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=8, ge=1, description="steps a batch, over all processes that train together")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")

@@ -50,12 +50,12 @@ def ingest_all(settings: Settings, layout: Layout) -> None:
         ingest(name, source, layout.fires(name))
 
 
-def extract_all(settings: Settings, layout: Layout, shards: int = 2, batch_size: int = 4) -> None:
+def extract_all(settings: Settings, layout: Layout, shards: int = 2, batch_tokens: int = 28) -> None:
     for name in settings.datasets:
         store, fires = layout.features(name), open_fires(layout.fires(name))
-        make_plan(fires, store)
+        make_plan(fires, store, settings.features.window)
         for shard in range(shards):
-            extract(store, fires, settings.features, shard, shards, batch_size, "cpu")
+            extract(store, fires, settings.features, shard, shards, batch_tokens, "cpu")
         write_index(store, fires)
 
 
@@ -67,5 +67,5 @@ def prepare(settings: Settings, layout: Layout) -> None:
 
 
 def save_settings(settings: Settings, path: Path) -> Path:
-    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     return path

@@ -10,8 +10,11 @@ from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.fires import observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, GridBatches, Landscape, list_steps, training_terrain, turn
+from emberformer.dataset import FireSteps, list_steps, training_terrain, turn
 from emberformer.errors import InputError
+from emberformer.features.store import open_features
+from emberformer.landscape import Landscape, PackedFrames
+from emberformer.views import turned
 from tests.stores import ingest_all, prepare, tiny_experiment
 
 
@@ -36,7 +39,7 @@ def test_every_index_is_another_step_and_every_step_is_there(opened):
 
 
 def test_an_item_is_the_stores_rows(opened):
-    _, _, split, landscapes = opened
+    _, layout, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
     index = next(n for n, s in enumerate(steps) if s.step == 1)
     item, step = FireSteps(landscapes, steps, 3)[index], steps[index]
@@ -51,8 +54,77 @@ def test_an_item_is_the_stores_rows(opened):
     assert (item["target"][height:] == 255).all()
     assert (item["target"][:, width:] == 255).all()
     assert np.allclose(item["wind"][-1], landscape.wind[row] / 10)
-    stored = landscape.frame_patches[int(landscape.feature_start[step.fire]) + 1]
-    assert np.array_equal(item["frame_patches"][-1], stored.astype(np.float32))
+    name = landscape.name
+    features = open_features(layout.features(name))
+    stored = features.frame_patches[int(features.frame_of[row])].values
+    assert np.array_equal(item["frame_patches"][-1].numpy(), stored)
+    terrain = features.terrain_patches[int(features.terrain_index[step.fire])]
+    for channel, number in enumerate(landscape.channel_order):
+        own = 0 if number is None else terrain[number].values
+        assert (item["terrain_patches"][channel].numpy() == own).all()
+
+
+def test_a_batch_is_its_items_also_in_used_memory(opened):
+    _, _, split, landscapes = opened
+    steps = [s for s in list_steps(landscapes, split, "train") if s.landscape == 0]
+    fresh = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3)
+    ring = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3, buffers=2)
+    numbers = list(range(len(steps)))
+    for batch in (numbers[:4], numbers[4:8], numbers[2:6], numbers[7:8], numbers[1:5]):
+        whole = ring.__getitems__(batch)
+        for place, index in enumerate(batch):
+            item = fresh[index]
+            assert all(torch.equal(whole[key][place], item[key]) for key in item)
+
+
+def test_chance_is_the_epoch_and_the_index_alone(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True)
+    torch.manual_seed(0)
+    before = [dataset[n] for n in (5, 3)]
+    torch.manual_seed(1)
+    after = [dataset[n] for n in (3, 5)][::-1]
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(before, after, strict=True) for key in a)
+    dataset.epoch = 1
+    again = [dataset[n] for n in range(len(dataset))]
+    dataset.epoch = 0
+    first = [dataset[n] for n in range(len(dataset))]
+    assert any(not torch.equal(a["fire_pixels"], b["fire_pixels"]) for a, b in zip(again, first, strict=True))
+
+
+def test_features_turn_with_the_picture(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True)
+    views = set()
+    for index in range(len(dataset)):
+        sample = dataset._sample(index)
+        views.add(sample.view)
+        item, landscape = dataset[index], landscapes[steps[index].landscape]
+        frames = open_rows(landscape, sample.frames)
+        assert torch.equal(item["frame_patches"][-1], frames)
+        if sample.view:
+            assert (item["terrain_patches"][landscape.angle_channels] == 0).all()
+    assert len(views) > 3
+
+
+def open_rows(landscape, cut):
+    """The newest frame's window, turned, from the mapped rows themselves."""
+    (row,) = landscape.frame_reader.patches.pieces(range(cut.rows[-1], cut.rows[-1] + 1))
+    return torch.from_numpy(turned(row[0, cut.y, cut.x], 0, cut.view).copy())
+
+
+def test_packed_frames_give_back_every_pixel_and_forget_the_oldest():
+    rng = np.random.default_rng(0)
+    frames = PackedFrames(5, 7)
+    masks = [rng.choice([0, 1, 255], (5, 7)).astype(np.uint8) for _ in range(3)]
+    masks.append((rng.random((5, 7)) < 0.5).astype(np.uint8))
+    frames.most = 3
+    for row, mask in enumerate(masks):
+        frames.keep(row, mask)
+    assert 0 not in frames
+    assert all(np.array_equal(frames[row], masks[row]) for row in (1, 2, 3))
 
 
 def test_nothing_of_the_future_leaks_in(opened):
@@ -61,17 +133,20 @@ def test_nothing_of_the_future_leaks_in(opened):
     steps = list_steps(landscapes, split, "train")
     index = next(n for n, s in enumerate(steps) if s.step == 2)
     dataset, step = FireSteps(landscapes, steps, 3), steps[index]
-    before = dataset[index]
+    before = {key: value.clone() for key, value in dataset[index].items()}
     landscape = landscapes[step.landscape]
     row = int(landscape.row_start[step.fire]) + 2
     kept = landscape.fires
     burned = kept.burned.values.copy()
     burned[row + 1 :] = 1 - burned[row + 1 :]
+    height, width = kept.sizes["y"], kept.sizes["x"]
     landscape.fires = kept.assign(burned=(kept.burned.dims, burned))
+    landscape._frames, landscape._targets = PackedFrames(height, width), PackedFrames(height, width)
     try:
         after = dataset[index]
     finally:
         landscape.fires = kept
+        landscape._frames, landscape._targets = PackedFrames(height, width), PackedFrames(height, width)
     for key in before:
         assert torch.equal(before[key], after[key]) == (key != "target"), key
 
@@ -101,34 +176,18 @@ def test_views_turn_wind_and_slopes_with_the_picture(view, seed):
         return np.stack([columns, -rows])  # east, north; rows run south
 
     item = {
-        "frame_patches": rng.normal(size=(2, 3, 3, 4)),
-        "terrain_patches": np.ones((2, 3, 3, 4)),
         "target": np.zeros((6, 6)),
         "fire_pixels": height[None],
         "terrain_pixels": gradient(height),
         "categories": np.zeros((1, 6, 6)),
         "wind": gradient(height)[:, 2, 3][None],
     }
-    turned = turn(item, view, [(0, 1)], [1])
-    assert np.allclose(turned["terrain_pixels"], gradient(turned["fire_pixels"][0]))
+    view_of = turn(item, view, [(0, 1)])
+    assert np.allclose(view_of["terrain_pixels"], gradient(view_of["fire_pixels"][0]))
     strength = np.hypot(*item["wind"][0])
-    assert np.hypot(*turned["wind"][0]) == pytest.approx(strength)
-    place = np.argmin(np.abs(turned["terrain_pixels"] - turned["wind"][0][:, None, None]).sum(0))
-    assert turned["fire_pixels"][0].flat[place] == pytest.approx(height[2, 3])
-    assert (turned["terrain_patches"][1] == (1 if view == 0 else 0)).all()
-    assert (turned["terrain_patches"][0] == 1).all()
-
-
-def test_batches_hold_one_grid_and_every_item_once(opened):
-    _, _, split, landscapes = opened
-    steps = list_steps(landscapes, split, "train")
-    dataset = FireSteps(landscapes, steps, 3)
-    sizes = [dataset.size(n) for n in range(len(dataset))]
-    assert set(sizes) == {(2, 3), (4, 3)}
-    batches = list(GridBatches(sizes, 4, shuffle=True))
-    assert sorted(n for batch in batches for n in batch) == list(range(len(dataset)))
-    assert all(len({sizes[n] for n in batch}) == 1 for batch in batches)
-    assert len(batches) == len(GridBatches(sizes, 4, shuffle=True))
+    assert np.hypot(*view_of["wind"][0]) == pytest.approx(strength)
+    place = np.argmin(np.abs(view_of["terrain_pixels"] - view_of["wind"][0][:, None, None]).sum(0))
+    assert view_of["fire_pixels"][0].flat[place] == pytest.approx(height[2, 3])
 
 
 def test_normaliser_sees_training_fires_only(opened):

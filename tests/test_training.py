@@ -1,6 +1,10 @@
 """Training: learns, keeps the best, goes on where it was stopped; cached and pixel path agree."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +18,16 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.encoding import Encoding
 from emberformer.features.rendering import render_frame, render_terrain
 from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
+from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.model.pixels import PixelEmberFormer
+from emberformer.settings import Settings
 from emberformer.training import FrozenPhase, train
-from tests.stores import TRAINING, prepare, tiny_experiment
+from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -104,21 +111,34 @@ def test_the_pixel_path_gives_the_cached_paths_forecast(trained):
             render_terrain(landscape.fires.terrain[index].values, list(map(str, landscape.fires.band_kind.values)))
         )
     features = settings.features
-    whole = PixelEmberFormer(load_backbone(features), model, features.scale, features.precision, features.dtype)
+    whole = PixelEmberFormer(load_backbone(features), model, features.scale, Encoding(features.dtype, None, {}))
     rest = {k: v for k, v in model_inputs(batch).items() if k not in ("frame_patches", "terrain_patches")}
     with torch.no_grad():
         pixels = whole(frames=torch.from_numpy(np.stack(frames)), terrain=torch.from_numpy(np.stack(terrain)), **rest)
     assert (cached - pixels).abs().max() < 1e-3
 
 
-def test_a_stopped_run_goes_on(trained, monkeypatch):
-    settings, layout, _ = trained
-    longer = settings.model_copy(
-        update={"training": settings.training.model_copy(update={"learning_rate": 5e-4, "epochs": 3})}
+def changed(settings: Settings, dropout: float = 0.0, **training) -> tuple[Settings, Layout]:
+    """The same data under other settings of the training."""
+    settings = settings.model_copy(
+        update={
+            "training": settings.training.model_copy(update=training),
+            "model": settings.model.model_copy(update={"dropout": dropout}),
+        }
     )
-    from emberformer.layout import Layout
+    return settings, Layout(settings)
 
-    layout = Layout(longer)
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path.with_name("last.ckpt"), weights_only=False)["state_dict"]
+
+
+def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, tmp_path):
+    """The same steps, windows, views and dropout in the epochs that were left; the same weights to the last bit."""
+    settings, layout, _ = trained
+    longer, layout = changed(settings, dropout=0.2, epochs=3, crop=2, steps_per_fire=2)
+    whole = train(longer, layout, 0, "cpu").parent
+    whole.rename(tmp_path / "whole")
     ends = FrozenPhase.on_validation_epoch_end
 
     def dies(self):
@@ -131,9 +151,82 @@ def test_a_stopped_run_goes_on(trained, monkeypatch):
         train(longer, layout, 0, "cpu")
     assert not (layout.model(0) / "model.ckpt").exists()
     monkeypatch.setattr(FrozenPhase, "on_validation_epoch_end", ends)
+    torch.manual_seed(123)
     path = train(longer, layout, 0, "cpu")
-    epochs = pd.read_csv(path.with_name("metrics.csv"))
-    assert epochs["epoch"][epochs["train/loss"].notna()].tolist() == [0, 1, 2]
+    curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (path.parent, tmp_path / "whole"))
+    assert curve["epoch"][curve["train/loss"].notna()].tolist() == [0, 1, 2]
+    for score in ("train/loss", "val/loss", "val/new_ap"):
+        assert curve[score].dropna().tolist() == expected[score].dropna().tolist()
+    ends_with, should = weights(path), weights(tmp_path / "whole" / "model.ckpt")
+    assert all(torch.equal(ends_with[key], value) for key, value in should.items())
+
+
+def test_epochs_differ(trained, monkeypatch):
+    """Every epoch serves its own order, windows and views."""
+    settings, layout, _ = trained
+    longer, layout = changed(settings, epochs=2, crop=2)
+    step, served = FrozenPhase.training_step, []
+
+    def watched(self, batch, batch_idx):
+        served.append((self.current_epoch, batch["index"].tolist(), batch["target"].clone()))
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(FrozenPhase, "training_step", watched)
+    train(longer, layout, 1, "cpu")
+    orders = [[index for epoch, index, _ in served if epoch == number] for number in (0, 1)]
+    assert orders[0] != orders[1]
+    first, second = (sorted(n for batch in order for n in batch) for order in orders)
+    assert first == second == list(range(len(first)))
+    views = [{n: row for epoch, index, rows in served if epoch == number for n, row in zip(index, rows, strict=True)}
+             for number in (0, 1)]  # fmt: skip
+    assert any(not torch.equal(views[0][n], views[1][n]) for n in views[0])
+
+
+def test_validation_does_not_depend_on_its_batches(trained, monkeypatch):
+    """Whole frames pass one at a time or several: the validation loss and scores are over all of them at once."""
+    settings, _, path = trained
+    curve = pd.read_csv(path.with_name("metrics.csv"))
+    monkeypatch.setattr("emberformer.training.whole_frames_at_once", lambda device: 3)
+    same, layout = changed(settings, patience=50)
+    again = pd.read_csv(train(same, layout, 0, "cpu").with_name("metrics.csv"))
+    for score in ("val/loss", "val/new_ap", "val/new_f1"):
+        assert again[score].dropna().tolist() == pytest.approx(curve[score].dropna().tolist(), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pos_weight", [1.0, None])
+def test_two_processes_train_as_one(tmp_path, pos_weight):
+    """Losses, scores and weights of `--devices 2`; batches of three and the rest leave one process without an item."""
+    settings, layout = tiny_experiment(
+        tmp_path, {"tiny": (28, 42), "other": (50, 36)},
+        training={**TRAINING, "batch_size": 3, "epochs": 2, "crop": 2, "dice": 0.5, "pos_weight": pos_weight},
+    )  # fmt: skip
+    prepare(settings, layout)
+    config = save_settings(settings, tmp_path / "config.yaml")
+    one = train(settings, layout, 0, "cpu").parent
+    one.rename(tmp_path / "one")
+    command = [Path(sys.executable).with_name("emberformer"), "train", "--config", config, "--device", "cpu"]
+    environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [*command, "--devices", "2", "--threads", "2"], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split().count(str(layout.model(0) / "model.ckpt")) == 1
+    assert not (layout.model(0) / "unfinished.json").exists()
+    curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (layout.model(0), tmp_path / "one"))
+    for score in ("train/loss", "val/loss", "val/new_ap", "val/new_f1"):
+        assert curve[score].dropna().tolist() == pytest.approx(expected[score].dropna().tolist(), rel=1e-5, abs=1e-5)
+    two, should = weights(layout.model(0) / "model.ckpt"), weights(tmp_path / "one" / "model.ckpt")
+    # Adam enlarges gradients that are rounding alone (the keys' bias, a channel that is zero): a few may differ.
+    apart = sum(int((~torch.isclose(two[key], value, rtol=1e-5, atol=1e-5)).sum()) for key, value in should.items())
+    assert apart < 0.05 * sum(value.numel() for value in should.values())
+
+
+@pytest.mark.parametrize(("device", "devices"), [("cuda", 64), ("cuda:0", 2)])
+def test_devices_that_are_not_there(trained, device, devices):
+    settings, layout, _ = trained
+    with pytest.raises(InputError, match="--devices"):
+        train(settings, layout, 3, device, devices=devices)
 
 
 @pytest.mark.slow

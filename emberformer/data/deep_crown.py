@@ -98,7 +98,7 @@ def read_deep_crown(dataset: str, settings: DatasetSettings) -> FireSource:
             "emberformer": __version__,
             "zarr": version("zarr"),
             # Without `root`: the same data elsewhere make the same store.
-            "settings": settings.model_dump(mode="json", exclude={"root"}),
+            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
             "bands_left_out": list(landscape.left_out),
         },
     )

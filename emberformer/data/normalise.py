@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from dask.base import compute
+from dask.delayed import Delayed, delayed
+from jaxtyping import Float, Float64, Int
+from tqdm.dask import TqdmCallback
 
+BLOCK_BYTES = 2**24  # of terrain that a core reads at once
 WIND_SCALE = 10.0  # m/s; a vector is scaled, never shifted, or calm air would get a direction
 
 
@@ -31,31 +35,32 @@ class TerrainNormaliser:
 
     @classmethod
     def fit(cls, training: list[tuple[xr.Dataset, list[int]]]) -> TerrainNormaliser:
-        """Fit on pairs of a fires store and the terrain indices of its training fires."""
-        continuous: dict[str, np.ndarray] = {}
+        """Fit in one pass over the terrain, a block at a time, with a bar for what takes long.
+
+        Memory holds one block a core: some windows, or one band of a large one. Terrain that is chunked already keeps
+        its chunks; the result is the same for any, but for rounding in the last digits of float64.
+
+        Args:
+            training: pairs of a fires store and the terrain indices of its training fires.
+        """
+        continuous: dict[str, list[np.ndarray]] = {}
         angles, binary, codes = set(), set(), {}
+        blocks: list[tuple[xr.Dataset, Delayed]] = []
         for fires, terrains in training:
-            for number, (band, kind, unit) in enumerate(_bands(fires)):
-                if kind == "angle":
-                    angles.add(band)
-                elif kind == "binary":
-                    binary.add(band)
-                for terrain in terrains:
-                    if kind not in ("continuous", "categorical"):
-                        continue
-                    values = fires.terrain[terrain, number].values
-                    values = values[np.isfinite(values)].astype(np.float64)
-                    if kind == "continuous":
-                        sums = np.array([values.size, values.sum(), (values**2).sum()])
-                        continuous[band] = continuous.get(band, 0) + sums
-                    else:
-                        codes.setdefault(f"{band}|{unit}", set()).update(np.unique(values).astype(int).tolist())
-        moments = {}
-        for band, (count, total, squares) in sorted(continuous.items()):
-            mean = total / max(count, 1)
-            moments[band] = (float(mean), float(np.sqrt(max(squares / max(count, 1) - mean**2, 0)) or 1.0))
+            bands = _bands(fires)
+            angles.update(band for band, kind, _ in bands if kind == "angle")
+            binary.update(band for band, kind, _ in bands if kind == "binary")
+            blocks += [(fires, block) for block in _summaries(fires, terrains)]
+        with TqdmCallback(desc="terrain statistics", unit="task", delay=1, mininterval=1):
+            found = compute(*(block for _, block in blocks))
+        for (fires, _), (first_band, summaries) in zip(blocks, found, strict=True):
+            for (band, kind, unit), summary in zip(_bands(fires)[first_band:], summaries, strict=False):
+                if kind == "continuous":
+                    continuous.setdefault(band, []).append(summary)
+                elif kind == "categorical":
+                    codes.setdefault(f"{band}|{unit}", set()).update(summary.astype(int).tolist())
         return cls(
-            moments,
+            {band: _combined(np.stack(moments)) for band, moments in sorted(continuous.items())},
             tuple(sorted(angles)),
             tuple(sorted(binary)),
             {k: tuple(sorted(v)) for k, v in sorted(codes.items())},
@@ -110,6 +115,63 @@ class TerrainNormaliser:
 
 def _bands(fires: xr.Dataset) -> list[tuple[str, str, str]]:
     return list(zip(*(map(str, fires[name].values) for name in ("band", "band_kind", "band_unit")), strict=True))
+
+
+def _summaries(fires: xr.Dataset, terrains: list[int]) -> list[Delayed]:
+    """For each block of the terrain that holds one of the windows: its first band, and a summary of each band in it."""
+    terrain = fires.terrain
+    if not terrain.chunks:  # the store holds a band of a window in one piece, so no less is ever read
+        windows = BLOCK_BYTES // (terrain.dtype.itemsize * int(np.prod(terrain.shape[1:])))
+        terrain = terrain.chunk(terrain=max(1, windows), band=-1 if windows else 1)
+    kinds = tuple(kind for _, kind, _ in _bands(fires))
+    edges = [np.cumsum([0, *sizes]) for sizes in terrain.data.chunks]
+    summary = delayed(_summary, pure=False)
+    chosen, found = np.sort(np.asarray(terrains, int)), []
+    for (window, band, *_), block in np.ndenumerate(terrain.data.to_delayed()):
+        begin, end = edges[0][window : window + 2]
+        inside = chosen[slice(*np.searchsorted(chosen, (begin, end)))] - begin
+        if inside.size:
+            found.append(summary(block, inside, int(edges[1][band]), kinds))
+    return found
+
+
+def _summary(
+    terrain: Float[np.ndarray, "N C y x"], windows: Int[np.ndarray, " W"], first: int, kinds: tuple[str, ...]
+) -> tuple[int, list[np.ndarray]]:
+    """Moments of continuous bands, codes of categorical ones; the block begins with the band `first`."""
+    results = []
+    for number, kind in enumerate(kinds[first : first + terrain.shape[1]]):
+        values = terrain[windows, number] if kind in ("continuous", "categorical") else terrain[:0, 0]
+        known = values[np.isfinite(values)]
+        results.append(_moments(known) if kind == "continuous" else np.unique(known))
+    return first, results
+
+
+def _moments(values: Float[np.ndarray, " N"]) -> Float64[np.ndarray, " 3"]:
+    """Number of values, their mean, and the sum of their squared distances from it."""
+    if not values.size:
+        return np.zeros(3)
+    # From the first value on: constant bands come out without spread, and large offsets lose no digits.
+    shifted = values.astype(np.float64)
+    origin = shifted[0]
+    shifted -= origin
+    centre = shifted.mean()
+    shifted -= centre
+    return np.array([values.size, origin + centre, np.dot(shifted, shifted)])
+
+
+def _combined(moments: Float64[np.ndarray, "B 3"]) -> tuple[float, float]:
+    """Mean and standard deviation of blocks taken together; a band without spread or values gets deviation 1.
+
+    References:
+        Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance, The American Statistician 37.
+    """
+    count, mean, spread = moments[moments[:, 0] > 0].T
+    if not count.size:
+        return 0.0, 1.0
+    centre = mean[0] + float(np.dot(count, mean - mean[0]) / count.sum())
+    squares = spread.sum() + np.dot(count, (mean - centre) ** 2)
+    return float(centre), float(np.sqrt(squares / count.sum()) or 1.0)
 
 
 def wind_input(wind: Float[np.ndarray, "T 2"]) -> Float[np.ndarray, "T 2"]:

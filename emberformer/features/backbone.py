@@ -1,39 +1,97 @@
-"""The frozen backbone: DINOv2 (or a relative) by name, from a local folder, or untrained with a seed."""
+"""The frozen backbone: DINOv2 or DINOv3 by name, from a local folder, or untrained with a seed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from emberformer.errors import InputError
+from emberformer.features.architectures import untrained
+from emberformer.features.openvino_runtime import OpenVinoRuntime
+from emberformer.features.patch_embedding import fold_grey
 from emberformer.settings import FeatureSettings, expand
 
-# hidden size, layers, heads: facebookresearch/dinov2, hub/backbones.py; dinov2-tiny is ours, for tests and demos.
-ARCHITECTURES = {
-    "dinov2-tiny": (96, 4, 3),
-    "dinov2-small": (384, 12, 6),
-    "dinov2-base": (768, 12, 12),
-    "dinov2-large": (1024, 24, 16),
-}
+FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit")  # `model_type` of transformers
+CPU = torch.device("cpu")
+LICENCES = {"facebook/dinov2-": "Apache-2.0", "facebook/dinov3-": "DINOv3 licence"}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the backbone says of a batch of images; float32, without unit.
+
+    Args:
+        patches: patch tokens after the final LayerNorm.
+        cls: CLS token after the final LayerNorm.
+        layers: patch tokens after each chosen block, before the final LayerNorm; L may be 0.
+        layers_prefix: the tokens before the patches after the same blocks: CLS, then registers.
+    """
+
+    patches: Float[Tensor, "B Gy Gx D"]
+    cls: Float[Tensor, "B D"]
+    layers: Float[Tensor, "B L Gy Gx D"]
+    layers_prefix: Float[Tensor, "B L R D"]
+
+
+class BlockOutputs(nn.Module):
+    """A transformer that gives its last tokens and those after chosen blocks.
+
+    Args:
+        model: transformers model.
+        layers: numbers of blocks, from 1.
+
+    Raises:
+        InputError: there is no such block.
+    """
+
+    def __init__(self, model: nn.Module, layers: tuple[int, ...]):
+        super().__init__()
+        self.model, self.layers = model, layers
+        self._after: dict[int, Tensor] = {}
+        blocks = next(m for m in model.modules() if isinstance(m, nn.ModuleList))
+        if layers and max(layers) > len(blocks):
+            raise InputError(
+                "features.layers", f"block {max(layers)}", f"blocks from 1 to {len(blocks)}", "leave the others out"
+            )
+        for number in layers:
+            blocks[number - 1].register_forward_hook(self._keep(number))
+
+    def _keep(self, number: int):
+        def keep(block: nn.Module, inputs: tuple, output: Tensor) -> None:
+            self._after[number] = output
+
+        return keep
+
+    def forward(self, images: Float[Tensor, "B 1 h w"]) -> tuple[Tensor, ...]:
+        """All tokens [B N D]: the last, after the final LayerNorm, then those after each chosen block."""
+        last = self.model(images).last_hidden_state
+        chosen = tuple(self._after.pop(number) for number in self.layers)
+        return (last, *chosen)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen vision transformer and what must be known of it.
+    """A vision transformer, frozen when loaded, and what must be known of it.
 
     Args:
-        model: transformers model in evaluation mode.
+        model: transformers model in evaluation mode, whose patch embedding takes grey images.
         patch_size: side of a patch in the model's own pixels.
         features: length of a token, D.
-        prefix_tokens: tokens before the patches: CLS and registers.
-        weights_sha256: hash of all parameters.
+        prefix_tokens: tokens before the patches: CLS and registers, R.
+        weights_sha256: hash of all parameters as they were published, before the patch embedding was folded.
         name: what is written into the store.
+        licence: of the weights.
+        precision: `FeatureSettings.precision`.
+        outputs: the model with its chosen blocks, compiled where that was asked for.
+        openvino: what runs the frozen model instead of torch, or None.
     """
 
     model: nn.Module
@@ -42,58 +100,114 @@ class Backbone:
     prefix_tokens: int
     weights_sha256: str
     name: str
+    licence: str
+    precision: str
+    outputs: Callable[[Tensor], tuple[Tensor, ...]]
+    openvino: OpenVinoRuntime | None = None
 
-    def encode(
-        self, images: Float[Tensor, "B 3 h w"], precision: str = "float32"
-    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B Gy Gx D"]]:
-        """CLS token and patch tokens (after the last LayerNorm) of normalised images."""
-        rows, columns = images.shape[2] // self.patch_size, images.shape[3] // self.patch_size
-        autocast = (
-            torch.autocast(images.device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.model.parameters()).device
+
+    def encode(self, images: Float[Tensor, "B 1 h w"]) -> Tokens:
+        """Tokens of grey images in [0, 1] (see `dino_input`), on the backbone's device.
+
+        OpenVINO runs only what is frozen: its copy of the weights knows nothing of a parameter that is being trained.
+        """
+        images = images.to(self.device)
+        last, *chosen = self._all_tokens(images)
+        grid = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
+        layers = torch.stack(chosen, 1).float() if chosen else last.new_zeros((len(last), 0, *last.shape[1:])).float()
+        return Tokens(
+            patches=last[:, self.prefix_tokens :].unflatten(1, grid).float(),
+            cls=last[:, 0].float(),
+            layers=layers[:, :, self.prefix_tokens :].unflatten(2, grid),
+            layers_prefix=layers[:, :, : self.prefix_tokens],
         )
+
+    def _all_tokens(self, images: Tensor) -> tuple[Tensor, ...]:
+        frozen = not (images.requires_grad or any(p.requires_grad for p in self.model.parameters()))
+        if self.openvino is not None and frozen:
+            return self.openvino.run(images)
+        autocast = contextlib.nullcontext()
+        if self.precision != "float32":
+            autocast = torch.autocast(images.device.type, getattr(torch, self.precision))
         with autocast:
-            tokens = self.model(images).last_hidden_state
-        return tokens[:, 0].float(), tokens[:, self.prefix_tokens :].unflatten(1, (rows, columns)).float()
+            return self.outputs(images)
 
 
-def load_backbone(settings: FeatureSettings) -> Backbone:
+def load_backbone(settings: FeatureSettings, device: torch.device = CPU, compile: bool = False) -> Backbone:
     """Load the backbone that the settings name, in evaluation mode and without gradients.
 
-    Raises:
-        InputError: the weights cannot be had, or are of a model that EmberFormer cannot read.
-    """
-    from transformers import AutoModel, Dinov2Config, Dinov2Model
+    Args:
+        settings: what decides the numbers.
+        device: where the parameters go.
+        compile: pass the model through `torch.compile` (not with OpenVINO, which compiles anyway).
 
-    if settings.weights == "random":
-        hidden, layers, heads = ARCHITECTURES[settings.architecture]
-        config = Dinov2Config(
-            hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, patch_size=14, image_size=518
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            model = Dinov2Model(config)
-        name = f"{settings.architecture} (random weights, seed {settings.seed})"
-    else:
-        folder = expand(Path(settings.weights))
-        source, name = (str(folder), folder.name) if folder.is_dir() else (settings.weights, settings.weights)
-        try:
-            model = AutoModel.from_pretrained(source, revision=settings.revision)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"features.weights: {settings.weights}",
-                f"no weights there ({str(error).splitlines()[0]:.160})",
-                "a name on the Hugging Face Hub, or a folder written by `save_pretrained`",
-                "go online, copy the folder here and name it, or say `weights: random` (untrained)",
-            ) from error
+    Raises:
+        InputError: the weights cannot be had, are of a model that EmberFormer cannot read, or the device cannot
+            compute in the precision or runtime that is asked for.
+    """
+    _check_device(settings, device)
+    model, name, licence = _load_model(settings)
     config = model.config
-    if not isinstance(patch_size := getattr(config, "patch_size", None), int):
+    if config.model_type not in FAMILIES or not isinstance(config.patch_size, int):
         raise InputError(
-            f"features.weights: {settings.weights}", f"a {type(model).__name__} without one patch size",
-            "a plain vision transformer such as DINOv2", "choose another backbone",
+            f"features.weights: {settings.weights}", f"a {type(model).__name__}",
+            "a DINOv2 (with or without registers) or DINOv3 vision transformer", "choose another backbone",
         )  # fmt: skip
-    model.eval().requires_grad_(False)
-    prefix = 1 + (getattr(config, "num_register_tokens", 0) or 0)
-    return Backbone(model, patch_size, config.hidden_size, prefix, hash_weights(model), name)
+    weights_sha256 = hash_weights(model)
+    model.float()
+    fold_grey(model)
+    model.eval().requires_grad_(False).to(device)
+    outputs = BlockOutputs(model, settings.layers)
+    return Backbone(
+        model=model,
+        patch_size=config.patch_size,
+        features=config.hidden_size,
+        prefix_tokens=1 + (getattr(config, "num_register_tokens", 0) or 0),
+        weights_sha256=weights_sha256,
+        name=name,
+        licence=licence,
+        precision=settings.precision,
+        outputs=torch.compile(outputs) if compile and settings.runtime == "torch" else outputs,
+        openvino=OpenVinoRuntime(outputs, settings.precision) if settings.runtime == "openvino" else None,
+    )
+
+
+def _check_device(settings: FeatureSettings, device: torch.device) -> None:
+    if settings.precision == "float16" and device.type != "cuda":
+        raise InputError(
+            "features.precision", f"float16 on {device.type}", "a CUDA device, as CPUs have no fast float16",
+            "use bfloat16 or float32",
+        )  # fmt: skip
+    if settings.runtime == "openvino" and device.type != "cpu":
+        raise InputError(
+            "features.runtime", f"openvino on {device.type}", "the CPU", "use `runtime: torch`, or the device cpu"
+        )
+
+
+def _load_model(settings: FeatureSettings) -> tuple[Any, str, str]:
+    """Model, name and licence of the weights."""
+    if settings.weights == "random":
+        name = f"{settings.architecture} (random weights, seed {settings.seed})"
+        return untrained(settings.architecture, settings.seed), name, "none (untrained)"
+    from transformers import AutoModel
+
+    folder = expand(Path(settings.weights))
+    source, name = (str(folder), folder.name) if folder.is_dir() else (settings.weights, settings.weights)
+    try:
+        model = AutoModel.from_pretrained(source, revision=settings.revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"features.weights: {settings.weights}",
+            f"no weights there ({str(error).splitlines()[0]:.160})",
+            "a name on the Hugging Face Hub, or a folder written by `save_pretrained`",
+            "go online, copy the folder here and name it, or say `weights: random` (untrained)",
+        ) from error
+    known = [licence for start, licence in LICENCES.items() if source.startswith(start)]
+    return model, name, known[0] if known else "see the model card"
 
 
 def hash_weights(model: nn.Module) -> str:

@@ -1,35 +1,44 @@
-"""Extraction: one job runs the frozen backbone over its blocks of frames and terrain windows."""
+"""Extraction: one job runs the frozen backbone over its blocks; reading, encoding and writing overlap.
+
+One thread reads and renders the next images, the calling thread keeps the model busy, and one thread writes what came
+out, so that the model never waits for a disk.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 from tqdm import tqdm
 
-from emberformer.features.backbone import Backbone, load_backbone
+from emberformer.ahead import ahead
+from emberformer.features.backbone import Backbone, Tokens
+from emberformer.features.begun import BegunStore, begin_store
 from emberformer.features.block import BlockWriter
-from emberformer.features.plan import AXES, Axis, Plan, plan_folder, read_plan, record_sources
-from emberformer.features.rendering import (
-    dino_input,
-    patch_grid,
-    pixels_per_patch,
-    render_frame,
-    render_terrain,
-    terrain_channels,
-)
-from emberformer.features.store import StoreShape, block_path
-from emberformer.layout import STORE_SCHEMA
+from emberformer.features.encoding import Encoding
+from emberformer.features.plan import AXES, Plan, current_plan, cut, first_uses, plan_folder
+from emberformer.features.rendering import dino_input, render_frame, render_terrain
+from emberformer.features.sealed import write_sealed
+from emberformer.features.shape import Axis, StoreShape, block_path
 from emberformer.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
+
+# Tokens that pass the backbone together. On a CPU more than this leaves the cache of the processor (measured with
+# dinov2-small: batches of 4 to 8 frames of 257 tokens are fastest); a GPU needs many to be busy.
+BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}
+DEPTH = 2  # batches that are read ahead, and batches that wait to be written
 
 
 def choose_device(device: str) -> torch.device:
@@ -40,25 +49,23 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Dataset) -> dict:
-    """What the store says of itself; the same for all jobs of a store."""
-    pixels = pixels_per_patch(backbone.patch_size, settings.scale)
-    return {
-        "model": backbone.name,
-        "weights": settings.weights,
-        "weights_sha256": backbone.weights_sha256,
-        "weights_licence": "none (untrained)" if settings.weights == "random" else "see the model card",
-        "rendering": "one grey image a band, ImageNet normalisation; emberformer.features.rendering",
-        "store_schema": STORE_SCHEMA,
-        "scale": settings.scale,
-        "precision": settings.precision,
-        "dtype": settings.dtype,
-        "patch_size": backbone.patch_size,
-        "pixels_per_patch": pixels,
-        "grid": list(patch_grid(fires.sizes["y"], fires.sizes["x"], pixels)),
-        "features": backbone.features,
-        "channels": terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values))),
-    }
+@dataclass(frozen=True)
+class Batch:
+    """Some records of one block on their way to the backbone.
+
+    Args:
+        writers: of the block, one an array.
+        images: grey images of the records that have a source, one after the other.
+        present: which of the records have a source.
+        last: whether the block is whole after these records.
+        found: records before these that an earlier process left.
+    """
+
+    writers: dict[str, BlockWriter]
+    images: Tensor
+    present: np.ndarray
+    last: bool
+    found: int
 
 
 def extract(
@@ -67,114 +74,232 @@ def extract(
     settings: FeatureSettings,
     shard: int,
     shards: int,
-    batch_size: int = 8,
+    batch_tokens: int = 0,
     device: str = "auto",
+    compile: bool = False,
 ) -> None:
     """Write the blocks that are this job's and not there yet, and a manifest of what was done.
 
-    Block b belongs to job `b mod shards`. The backbone is loaded once. A killed job goes on after the last whole
-    batch of its unfinished block.
+    Block b belongs to job `b mod shards`. The backbone is loaded once, and only if there is something to encode. A
+    killed job goes on after the last whole batch of its unfinished blocks.
+
+    Args:
+        store: the feature store; it has a plan.
+        fires: the fires store that the plan was made from.
+        settings: what decides the numbers.
+        shard: number of this job, from 0.
+        shards: number of jobs.
+        batch_tokens: tokens that pass the backbone together; 0: what suits the device.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        compile: compile the backbone (worth it on a GPU).
 
     Raises:
-        InputError: no plan, or a backbone that cannot be had.
-        OverflowError: a feature does not fit into the store's type.
+        InputError: no plan of these fires, a backbone that cannot be had, a feature that does not fit into the store's
+            type, a full disk, or a store that was begun with other weights.
     """
-    plan = read_plan(plan_folder(store) / "plan.json")
-    backbone = load_backbone(settings)
-    where = choose_device(device)
-    backbone.model.to(where)
-    identity = store_identity(settings, backbone, fires)
-    shape = StoreShape(tuple(identity["grid"]), len(identity["channels"]), backbone.features, settings.dtype)
-    encoded = {}
-    for axis in AXES:
-        size = batch_size if axis == "frame" else 1  # a terrain window is a batch by itself: one image a channel
-        todo = _open_writers(store, plan, axis, shape, shard, shards, size)
-        encoded[axis] = sum(plan.axis(axis).records(block) - pair[0].records for block, pair in todo)
-        with tqdm(
-            total=encoded[axis], desc=f"{store.stem} {axis} {shard + 1}/{shards}", unit=axis, mininterval=1
-        ) as bar:
-            for block, writers in todo:
-                sources = record_sources(plan, axis, fires, block)
-                for batch in _batches(sources, writers[0].records, size):
-                    tokens = _encode(axis, fires, batch, backbone, settings, where)
-                    for writer, values in zip(writers, tokens, strict=True):
-                        for record in _checked(values, settings.dtype, store):
-                            writer.append(record)
-                    bar.update(len(batch))
-                for writer in writers:
-                    writer.finish()
+    plan = current_plan(store, fires)
+    todo = {axis: unfinished_blocks(store, plan, axis, shard, shards) for axis in AXES}
+    encoded = dict.fromkeys(AXES, 0)
+    if any(todo.values()):
+        begun = begin_store(store, fires, settings, choose_device(device), compile)
+        tokens = batch_tokens or BATCH_TOKENS[begun.backbone.device.type]
+        for axis in AXES:
+            encoded[axis] = extract_axis(
+                begun, store, fires, plan, axis, todo[axis], tokens, f"{store.stem} {axis} {shard + 1}/{shards}"
+            )
     log.info("encoded %d frames and %d terrain windows", encoded["frame"], encoded["terrain"])
+    _write_manifest(store, shard, shards, encoded)
+
+
+def unfinished_blocks(store: Path, plan: Plan, axis: Axis, shard: int, shards: int) -> list[int]:
+    """Blocks of a job that hold something and are not there yet."""
+    part = plan.axis(axis)
+    return [
+        block
+        for block in range(shard, part.blocks, shards)
+        if part.of_block(block) and not block_path(store, f"{axis}_patches", block).exists()
+    ]
+
+
+def extract_axis(
+    begun: BegunStore, store: Path, fires: xr.Dataset, plan: Plan, axis: Axis, blocks: list[int], tokens: int, name: str
+) -> int:
+    """Encode the unfinished blocks of one axis; returns how many records were encoded."""
+    shape, encoded = begun.shape, 0
+    images = max(1, tokens // (shape.grid[0] * shape.grid[1] + shape.prefix))
+    size = images if axis == "frame" else max(1, images // shape.channels)
+    source = ImageSource(fires, plan, axis, begun.window)
+    total = sum(len(plan.axis(axis).of_block(block)) for block in blocks)
+    waiting: deque[Future] = deque()
+    with (
+        tqdm(total=total, desc=name, unit=axis, mininterval=1) as bar,
+        ExitStack() as opened,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as pool,
+        closing(ahead(_jobs(store, shape, plan, axis, blocks, source, size, opened), DEPTH)) as batches,
+    ):
+        for batch in batches:
+            arrays, finite = encode(batch.images, begun.backbone, begun.encoding, shape, axis, begun.scale, images)
+            waiting.append(pool.submit(_write, batch, arrays, finite, begun))
+            if len(waiting) > DEPTH:
+                waiting.popleft().result()
+            encoded += len(batch.present)
+            bar.update(len(batch.present) + batch.found)
+        while waiting:
+            waiting.popleft().result()
+    return encoded
+
+
+def _open_writers(
+    store: Path, shape: StoreShape, plan: Plan, axis: Axis, block: int, size: int
+) -> dict[str, BlockWriter]:
+    """Writers of all arrays of a block, in step with each other and on a batch's edge."""
+    part = plan.axis(axis)
+    writers = {
+        array.name: BlockWriter(
+            block_path(store, array.name, block), plan_folder(store) / "partial" / f"{array.name}-{block}",
+            array.record, array.dtype, part.block,
+        )
+        for array in shape.arrays(axis)
+    }  # fmt: skip
+    whole, all_of_it = min(writer.records for writer in writers.values()), len(part.of_block(block))
+    keep = all_of_it if whole >= all_of_it else whole - whole % size
+    for writer in writers.values():
+        writer.keep(keep)
+    return writers
+
+
+def _jobs(
+    store: Path,
+    shape: StoreShape,
+    plan: Plan,
+    axis: Axis,
+    blocks: list[int],
+    source: ImageSource,
+    size: int,
+    opened: ExitStack,
+) -> Iterator[Callable[[], Batch]]:
+    """What the reading thread does, batch after batch; a block that only wants its index is a batch without records."""
+    part = plan.axis(axis)
+    for block in blocks:
+        writers = _open_writers(store, shape, plan, axis, block, size)
+        for writer in writers.values():
+            opened.callback(writer.close)
+        found, end = next(iter(writers.values())).records, len(part.of_block(block))
+        for start in range(found, end, size) if found < end else [end]:
+            rows = range(block * part.block + start, block * part.block + min(start + size, end))
+            yield partial(source.batch, writers, rows, start + size >= end, found if start == found else 0)
+
+
+class ImageSource:
+    """Grey images of the rows of one axis.
+
+    Args:
+        fires: the fires store.
+        plan: which row shows what.
+        axis: 'frame' or 'terrain'.
+        window: `FeatureSettings.window`.
+    """
+
+    def __init__(self, fires: xr.Dataset, plan: Plan, axis: Axis, window: int | None):
+        self.fires, self.plan, self.axis, self.window = fires, plan, axis, window
+        self.first = first_uses(plan, axis)
+        self.kinds = list(map(str, fires.band_kind.values))
+        self.fire_index = fires.fire_index.values
+
+    def batch(self, writers: dict[str, BlockWriter], rows: range, last: bool, found: int) -> Batch:
+        """Read and render some rows."""
+        present = np.array([row in self.first for row in rows], bool)
+        places = [self.first[row] for row in rows if row in self.first]
+        images = self._frames(places) if self.axis == "frame" else self._terrain(places)
+        return Batch(writers, torch.from_numpy(images), present, last, found)
+
+    def _frames(self, places: list[int]) -> np.ndarray:
+        rasters = []
+        for run in runs(places):
+            for place, burned in zip(run, self.fires.burned[run.start : run.stop].values, strict=True):
+                rasters.append(cut(burned, self.plan.origin[int(self.fire_index[place])], self.window))
+        return render_frame(np.stack(rasters)) if rasters else np.zeros((0, 1, 1), np.float32)
+
+    def _terrain(self, places: list[int]) -> np.ndarray:
+        images = []
+        for fire in places:
+            terrain = self.fires.terrain[int(self.fires.terrain_index.values[fire])].values
+            images.append(render_terrain(cut(terrain, self.plan.origin[fire], self.window), self.kinds))
+        return np.concatenate(images) if images else np.zeros((0, 1, 1), np.float32)
+
+
+def runs(places: list[int]) -> list[range]:
+    """Consecutive numbers as ranges.
+
+    >>> runs([3, 4, 5, 9, 7])
+    [range(3, 6), range(9, 10), range(7, 8)]
+    """
+    found: list[range] = []
+    for place in places:
+        if found and place == found[-1].stop:
+            found[-1] = range(found[-1].start, place + 1)
+        else:
+            found.append(range(place, place + 1))
+    return found
+
+
+def encode(
+    images: Tensor, backbone: Backbone, encoding: Encoding, shape: StoreShape, axis: Axis, scale: float, at_once: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Arrays of some records as they are stored, still on the device, and whether all their values are finite."""
+    if not len(images):
+        return {}, torch.tensor(True)
+    with torch.inference_mode():
+        parts = [
+            backbone.encode(dino_input(part.to(backbone.device, non_blocking=True), backbone.patch_size, scale))
+            for part in images.split(at_once)
+        ]
+        tokens = parts[0] if len(parts) == 1 else Tokens(*map(torch.cat, zip(*map(_fields, parts), strict=True)))
+        plain = torch.float32 if shape.dtype == "float32" else torch.float16
+        arrays = {f"{axis}_cls": tokens.cls.to(plain)}
+        if axis == "frame" and shape.layers:
+            arrays |= {"frame_layers": tokens.layers.to(plain), "frame_prefix": tokens.layers_prefix.to(plain)}
+        arrays |= {f"{axis}_{name}": values for name, values in encoding.encode(tokens.patches, axis).items()}
+        finite = torch.stack([torch.isfinite(v).all() for v in arrays.values() if v.is_floating_point()]).all()
+    if axis == "terrain":
+        arrays = {name: values.unflatten(0, (-1, shape.channels)) for name, values in arrays.items()}
+    return arrays, finite
+
+
+def _fields(tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return tokens.patches, tokens.cls, tokens.layers, tokens.layers_prefix
+
+
+def _write(batch: Batch, arrays: dict[str, Tensor], finite: Tensor, begun: BegunStore) -> None:
+    """Append the records of a batch to all arrays of its block, and finish the block with its last ones."""
+    begun.encoding.refuse_unless(bool(finite))
+    fill = begun.fill
+    for name, writer in batch.writers.items():
+        if not len(batch.present):
+            continue
+        if batch.present.all():
+            writer.append(as_stored(arrays[name]))
+            continue
+        records = np.full((len(batch.present), *writer.shape), fill[name], writer.dtype)
+        if batch.present.any():
+            records[batch.present] = as_stored(arrays[name])
+        writer.append(records)
+    if batch.last:
+        for writer in batch.writers.values():
+            writer.finish()
+
+
+def as_stored(values: Tensor) -> np.ndarray:
+    """A tensor as the array that is written; bfloat16 as its bits."""
+    values = values.cpu()
+    return (values.view(torch.uint16) if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _write_manifest(store: Path, shard: int, shards: int, encoded: dict[Axis, int]) -> None:
     manifest = {
-        "identity": identity,
-        "software": {name: version(name) for name in ("torch", "transformers", "numpy")},
         "shard": shard,
         "shards": shards,
-        **{f"encoded_{a}": n for a, n in encoded.items()},
+        "software": {name: version(name) for name in ("torch", "transformers", "numpy")},
+        **{f"encoded_{axis}": number for axis, number in encoded.items()},
     }
-    partial = plan_folder(store) / f"shard-{shard}.partial"
-    partial.write_text(json.dumps(manifest, indent=1))
-    os.replace(partial, partial.with_suffix(".json"))
-
-
-def _open_writers(store: Path, plan: Plan, axis: Axis, shape: StoreShape, shard: int, shards: int, batch: int):
-    """Writers (patches, CLS) of every unfinished block of this job, in step with each other and on a batch's edge."""
-    part = plan.axis(axis)
-    todo = []
-    for block in range(shard, part.blocks, shards):
-        paths = [block_path(store, array, block) for array in shape.arrays(axis)]
-        if not part.records(block) or all(path.exists() for path in paths):
-            continue
-        writers = [
-            BlockWriter(
-                path, plan_folder(store) / "partial" / f"{array}-{block}", shape.record(array), shape.dtype, part.block
-            )
-            for array, path in zip(shape.arrays(axis), paths, strict=True)
-        ]
-        whole = min(w.records for w in writers)
-        keep = min(whole - whole % batch if whole < part.records(block) else whole, part.records(block))
-        for writer in writers:
-            writer.keep(keep)
-        todo.append((block, writers))
-    return todo
-
-
-def _batches(sources: list[int | None], begin: int, size: int) -> Iterator[list[int | None]]:
-    for start in range(begin, len(sources), size):
-        yield sources[start : start + size]
-
-
-def _encode(
-    axis: Axis,
-    fires: xr.Dataset,
-    sources: list[int | None],
-    backbone: Backbone,
-    settings: FeatureSettings,
-    device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Patches and CLS of some records; NaN where a record's source is gone."""
-    present = [s for s in sources if s is not None]
-    if axis == "terrain":
-        kinds = list(map(str, fires.band_kind.values))
-        grey = render_terrain(fires.terrain[present[0] if present else 0].values, kinds)
-    else:
-        grey = render_frame(np.stack([fires.burned[s].values for s in present or [0]]))
-    with torch.inference_mode():
-        image = dino_input(torch.from_numpy(grey).to(device), backbone.patch_size, settings.scale)
-        cls, patches = backbone.encode(image, settings.precision)
-    results = []
-    for tokens in (patches.cpu().numpy(), cls.cpu().numpy()):
-        values = tokens if axis == "frame" else tokens[None]
-        records = np.full((len(sources), *values.shape[1:]), np.nan, np.float32)
-        if present:
-            records[[s is not None for s in sources]] = values
-        results.append(records)
-    return results[0], results[1]
-
-
-def _checked(values: np.ndarray, dtype: str, store: Path) -> np.ndarray:
-    largest = np.max(np.abs(values), initial=0, where=np.isfinite(values))
-    if largest > np.finfo(dtype).max:
-        raise OverflowError(
-            f"{store}: a feature of {largest:.3g} does not fit into {dtype}; set `features.dtype: float32`"
-        )
-    return values.astype(dtype)
+    write_sealed(plan_folder(store) / f"shard-{shard}.json", manifest)

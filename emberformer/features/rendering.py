@@ -12,11 +12,6 @@ from torch.nn import functional
 
 from emberformer.errors import InputError
 
-# Mean and standard deviation of ImageNet's channels, with which DINOv2 was trained
-# (facebookresearch/dinov2, data/transforms.py).
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -99,10 +94,11 @@ def render_terrain(terrain: Float[np.ndarray, "C H W"], kind: list[str]) -> Floa
     return np.stack(images).astype(np.float32)
 
 
-def dino_input(grey: Float[Tensor, "B H W"], patch_size: int, scale: float) -> Float[Tensor, "B 3 h w"]:
-    """Images as DINOv2 takes them: padded to whole patches, scaled, replicated to three channels, normalised.
+def dino_input(grey: Float[Tensor, "B H W"], patch_size: int, scale: float) -> Float[Tensor, "B 1 h w"]:
+    """Images as `Backbone.encode` takes them: padded to whole patches, then scaled; grey in [0, 1], one channel.
 
-    Padding lies at the bottom and right and is 0, so pixel (y, x) keeps its place; `h = Gy patch_size`.
+    Padding lies at the bottom and right and is 0, so pixel (y, x) keeps its place; `h = Gy patch_size`. ImageNet's
+    normalisation is part of the backbone's patch embedding (`emberformer.features.patch_embedding`).
     """
     pixels = pixels_per_patch(patch_size, scale)
     rows, columns = patch_grid(grey.shape[1], grey.shape[2], pixels)
@@ -110,6 +106,4 @@ def dino_input(grey: Float[Tensor, "B H W"], patch_size: int, scale: float) -> F
     if scale != 1:
         size = (rows * patch_size, columns * patch_size)
         image = functional.interpolate(image, size, mode="bilinear", antialias=scale < 1, align_corners=False)
-    mean = image.new_tensor(IMAGENET_MEAN)[:, None, None]
-    std = image.new_tensor(IMAGENET_STD)[:, None, None]
-    return (image - mean) / std
+    return image

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,72 +11,137 @@ import numpy as np
 from tqdm import tqdm
 
 from emberformer.errors import InputError
-from emberformer.features.block import Block
-from emberformer.features.plan import AXES, Axis, plan_folder, read_plan
-from emberformer.features.store import StoreShape, block_path, open_features, shard_manifests
+from emberformer.features.begun import read_encoding, read_identity
+from emberformer.features.block import Block, write_error
+from emberformer.features.location import CHECKSUMS, damaged_files
+from emberformer.features.plan import CATALOGUE, PLAN, Plan, forget, plan_folder, read_plan, write_plan
+from emberformer.features.shape import AXES, ArrayShape, Axis, StoreShape, block_path
+from emberformer.features.store import open_features, read_manifest
 
 log = logging.getLogger(__name__)
+
+NOT_WRITTEN = "missing, or not what was written (SHA-256)"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A block that cannot be trusted: its array, its number, what is wrong, and the fires or terrain windows in it."""
+    """A file that cannot be trusted.
 
-    array: str
-    block: int
+    Args:
+        file: path within the store.
+        reason: what is wrong.
+        names: the fires (by their terrain or their frames) that it concerns.
+        axis: 'frame' or 'terrain', for a block.
+        block: number of the block; None: metadata or a coordinate.
+    """
+
+    file: str
     reason: str
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    axis: Axis = "frame"
+    block: int | None = None
 
 
 def verify(store: Path, fix: bool = False) -> list[Damage]:
-    """Read every record of a store; with `fix` remove damaged blocks, so that extraction rebuilds them.
+    """Read every record of a store; with `fix` remove damaged files, so that extraction rebuilds them.
 
     Raises:
-        InputError: the folder is no feature store.
+        InputError: the folder is no feature store, what says how it was written is damaged, or, with `fix`, the folder
+            cannot be written to.
     """
-    plan = read_plan(plan_folder(store) / "plan.json")
-    manifests = shard_manifests(store)
-    if not manifests:
+    plan = read_plan(plan_folder(store) / PLAN)
+    if not list(plan_folder(store).glob("shard-*.json")):
         raise InputError(
             store, "no finished extraction job", "a store with `.plan/shard-*.json`", "run `snakemake extract_features`"
         )
-    identity = manifests[0]["identity"]
-    shape = StoreShape(tuple(identity["grid"]), len(identity["channels"]), identity["features"], identity["dtype"])
-    found = []
-    jobs: list[tuple[Axis, str, int]] = [
+    shape = StoreShape.of(read_identity(store))
+    read_encoding(store)
+    found = [Damage(name, NOT_WRITTEN) for name in (*_damaged_tables(store), *_damaged_notes(store))]
+    fires = _fires_of_rows(store, plan)
+    jobs: list[tuple[Axis, ArrayShape, int]] = [
         (axis, array, n) for axis in AXES for array in shape.arrays(axis) for n in range(plan.axis(axis).blocks)
     ]
     for axis, array, number in tqdm(jobs, desc=store.stem, unit="block", mininterval=1):
-        part = plan.axis(axis)
-        if not part.records(number):
-            continue
-        begin, end = number * part.block, (number + 1) * part.block
-        entries = [e for e in part.entries if e.row < end and e.row + e.size > begin]
-        try:
-            block = Block(block_path(store, array, number), shape.record(array), shape.dtype, part.block)
-        except InputError as error:
-            found.append(Damage(array, number, error.found, tuple(e.name for e in entries)))
-            continue
-        bad = set(block.damaged()) | {n for n in range(block.records) if not np.isfinite(block[n]).all()}
-        rows = {e.name: range(max(e.row, begin) - begin, min(e.row + e.size, end) - begin) for e in entries}
-        names = tuple(name for name, of in rows.items() if bad.intersection(of) or of.stop > block.records)
-        if names:
-            found.append(Damage(array, number, "checksum, NaN or missing record", names))
+        if plan.axis(axis).of_block(number):
+            found += _damage_of_block(store, plan, axis, array, number, fires[axis])
     if fix and found:
-        _remove(store, found, shape)
+        try:
+            _remove(store, found, plan, shape)
+        except OSError as error:
+            raise write_error(store, error) from error
     return found
 
 
-def _remove(store: Path, found: list[Damage], shape: StoreShape) -> None:
+def _damaged_tables(store: Path) -> list[str]:
+    return damaged_files(store) if (store / CHECKSUMS).exists() else [CHECKSUMS]
+
+
+def _damaged_notes(store: Path) -> list[str]:
+    """Files of the builder that can be made again."""
+    folder = plan_folder(store)
+    readers: list[tuple[Path, Callable[[Path], object]]] = [(folder / CATALOGUE, read_plan)]
+    readers += [(path, read_manifest) for path in sorted(folder.glob("shard-*.json"))]
+    damaged = []
+    for path, read in readers:
+        try:
+            read(path)
+        except InputError:
+            damaged.append(str(path.relative_to(store)))
+    return damaged
+
+
+def _fires_of_rows(store: Path, plan: Plan) -> dict[Axis, dict[int, str]]:
+    """Name of a fire for every row in use; numbers where the names themselves are damaged."""
+    try:
+        features = open_features(store)
+        names, of_frame = list(map(str, features.fire_id.values)), features.fire_index.values
+    except InputError:
+        names, of_frame = [f"fire {n}" for n in range(len(plan.terrain_of))], np.zeros(len(plan.frame_of), int)
+    return {
+        "frame": {row: names[int(fire)] for row, fire in zip(plan.frame_of, of_frame, strict=True)},
+        "terrain": {row: names[fire] for fire, row in enumerate(plan.terrain_of)},
+    }
+
+
+def _damage_of_block(
+    store: Path, plan: Plan, axis: Axis, array: ArrayShape, number: int, fires: dict[int, str]
+) -> list[Damage]:
+    part = plan.axis(axis)
+    path = block_path(store, array.name, number)
+    file, begin = str(path.relative_to(store)), number * part.block
+    wanted = [n for n, content in enumerate(part.of_block(number)) if content]
+    try:
+        block = Block(path, array.record, array.dtype, part.block)
+    except InputError as error:
+        names = tuple(dict.fromkeys(fires[begin + n] for n in wanted if begin + n in fires))
+        return [Damage(file, error.found, names, axis, number)]
+    damaged = block.damaged()
+    bad = [n for n in wanted if n >= block.count or n in damaged]
+    if array.kind in ("float16", "float32"):
+        bad += [n for n in wanted if n not in bad and not np.isfinite(block[n]).all()]
+    if not bad and not damaged:
+        return []
+    names = tuple(dict.fromkeys(fires[begin + n] for n in sorted(bad) if begin + n in fires))
+    return [Damage(file, "checksum, NaN or missing record", names, axis, number)]
+
+
+def _remove(store: Path, found: list[Damage], plan: Plan, shape: StoreShape) -> None:
     """Throw out damaged blocks, the marks of the jobs that wrote them, and the root: nothing reads the store then."""
     (store / "zarr.json").unlink(missing_ok=True)
-    for damage in found:
-        block_path(store, damage.array, damage.block).unlink(missing_ok=True)
+    files = {damage.file for damage in found}
+    if str((plan_folder(store) / CATALOGUE).relative_to(store)) in files:
+        write_plan(plan, store)
+    blocks: set[tuple[Axis, int]] = {(d.axis, d.block) for d in found if d.block is not None}
+    for axis, block in blocks:
+        for array in reversed(shape.arrays(axis)):  # the one that says that the block is finished goes first
+            block_path(store, array.name, block).unlink(missing_ok=True)
+    for axis in AXES:
+        forget(store, axis, {block for of, block in blocks if of == axis})
     for path in plan_folder(store).glob("shard-*.json"):
-        manifest = json.loads(path.read_text())
-        if any(damage.block % manifest["shards"] == manifest["shard"] for damage in found):
+        manifest = {} if str(path.relative_to(store)) in files else read_manifest(path)
+        if not manifest or any(block % manifest["shards"] == manifest["shard"] for _, block in blocks):
             path.unlink()
-    log.info("removed %d blocks; run `snakemake extract_features` to rebuild them", len(found))
+    log.info("removed %d blocks; run `snakemake extract_features` to rebuild them", len(blocks))
 
 
 def describe(store: Path) -> dict[str, str]:
@@ -87,18 +152,22 @@ def describe(store: Path) -> dict[str, str]:
     """
     features = open_features(store)
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    used = int((features.fire_index.values >= 0).sum())
+    told = features.attrs
+    frames, unique = features.sizes["observation"], len(np.unique(features.frame_of.values))
+    length = f"{told['components']} components of {told['features']}" if told["components"] else str(told["features"])
     facts = {
         "store": str(store),
-        "model": features.attrs["model"],
-        "weights (SHA-256)": features.attrs["weights_sha256"][:16],
-        "fires": str(features.sizes["fire"]), "frames": f"{used} in {features.sizes['frame']} rows",
+        "model": told["model"],
+        "weights (SHA-256)": told["weights_sha256"][:16],
+        "fires": str(features.sizes["fire"]),
+        "frames": f"{frames}, {unique} different, in {features.sizes['frame']} rows",
         "terrain windows": f"{features.sizes['terrain']} of {features.sizes['band']} images",
         "patch grid": f"{features.sizes['patch_y']} x {features.sizes['patch_x']}, a patch is "
-        f"{features.attrs['pixels_per_patch']} x {features.attrs['pixels_per_patch']} pixels",
-        "feature": f"{features.sizes['feature']} x {features.attrs['dtype']}", "precision": features.attrs["precision"],
+        f"{told['pixels_per_patch']} x {told['pixels_per_patch']} pixels",
+        "token": f"{length} x {told['dtype']}", "precision": f"{told['precision']}, {told['runtime']}",
+        "hidden layers": ", ".join(map(str, told["layers"])) or "none beside the last",
         "size": f"{size / 1e6:.1f} MB",
     }  # fmt: skip
-    if features.attrs["weights"] == "random":
+    if told["weights"] == "random":
         facts["warning"] = "the backbone is untrained: these features carry nothing of DINOv2's pretraining"
     return facts

@@ -5,16 +5,35 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from emberformer.model.normalisation import norm_gelu_gate
+
 GROUPS = 8
 
 
-def convolution(inside: int, outside: int, dilation: int = 1) -> nn.Sequential:
-    """3 x 3 convolution, GroupNorm, GELU. GroupNorm, because a batch holds few frames and they differ in size."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation, bias=False),
-        nn.GroupNorm(min(GROUPS, outside), outside),
-        nn.GELU(),
-    )
+class Convolution(nn.Sequential):
+    """3 x 3 convolution, GroupNorm, GELU. GroupNorm, because a batch holds few frames and they differ in size.
+
+    Args:
+        inside: channels of the input.
+        outside: channels of the output.
+        dilation: pixels from one tap of the kernel to the next.
+    """
+
+    def __init__(self, inside: int, outside: int, dilation: int = 1):
+        super().__init__(
+            nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.GroupNorm(min(GROUPS, outside), outside),
+            nn.GELU(),
+        )
+
+    def forward(
+        self,
+        input: Float[Tensor, "B K h w"],
+        scale: Float[Tensor, "B C 1 1"] | None = None,
+        shift: Float[Tensor, "B C 1 1"] | None = None,
+    ) -> Float[Tensor, "B C h w"]:
+        """The layer's output, times `scale` plus `shift` where a gate gives them."""
+        return norm_gelu_gate(self[1], self[0](input), scale, shift)  # type: ignore[arg-type]
 
 
 class MinimalDecoder(nn.Module):
@@ -28,7 +47,7 @@ class MinimalDecoder(nn.Module):
     def __init__(self, d_model: int, channels: int):
         super().__init__()
         self.channels = channels // 2
-        self.body = nn.Sequential(convolution(d_model, channels), convolution(channels, self.channels))
+        self.body = nn.Sequential(Convolution(d_model, channels), Convolution(channels, self.channels))
         self.head = nn.Conv2d(self.channels, 1, 1)
 
     def forward(

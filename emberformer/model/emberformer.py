@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from emberformer.model.decoders import MinimalDecoder
 from emberformer.model.fusion import BandMix, ConcatFusion
+from emberformer.model.history import look_back, look_back_near_fire, patches_near_fire
 from emberformer.model.refinement import Refinement
 from emberformer.model.temporal import TemporalTransformer
 
@@ -24,6 +25,7 @@ class EmberFormer(nn.Module):
         decoder: token grid to coarse features and logits.
         refinement: coarse to full resolution.
         category_embeddings: one table a categorical band; row 0 is 'unknown'.
+        reach: patches from the newest burned area within which a patch looks back along its history; None: all do.
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class EmberFormer(nn.Module):
         decoder: MinimalDecoder,
         refinement: Refinement,
         category_embeddings: nn.ModuleList,
+        reach: int | None = None,
     ):
         super().__init__()
         self.bands, self.fusion, self.temporal = bands, fusion, temporal
         self.decoder, self.refinement = decoder, refinement
-        self.category_embeddings = category_embeddings
+        self.category_embeddings, self.reach = category_embeddings, reach
 
     def forward(
         self,
@@ -54,21 +57,45 @@ class EmberFormer(nn.Module):
         """Logits of the next burned area.
 
         Args:
-            frame_patches: cached tokens of the history, oldest first, zero where padded on the left.
-            terrain_patches: cached tokens of the terrain bands, zero for a band that the landscape lacks.
+            frame_patches: cached tokens of the history, oldest first, zero where padded on the left; in the type that
+                they are stored in, or any wider one.
+            terrain_patches: cached tokens of the terrain bands, likewise; zero for a band that the landscape lacks.
             wind: (u, v) in units of 10 m/s from each frame to the next, towards.
             valid_t: false on padding; the newest frame is always real.
             fire_pixels: newest burned area and recency of the burn, on the raster.
             terrain_pixels: normalised terrain on the raster.
             categories: indices of categorical bands on the raster, 0 = unknown.
         """
-        tokens = self.fusion(frame_patches, self.bands(terrain_patches), wind)
-        features, coarse = self.decoder(self.temporal(tokens, valid_t))
-        embedded = [table(categories[:, n]).permute(0, 3, 1, 2) for n, table in enumerate(self.category_embeddings)]
-        newest = wind[:, -1]
-        everywhere = newest[:, :, None, None].expand(-1, -1, *fire_pixels.shape[2:])
-        pixel_input = torch.cat([fire_pixels, everywhere, terrain_pixels, *embedded], 1)
-        return self.refinement(coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=newest)
+        rows, columns = frame_patches.shape[2:4]
+        parts = {
+            "fire": frame_patches.flatten(2, 3).transpose(1, 2),
+            "terrain": self.bands(terrain_patches).flatten(1, 2),
+            "wind": wind,
+            "valid_t": valid_t,
+        }
+        if self.reach is None:
+            newest = look_back(self.fusion, self.temporal, **parts)
+        else:
+            near = patches_near_fire(fire_pixels[:, 0], self.refinement.pixels, self.reach).flatten(1)
+            newest = look_back_near_fire(self.fusion, self.temporal, near, **parts)
+        features, coarse = self.decoder(newest.unflatten(1, (rows, columns)))
+        pixel_input = self._pixel_input(fire_pixels, wind[:, -1], terrain_pixels, categories)
+        return self.refinement(
+            coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=wind[:, -1]
+        )
+
+    def _pixel_input(
+        self,
+        fire_pixels: Float[Tensor, "B 2 H W"],
+        wind: Float[Tensor, "B 2"],
+        terrain_pixels: Float[Tensor, "B K H W"],
+        categories: Int[Tensor, "B Q H W"],
+    ) -> Float[Tensor, "B P H W"]:
+        """What is known of every pixel, with the channels innermost in memory, as the convolutions run fastest."""
+        embedded = [table(categories[:, n]) for n, table in enumerate(self.category_embeddings)]
+        everywhere = wind[:, None, None].expand(-1, *fire_pixels.shape[2:], -1)
+        known = [fire_pixels.permute(0, 2, 3, 1), everywhere, terrain_pixels.permute(0, 2, 3, 1), *embedded]
+        return torch.cat(known, -1).permute(0, 3, 1, 2)
 
 
 CATEGORY_FEATURES = 6
@@ -99,4 +126,5 @@ def build_emberformer(
         decoder=decoder,
         refinement=Refinement(inputs, decoder.channels, settings.refinement_channels, settings.d_wind, pixels),
         category_embeddings=tables,
+        reach=settings.reach,
     )

@@ -18,7 +18,10 @@ class BandMix(nn.Module):
         self.gain = nn.Parameter(torch.full((channels, features), channels**-0.5))
 
     def forward(self, terrain: Float[Tensor, "B C Gy Gx D"]) -> Float[Tensor, "B Gy Gx D"]:
-        return torch.einsum("bcyxd,cd->byxd", terrain, self.gain)
+        mixed = terrain[:, 0] * self.gain[0]
+        for band in range(1, len(self.gain)):  # never all bands at once: a product of all is six times the memory
+            mixed = torch.addcmul(mixed, terrain[:, band], self.gain[band])
+        return mixed
 
 
 class ConcatFusion(nn.Module):
@@ -42,9 +45,16 @@ class ConcatFusion(nn.Module):
         self.norm = nn.LayerNorm(d_model)
 
     def forward(
-        self, fire: Float[Tensor, "B T Gy Gx D"], terrain: Float[Tensor, "B Gy Gx D"], wind: Float[Tensor, "B T 2"]
-    ) -> Float[Tensor, "B T Gy Gx M"]:
-        token = self.from_fire(fire)
-        token = token + self.from_terrain(terrain)[:, None]
-        token = token + self.from_wind(self.wind(wind))[:, :, None, None]
+        self, fire: Float[Tensor, "B N T D"], terrain: Float[Tensor, "B N D"], wind: Float[Tensor, "B T 2"]
+    ) -> Float[Tensor, "B N T M"]:
+        """Tokens of N patches at T moments.
+
+        Args:
+            fire: the patches' features, in any floating type.
+            terrain: the patches' mixed terrain features.
+            wind: (u, v), one for all patches of a sample.
+        """
+        token = self.from_fire(fire.to(self.from_fire.weight.dtype).contiguous())
+        token = token + self.from_terrain(terrain)[:, :, None]
+        token = token + self.from_wind(self.wind(wind))[:, None]
         return nn.functional.gelu(self.norm(token))

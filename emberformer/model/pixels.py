@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from emberformer.features.backbone import Backbone
+from emberformer.features.encoding import Encoding
 from emberformer.features.rendering import dino_input
+from emberformer.features.shape import Axis
 from emberformer.model.emberformer import EmberFormer
-
-STORED = {"float16": torch.float16, "float32": torch.float32}
 
 
 class PixelEmberFormer(nn.Module):
@@ -20,20 +20,28 @@ class PixelEmberFormer(nn.Module):
         backbone: as it made the cache.
         model: network on cached features.
         scale: of the rendering, `FeatureSettings.scale`.
-        precision: arithmetic of the backbone, `FeatureSettings.precision`.
-        dtype: type that the cache rounds to, `FeatureSettings.dtype`.
+        encoding: of the store, which rounds or projects tokens.
     """
 
-    def __init__(self, backbone: Backbone, model: EmberFormer, scale: float, precision: str, dtype: str):
+    def __init__(self, backbone: Backbone, model: EmberFormer, scale: float, encoding: Encoding):
         super().__init__()
         self.backbone, self.encoder, self.model = backbone, backbone.model, model
-        self.scale, self.precision, self.dtype = scale, precision, STORED[dtype]
+        self.scale, self.encoding = scale, encoding
 
-    def encode(self, images: Float[Tensor, "B K H W"]) -> Float[Tensor, "B K Gy Gx D"]:
-        """Patch tokens of grey images, rounded as the cache rounds them."""
+    def encode(self, images: Float[Tensor, "B K H W"], axis: Axis) -> Float[Tensor, "B K Gy Gx k"]:
+        """Patch tokens of grey images as a reader of the store gets them; gradients pass as if nothing were rounded.
+
+        Args:
+            images: rendered images in [0, 1].
+            axis: 'frame' or 'terrain', whose tokens the store may keep in different ways.
+        """
         pixels = dino_input(images.flatten(0, 1), self.backbone.patch_size, self.scale)
-        _, patches = self.backbone.encode(pixels, self.precision)
-        return patches.to(self.dtype).float().unflatten(0, images.shape[:2])
+        patches = self.backbone.encode(pixels).patches
+        stored = self.encoding.rounded(patches.detach(), axis)
+        if patches.requires_grad:
+            exact = self.encoding.project(patches, axis)
+            stored = exact + (stored - exact).detach()
+        return stored.unflatten(0, images.shape[:2])
 
     def forward(
         self,
@@ -57,8 +65,9 @@ class PixelEmberFormer(nn.Module):
             terrain_pixels: as in `EmberFormer.forward`.
             categories: as in `EmberFormer.forward`.
         """
-        frame_patches = self.encode(frames) * valid_t[:, :, None, None, None]
+        padded = self.encode(frames, "frame")
         return self.model(
-            frame_patches=frame_patches, terrain_patches=self.encode(terrain), wind=wind, valid_t=valid_t,
+            frame_patches=torch.where(valid_t[:, :, None, None, None], padded, 0),
+            terrain_patches=self.encode(terrain, "terrain"), wind=wind, valid_t=valid_t,
             fire_pixels=fire_pixels, terrain_pixels=terrain_pixels, categories=categories,
         )  # fmt: skip

@@ -1,15 +1,52 @@
-"""Backbone: seeded, frozen, read from a folder; registers do not shift the patches."""
+"""Backbone: seeded, frozen, read from a folder; registers do not shift the patches; blocks are counted from 1."""
+
+import shutil
+import subprocess
+import sys
+from typing import get_args
 
 import pytest
 import torch
-from transformers import Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    PreTrainedModel,
+)
 
 from emberformer.errors import InputError
+from emberformer.features.architectures import ARCHITECTURES, untrained
 from emberformer.features.backbone import hash_weights, load_backbone
+from emberformer.features.patch_embedding import IMAGENET_MEAN, IMAGENET_STD, folded
 from emberformer.features.rendering import dino_input
 from emberformer.settings import FeatureSettings
 
-TINY = FeatureSettings(weights="random", architecture="dinov2-tiny")
+TINY = FeatureSettings(weights="random", architecture="dinov2-tiny", precision="float32")
+
+
+def small_model(family):
+    torch.manual_seed(4)
+    if family == "dinov2_with_registers":
+        config = Dinov2WithRegistersConfig(
+            hidden_size=48, num_hidden_layers=2, num_attention_heads=2, patch_size=14, image_size=56,
+            num_register_tokens=4,
+        )  # fmt: skip
+        return Dinov2WithRegistersModel(config).eval()
+    config = DINOv3ViTConfig(
+        hidden_size=48, num_hidden_layers=2, num_attention_heads=2, patch_size=16, image_size=64,
+        num_register_tokens=4, intermediate_size=96,
+    )  # fmt: skip
+    return DINOv3ViTModel(config).eval()
+
+
+def normalised(grey):
+    """Three channels as DINOv2 was trained on."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (grey.expand(-1, 3, -1, -1) - mean) / deviation
 
 
 def test_random_weights_follow_the_seed_and_leave_the_random_state_alone():
@@ -26,41 +63,143 @@ def test_backbone_is_frozen_and_gives_a_grid():
     backbone = load_backbone(TINY)
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
     assert not backbone.model.training
-    cls, patches = backbone.encode(dino_input(torch.rand(2, 30, 50), backbone.patch_size, 1.0))
-    assert cls.shape == (2, 96)
-    assert patches.shape == (2, 3, 4, 96)
+    tokens = backbone.encode(dino_input(torch.rand(2, 30, 50), backbone.patch_size, 1.0))
+    assert tokens.cls.shape == (2, 96)
+    assert tokens.patches.shape == (2, 3, 4, 96)
+    assert tokens.layers.shape == (2, 0, 3, 4, 96)
+    assert tokens.layers_prefix.shape == (2, 0, 1, 96)
+    assert backbone.licence == "none (untrained)"
 
 
 def test_a_bright_patch_is_found_where_it_is():
     backbone = load_backbone(TINY)
     dark, lit = torch.zeros(1, 56, 70), torch.zeros(1, 56, 70)
     lit[:, 14:28, 42:56] = 1
-    _, before = backbone.encode(dino_input(dark, 14, 1.0))
-    _, after = backbone.encode(dino_input(lit, 14, 1.0))
+    before = backbone.encode(dino_input(dark, 14, 1.0)).patches
+    after = backbone.encode(dino_input(lit, 14, 1.0)).patches
     change = (after - before)[0].norm(dim=-1)
     assert divmod(int(change.argmax()), change.shape[1]) == (1, 3)
 
 
-def test_a_saved_folder_gives_the_same_tokens(tmp_path):
+def test_grey_images_give_the_tokens_of_three_normalised_channels():
+    original = untrained("dinov2-tiny", 0).eval()
     backbone = load_backbone(TINY)
+    images = dino_input(torch.rand(3, 40, 61), 14, 1.0)
+    with torch.inference_mode():
+        expected = original(normalised(images)).last_hidden_state
+        tokens = backbone.encode(images)
+    assert (tokens.cls - expected[:, 0]).abs().max() < 1e-5
+    assert (tokens.patches.flatten(1, 2) - expected[:, 1:]).abs().max() < 1e-5
+    assert backbone.weights_sha256 == hash_weights(original)
+
+
+def test_folding_by_hand():
+    """Patches of one pixel, weights 1, 2, 3, bias 0.5: the sum of weight * (grey - mean) / deviation, plus 0.5."""
+    projection = torch.nn.Conv2d(3, 1, 1)
+    projection.weight.data = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
+    projection.bias = torch.nn.Parameter(torch.tensor([0.5]))
+    bright = 0.515 / 0.229 + 2 * 0.544 / 0.224 + 3 * 0.594 / 0.225 + 0.5
+    dark = -0.485 / 0.229 - 2 * 0.456 / 0.224 - 3 * 0.406 / 0.225 + 0.5
+    grey = folded(projection)(torch.tensor([[[[1.0, 0.0]]]]))
+    assert grey.flatten().tolist() == pytest.approx([bright, dark], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["dinov2_with_registers", "dinov3_vit"])
+def test_a_saved_folder_gives_its_tokens_without_the_registers(family, tmp_path):
+    model = small_model(family)
+    model.save_pretrained(tmp_path / "mine")
+    settings = FeatureSettings(weights=str(tmp_path / "mine"), precision="float32", layers=(1, 2))
+    backbone = load_backbone(settings)
+    assert (backbone.prefix_tokens, backbone.features, backbone.name) == (5, 48, "mine")
+    assert (backbone.weights_sha256, backbone.licence) == (hash_weights(model), "see the model card")
+    side = backbone.patch_size
+    images = dino_input(torch.rand(2, 2 * side, 3 * side), side, 1.0)
+    with torch.inference_mode():
+        expected = model(normalised(images), output_hidden_states=True)
+        tokens = backbone.encode(images)
+    assert (tokens.patches.flatten(1, 2) - expected.last_hidden_state[:, 5:]).abs().max() < 1e-5
+    for place, number in enumerate(settings.layers):
+        after = expected.hidden_states[number]
+        assert (tokens.layers[:, place].flatten(1, 2) - after[:, 5:]).abs().max() < 1e-5
+        assert (tokens.layers_prefix[:, place] - after[:, :5]).abs().max() < 1e-5
+
+
+def test_the_last_block_stands_before_the_final_norm():
+    backbone = load_backbone(TINY.model_copy(update={"layers": (2, 4)}))
     assert isinstance(backbone.model, Dinov2Model)
-    backbone.model.save_pretrained(tmp_path / "mine")
-    again = load_backbone(FeatureSettings(weights=str(tmp_path / "mine")))
-    assert again.weights_sha256 == backbone.weights_sha256
-    image = dino_input(torch.rand(1, 28, 28), 14, 1.0)
-    assert torch.equal(backbone.encode(image)[1], again.encode(image)[1])
+    with torch.inference_mode():
+        tokens = backbone.encode(torch.rand(2, 1, 28, 42))
+        finished = backbone.model.layernorm(tokens.layers[:, 1])
+    assert (finished - tokens.patches).abs().max() < 1e-6
+    assert (tokens.layers[:, 0] - tokens.layers[:, 1]).abs().max() > 1e-3
 
 
-def test_registers_are_not_patches(tmp_path):
-    config = Dinov2WithRegistersConfig(
-        hidden_size=48, num_hidden_layers=1, num_attention_heads=2, image_size=56, num_register_tokens=4
-    )
-    Dinov2WithRegistersModel(config).save_pretrained(tmp_path / "registers")
-    backbone = load_backbone(FeatureSettings(weights=str(tmp_path / "registers")))
-    assert backbone.prefix_tokens == 5
-    image = dino_input(torch.rand(1, 28, 42), 14, 1.0)
-    tokens = backbone.model(image).last_hidden_state
-    assert torch.equal(backbone.encode(image)[1].flatten(1, 2), tokens[:, 5:])
+def test_a_block_that_is_not_there():
+    with pytest.raises(InputError, match="blocks from 1 to 4"):
+        load_backbone(TINY.model_copy(update={"layers": (5,)}))
+
+
+def test_tokens_pass_gradients_once_a_parameter_is_trained():
+    backbone = load_backbone(TINY.model_copy(update={"layers": (1,)}))
+    images = torch.rand(2, 1, 28, 28)
+    frozen = backbone.encode(images)
+    backbone.model.requires_grad_(True)
+    tokens = backbone.encode(images)
+    (tokens.patches.square().mean() + tokens.layers.square().mean()).backward()
+    assert torch.equal(frozen.patches, tokens.patches.detach())
+    projections = [m for m in backbone.model.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert projections[0].weight.grad is not None
+    assert projections[0].weight.grad.abs().max() > 0
+
+
+def test_settings_name_every_architecture():
+    assert set(get_args(FeatureSettings.model_fields["architecture"].annotation)) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_every_architecture_has_the_published_shape(architecture):
+    """Without memory for the weights; parameters in millions: table 1 of arXiv:2304.07193 and of arXiv:2508.10104."""
+    with torch.device("meta"):
+        model = untrained(architecture, 0)
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    published = {"tiny": 0.64, "small": 22, "base": 86, "large": 304}[architecture.split("-")[1]]
+    assert millions == pytest.approx(published, rel=0.05)
+    assert isinstance(model, PreTrainedModel)
+    assert model.config.patch_size == (16 if architecture.startswith("dinov3") else 14)
+    plain = architecture.startswith("dinov2") and not architecture.endswith("registers")
+    assert getattr(model.config, "num_register_tokens", 0) == (0 if plain else 4)
+
+
+@pytest.mark.parametrize("architecture", ["dinov2-small-registers", "dinov3-small"])
+def test_untrained_relatives_are_reached_by_configuration(architecture):
+    backbone = load_backbone(FeatureSettings(weights="random", architecture=architecture, layers=(6, 12)))
+    side = backbone.patch_size
+    with torch.inference_mode():
+        tokens = backbone.encode(torch.rand(1, 1, 2 * side, 3 * side))
+    assert tokens.patches.shape == (1, 2, 3, 384)
+    assert tokens.layers_prefix.shape == (1, 2, 5, 384)
+    assert tokens.patches.isfinite().all()
+
+
+def test_bfloat16_is_near_float32():
+    settings = TINY.model_copy(update={"layers": (4,)})
+    exact, rounded = load_backbone(settings), load_backbone(settings.model_copy(update={"precision": "bfloat16"}))
+    images = torch.rand(2, 1, 56, 56).round()
+    with torch.inference_mode():
+        expected, tokens = exact.encode(images), rounded.encode(images)
+    assert tokens.patches.dtype == tokens.layers.dtype == torch.float32
+    assert 0 < (tokens.patches - expected.patches).norm() / expected.patches.norm() < 0.01
+
+
+def test_float16_is_for_cuda():
+    with pytest.raises(InputError, match="float16 on cpu"):
+        load_backbone(TINY.model_copy(update={"precision": "float16"}))
+
+
+def test_layers_rise():
+    for layers in [(0,), (2, 1), (3, 3)]:
+        with pytest.raises(ValueError, match="layers"):
+            FeatureSettings(layers=layers)
 
 
 def test_weights_that_are_nowhere_are_no_random_ones(tmp_path, monkeypatch):
@@ -69,8 +208,51 @@ def test_weights_that_are_nowhere_are_no_random_ones(tmp_path, monkeypatch):
         load_backbone(FeatureSettings(weights=str(tmp_path / "nothing-here")))
 
 
+def test_other_families_are_refused(tmp_path):
+    config = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16
+    )
+    CLIPVisionModel(config).save_pretrained(tmp_path / "clip")
+    with pytest.raises(InputError, match="CLIPVisionModel"):
+        load_backbone(FeatureSettings(weights=str(tmp_path / "clip")))
+
+
+def test_a_grey_backbone_is_not_folded_twice(tmp_path):
+    model = small_model("dinov3_vit")
+    model.save_pretrained(tmp_path / "three")
+    grey = load_backbone(FeatureSettings(weights=str(tmp_path / "three"))).model
+    assert isinstance(grey, DINOv3ViTModel)
+    grey.save_pretrained(tmp_path / "one")
+    with pytest.raises(InputError, match="three-channel"):
+        load_backbone(FeatureSettings(weights=str(tmp_path / "one")))
+
+
 def test_hash_sees_one_changed_number():
     backbone = load_backbone(TINY)
     before = hash_weights(backbone.model)
     next(backbone.model.parameters()).data.view(-1)[0] += 1e-3
     assert hash_weights(backbone.model) != before
+
+
+COMPILED = """
+import torch
+from emberformer.features.backbone import load_backbone
+from emberformer.settings import FeatureSettings
+
+settings = FeatureSettings(weights="random", architecture="dinov2-tiny", precision="float32", layers=(1, 4))
+plain, compiled = load_backbone(settings), load_backbone(settings, torch.device("cpu"), compile=True)
+assert type(plain.outputs) is not type(compiled.outputs)
+with torch.inference_mode():
+    images = torch.rand(2, 1, 28, 42)
+    expected, tokens = plain.encode(images), compiled.encode(images)
+assert (tokens.patches - expected.patches).abs().max() < 1e-4
+assert (tokens.layers - expected.layers).abs().max() < 1e-4
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_backbone_gives_the_same_tokens():
+    """In a process without the checks of signatures, which torch.compile cannot trace."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -19,8 +19,7 @@ def write(folder, records, name="0"):
     writer = BlockWriter(
         folder / "x" / "c" / name / "0" / "0" / "0", folder / f"partial-{name}", SHAPE, "float16", CAPACITY
     )
-    for record in records[writer.records :]:
-        writer.append(record)
+    writer.append(records[writer.records :])
     writer.finish()
     return folder / "x" / "c" / name / "0" / "0" / "0"
 

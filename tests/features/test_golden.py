@@ -21,7 +21,9 @@ KINDS = ["continuous", "categorical", "binary", "angle"]
 
 def measured(scale: float) -> dict[str, list[float]]:
     """A few numbers of a small fire and a small terrain, from raw values to tokens."""
-    settings = FeatureSettings(weights="random", architecture="dinov2-tiny", precision="float32", scale=scale)
+    settings = FeatureSettings(
+        weights="random", architecture="dinov2-tiny", precision="float32", scale=scale, layers=(2,)
+    )
     backbone = load_backbone(settings)
     rows, columns = np.mgrid[:40, :50]
     burned = ((rows - 18) ** 2 + (columns - 22) ** 2 < 90).astype(np.uint8)[None]
@@ -29,11 +31,12 @@ def measured(scale: float) -> dict[str, list[float]]:
     bands[:, 0, 0] = np.nan
     grey = np.concatenate([render_frame(burned), render_terrain(bands.astype(np.float32), KINDS)])
     with torch.inference_mode():
-        cls, patches = backbone.encode(dino_input(torch.from_numpy(grey), backbone.patch_size, scale))
+        tokens = backbone.encode(dino_input(torch.from_numpy(grey), backbone.patch_size, scale))
     return {
         "rendered": grey[:, 3::17, 5::23].round(5).flatten().tolist(),
-        "cls": cls[:, ::31].numpy().astype(float).round(4).flatten().tolist(),
-        "patches": patches[:, ::2, ::2, ::47].numpy().astype(float).round(4).flatten().tolist(),
+        "cls": tokens.cls[:, ::31].numpy().astype(float).round(4).flatten().tolist(),
+        "layers": tokens.layers[:, :, ::2, ::2, ::47].numpy().astype(float).round(4).flatten().tolist(),
+        "patches": tokens.patches[:, ::2, ::2, ::47].numpy().astype(float).round(4).flatten().tolist(),
     }
 
 

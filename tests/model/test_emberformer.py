@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emberformer.model.emberformer import build_emberformer
+from benchmarks.plain_stage2 import PlainStage2
+from emberformer.model.emberformer import EmberFormer, build_emberformer
 from emberformer.model.fusion import ConcatFusion
 from emberformer.model.position import lag_encoding
 from emberformer.model.refinement import Refinement, upsampling_stages
-from emberformer.model.temporal import TemporalBlock, TemporalTransformer
+from emberformer.model.temporal import TemporalBlock
 from emberformer.settings import ModelSettings
 
 SMALL = ModelSettings(
@@ -132,15 +133,71 @@ def test_newest_frame_has_lag_zero_whatever_the_length():
 def test_fusion_is_the_concatenation_it_says_it_is():
     torch.manual_seed(0)
     fusion = ConcatFusion(6, 10, 4)
-    fire, terrain, wind = torch.randn(2, 3, 2, 2, 6), torch.randn(2, 2, 2, 6), torch.randn(2, 3, 2)
-    whole = torch.cat(
-        [fire, terrain[:, None].expand_as(fire), fusion.wind(wind)[:, :, None, None].expand(-1, -1, 2, 2, -1)], -1
-    )
+    fire, terrain, wind = torch.randn(2, 4, 3, 6), torch.randn(2, 4, 6), torch.randn(2, 3, 2)
+    whole = torch.cat([fire, terrain[:, :, None].expand_as(fire), fusion.wind(wind)[:, None].expand(-1, 4, -1, -1)], -1)
     weight = torch.cat([fusion.from_fire.weight, fusion.from_terrain.weight, fusion.from_wind.weight], 1)
     expected = torch.nn.functional.gelu(fusion.norm(whole @ weight.T + fusion.from_fire.bias))
     assert torch.allclose(fusion(fire, terrain, wind), expected, atol=1e-5)
 
 
-def test_temporal_transformer_takes_grids_that_are_not_square():
-    transformer = TemporalTransformer(16, 2, 4, 32, 0.0)
-    assert transformer(torch.randn(1, 3, 2, 5, 16), torch.ones(1, 3, dtype=torch.bool)).shape == (1, 2, 5, 16)
+def sizes_of(layers: int, reach: int | None = None) -> EmberFormer:
+    torch.manual_seed(0)
+    settings = ModelSettings(
+        d_model=32, d_wind=8, layers=layers, heads=4, feedforward=64, dropout=0.0, decoder_channels=16,
+        refinement_channels=8, reach=reach,
+    )  # fmt: skip
+    return build_emberformer(
+        features=24, channels=3, pixels=14, terrain_pixels=4, category_sizes=(5,), settings=settings
+    ).eval()
+
+
+def some_batch(history: int, lengths: list[int], grid: tuple[int, int] = (4, 6)) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    batch, (rows, columns) = len(lengths), grid
+    height, width = rows * 14, columns * 14
+    valid = torch.stack([torch.arange(history) >= history - length for length in lengths])
+    frames = torch.randn(batch, history, rows, columns, 24, generator=generator) * valid[:, :, None, None, None]
+    burned = torch.zeros(batch, 2, height, width)
+    burned[:, :, 14:20, 16:25] = 1
+    return {
+        "frame_patches": frames.half(),
+        "terrain_patches": torch.randn(batch, 3, rows, columns, 24, generator=generator).half(),
+        "wind": torch.randn(batch, history, 2, generator=generator),
+        "valid_t": valid,
+        "fire_pixels": burned,
+        "terrain_pixels": torch.randn(batch, 4, height, width, generator=generator),
+        "categories": torch.randint(0, 5, (batch, 1, height, width), generator=generator),
+    }
+
+
+@pytest.mark.parametrize("lengths", [[5, 5], [5, 2], [1, 3]])
+def test_what_is_fast_equals_what_one_would_first_write(lengths):
+    model, batch = sizes_of(layers=3), some_batch(5, lengths)
+    plain = PlainStage2(model).eval()
+    assert torch.allclose(model(**batch), plain(**batch), atol=1e-4)
+    gradients = []
+    for network in (model.train(), plain.train()):
+        network.zero_grad()
+        network(**batch).square().mean().backward()
+        gradients.append(network.bands.gain.grad)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-5, rtol=1e-3)
+
+
+def test_a_reach_over_the_whole_grid_changes_nothing():
+    batch = some_batch(4, [4, 2])
+    assert torch.allclose(sizes_of(2)(**batch), sizes_of(2, reach=6)(**batch), atol=1e-5)
+
+
+def test_patches_out_of_reach_do_not_look_back_and_those_near_the_fire_do():
+    model, batch = sizes_of(2, reach=1), some_batch(4, [4])
+    before = model(**batch)
+    for patch, changes in (((3, 5), False), ((1, 2), True)):
+        past = batch["frame_patches"].clone()
+        past[:, 0, patch[0], patch[1]] += 1
+        assert torch.equal(model(**{**batch, "frame_patches": past}), before) != changes
+
+
+def test_a_frame_without_fire_is_forecast_all_the_same():
+    batch = some_batch(3, [3, 1])
+    batch["fire_pixels"] = batch["fire_pixels"] * 0
+    assert sizes_of(2, reach=2)(**batch).isfinite().all()

@@ -6,10 +6,12 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+from emberformer.data.sources import source_digest
 from emberformer.imports import PACKAGE, imported_files
 from emberformer.layout import Layout
 from emberformer.settings import parse_settings
@@ -25,7 +27,7 @@ LOGS = layout.experiment / "logs"
 STORE = "zarr.json"  # the root of a Zarr store: written last, and it holds the digests of what is inside
 
 ALL_FIRES = [layout.fires(dataset) / STORE for dataset in DATASETS]
-ALL_FEATURES = [layout.features(dataset) / STORE for dataset in DATASETS]
+ALL_FEATURES = [layout.features(dataset) / STORE for dataset in DATASETS if layout.extracts(dataset)]
 ALL_MODELS = [layout.model(seed) / "model.ckpt" for seed in settings.training.seeds]
 ALL_FORECASTS = [layout.forecasts(method, dataset) / STORE for method in layout.methods for dataset in DATASETS]
 
@@ -64,17 +66,31 @@ def code(module):
     return [os.path.relpath(file) for file in imported_files(module, FOUNDATIONS + VERSIONED)]
 
 
-def source_files(wildcards):
-    """Every file of a data set that its reader may open; of a simulated one, the file that is written last."""
-    root = layout.raw(wildcards.dataset)
-    index = root / "landscape" / "indices.json"
-    if settings.datasets[wildcards.dataset].simulation:
-        return [index]
-    folders = [root / "landscape", root / "fire_frames", root / "isochrones"]
-    files = {file for folder in folders for file in folder.rglob("[!.]*") if file.is_file()}
-    return sorted(files | {index})  # the index also where it is missing: nothing is rebuilt from a folder that is gone
+def source_index(wildcards):
+    """The file that says where the fires lie: of a simulated data set, the one that is written last.
+
+    Where it is missing, nothing is built again from a folder that is gone: Snakemake keeps what there is, or says so.
+    """
+    return layout.raw(wildcards.dataset) / "landscape" / "indices.json"
+
+
+@cache
+def sources_of(dataset):
+    """Digest of all raw files of a data set; listed as inputs, they would cost Snakemake minutes."""
+    if settings.datasets[dataset].simulation:
+        return "simulated"  # in full when its index is there, so that a dry run before and after says the same
+    return source_digest(layout.raw(dataset), layout.fires(dataset).with_name("sources.json"))
+
+
+def sources(wildcards):
+    return sources_of(wildcards.dataset)
+
+
+def features_of(wildcards):
+    """The feature store of a data set, unless it was made elsewhere."""
+    return [ancient(layout.features(wildcards.dataset) / STORE)] if layout.extracts(wildcards.dataset) else []
 
 
 def dataset_settings(wildcards):
-    """All settings of a data set, as text that Snakemake compares."""
-    return settings.datasets[wildcards.dataset].model_dump_json()
+    """All settings that decide a fires store, as text that Snakemake compares."""
+    return settings.datasets[wildcards.dataset].model_dump_json(exclude={"features"})

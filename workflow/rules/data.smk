@@ -34,7 +34,7 @@ rule simulate:
 rule ingest:
     """Frames, isochrones, terrain and weather of one data set, checked and in SI units -> fires store."""
     input:
-        source_files,
+        source_index,
         code("data.deep_crown"),
     output:
         layout.fires("{dataset}") / STORE,
@@ -50,6 +50,7 @@ rule ingest:
         runtime=60,
     params:
         settings=dataset_settings,
+        sources=sources,
     message:
         "ingest {wildcards.dataset} into {output}"
     shell:

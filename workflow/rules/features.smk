@@ -32,7 +32,7 @@ rule features_plan:
 
 
 rule features_extract:
-    """One share of the fires through the backbone, which is loaded once; fires that are in the store are passed over."""
+    """One share of the blocks through the backbone, which is loaded once; blocks that are finished are passed over."""
     input:
         layout.features("{dataset}") / ".plan" / "plan.json",
     output:
@@ -47,7 +47,7 @@ rule features_extract:
     resources:
         config=CONFIG,
         gpu=1,
-        batch_size=16,  # a resource and no param: a larger batch makes no feature stale
+        batch_tokens=0,  # 0: as many as suit the device. A resource and no param: it makes no feature stale
         mem_mb=8000,
         runtime=240,
     params:
@@ -61,7 +61,7 @@ rule features_extract:
             --dataset {wildcards.dataset:q} \
             --shard {wildcards.shard} \
             --shards {params.shards} \
-            --batch-size {resources.batch_size} \
+            --batch-tokens {resources.batch_tokens} \
             --threads {threads} \
             2>&1 | tee {log:q}
         """

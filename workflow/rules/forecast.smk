@@ -7,7 +7,7 @@ rule forecast:
         layout.model("{seed}") / "model.ckpt",
         layout.split,
         layout.fires("{dataset}") / STORE,
-        ancient(layout.features("{dataset}") / STORE),
+        features_of,
         code("forecast"),
     output:
         layout.forecasts("emberformer-seed-{seed}", "{dataset}") / STORE,
@@ -23,6 +23,8 @@ rule forecast:
         gpu=1,
         mem_mb=8000,
         runtime=120,
+    params:
+        features=lambda wildcards: settings.datasets[wildcards.dataset].features or "",
     message:
         "forecast {wildcards.dataset} with seed {wildcards.seed}"
     shell:

@@ -20,8 +20,11 @@ rule train:
     resources:
         config=CONFIG,
         gpu=1,
+        devices=1,  # processes that train one model, each on a GPU where there is one; raise both together
         mem_mb=16000,
         runtime=720,
+    params:
+        features=[settings.datasets[dataset].features or "" for dataset in DATASETS],
     message:
         "train seed {wildcards.seed}: {output}"
     shell:
@@ -30,5 +33,6 @@ rule train:
             --config {resources.config:q} \
             --seed {wildcards.seed} \
             --threads {threads} \
+            --devices {resources.devices} \
             2>&1 | tee {log:q}
         """

@@ -1,0 +1,111 @@
+"""`python -m benchmarks --only training`: an epoch from the cache, from memory, and with the backbone in every step.
+
+224 x 224 pixels, dinov2-small (random weights: the same work), histories of 5 frames, one torch thread, CPU time.
+Everything but where the tokens come from is equal. An online step encodes the sample's 5 frames and, once, one terrain
+image, the least that it could do; EmberFormer's own terrain has as many images as bands.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import Dinov2Model
+
+from benchmarks.made_fires import NAME, make_fires
+from benchmarks.plain_stage2 import PlainStage2
+from benchmarks.ratios import interleaved
+from emberformer.ahead import ahead
+from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.data.fires import open_fires
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, list_steps
+from emberformer.features.architectures import untrained
+from emberformer.features.extraction import extract
+from emberformer.features.plan import make_plan
+from emberformer.features.store import write_index
+from emberformer.loading import BUFFERS
+from emberformer.losses import open_pixels, spread_loss
+
+HISTORY, BATCH, BATCHES, REPEATS = 5, 4, 2, 3
+MODEL = {"d_model": 256, "layers": 4, "heads": 8, "feedforward": 1024, "d_wind": 32, "history": HISTORY,
+         "dropout": 0.0, "decoder_channels": 128, "refinement_channels": 32}  # fmt: skip
+
+
+def train_on(network: nn.Module, batches, mixed: bool) -> None:
+    """Optimiser steps on batches."""
+    optimizer = torch.optim.AdamW(network.parameters())
+    for batch in batches:
+        with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
+            logits = network(**model_inputs(batch)).float()
+        counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
+        spread_loss(logits, batch["target"], counted, 1.0, 0.1).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def online(backbone: Dinov2Model, images: Tensor, mixed: bool) -> None:
+    """The frozen backbone over the images of one batch."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
+        for part in images.split(8):
+            backbone(part)
+
+
+def measure() -> dict[str, float]:
+    """All figures."""
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory() as folder:
+        features = {"weights": "random", "architecture": "dinov2-small"}
+        settings, layout = make_fires(Path(folder), 10, 224, features=features, model=MODEL)
+        store, fires = layout.features(NAME), open_fires(layout.fires(NAME))
+        make_plan(fires, store)
+        extract(store, fires, settings.features, 0, 1)
+        write_index(store, fires)
+        split = read_split(layout.split)
+        sizes = Sizes.of(layout, split)
+        landscapes = open_landscapes(layout, sizes)
+        steps = list_steps(landscapes, split, "train")[: BATCH * BATCHES]
+        dataset = FireSteps(landscapes, steps, HISTORY, buffers=BUFFERS)
+        chunks = [list(range(n, n + BATCH)) for n in range(0, len(steps), BATCH)]
+        in_memory = [FireSteps(landscapes, steps, HISTORY).__getitems__(chunk) for chunk in chunks]
+        model = build_model(sizes, settings).train()
+        return _ratios(model, dataset, chunks, in_memory)
+
+
+def _ratios(model: nn.Module, dataset: FireSteps, chunks: list[list[int]], in_memory: list) -> dict[str, float]:
+    plain = PlainStage2(model).train()  # type: ignore[arg-type]
+    images = torch.rand(BATCH * (HISTORY + 1), 3, 224, 224)
+    small, base = (untrained(f"dinov2-{size}", 0).eval() for size in ("small", "base"))
+
+    def cached() -> None:
+        with closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks])) as batches:
+            train_on(model, batches, mixed=True)
+
+    def epoch(network: nn.Module, mixed: bool, backbone=None, mixed_backbone: bool = False) -> Callable[[], None]:
+        def run() -> None:
+            for batch in in_memory:
+                if backbone is not None:
+                    online(backbone, images, mixed_backbone)
+                train_on(network, [batch], mixed)
+
+        return run
+
+    against = {
+        "epoch online, transformers float32 / from the cache": epoch(model, True, small),
+        "epoch online, torch bfloat16 / from the cache": epoch(model, True, small, True),
+        "epoch online, dinov2-base / from the cache": epoch(model, True, base),
+        "epoch online and plain / from the cache": epoch(plain, False, small),
+    }
+    warm = interleaved(cached, epoch(model, True), 2 * REPEATS + 1, time.process_time)
+    figures = {"epoch from the cache / from memory, warm": round(warm.ratio, 3)}
+    for name, action in against.items():
+        figures[name] = round(interleaved(action, cached, REPEATS, time.process_time).ratio, 2)
+    return figures

@@ -1,0 +1,122 @@
+"""Reading features: a batch of windows into its buffer, from mapped blocks, from zarr-python, or from memory.
+
+Blocks are mapped once and their rows copied straight to their place in the batch. Rows that are not known to be in
+memory are announced to the system for the whole batch before the first of them is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emberformer.features.rows import Memory, Rows, open_rows
+from emberformer.features.shape import Axis
+from emberformer.views import turned
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window of some rows.
+
+    Args:
+        rows: rows of the store, in the order wanted.
+        y: patch rows.
+        x: patch columns.
+        view: how the window is mirrored and turned, see `emberformer.views.turned`.
+    """
+
+    rows: tuple[int, ...]
+    y: slice
+    x: slice
+    view: int = 0
+
+    def runs(self) -> list[tuple[int, range]]:
+        """Place in `rows` and numbers of consecutive rows."""
+        found: list[tuple[int, range]] = []
+        for place, row in enumerate(self.rows):
+            if found and found[-1][1].stop == row:
+                found[-1] = (found[-1][0], range(found[-1][1].start, row + 1))
+            else:
+                found.append((place, range(row, row + 1)))
+        return found
+
+
+class FeatureReader:
+    """Patch tokens of one axis of a finished store, as the network takes them.
+
+    Args:
+        location: the store, a folder or a URL.
+        axis: 'frame' or 'terrain'.
+        identity: attributes of the store.
+        blank: tokens of a blank image, for stores of int8.
+        memory: 'disk' reads what is asked for; 'ram' and 'device' load all rows first.
+        device: where the batches are made; with 'device' also where the rows stay.
+
+    Raises:
+        InputError: the rows do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        axis: Axis,
+        identity: dict[str, Any],
+        blank: np.ndarray | None = None,
+        memory: Memory = "disk",
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+    ):
+        self.device = device if memory == "device" else torch.device("cpu")
+        self.kind = identity["dtype"]
+        self.patches = open_rows(location, f"{axis}_patches", memory, self.device)
+        self.scale = open_rows(location, f"{axis}_scale", memory, self.device) if self.kind == "int8" else None
+        about = blank if self.kind == "int8" and not identity["components"] else None
+        self.blank = None if about is None else torch.from_numpy(np.ascontiguousarray(about)).to(self.device)
+        self.shape = self.patches.shape
+        self.dtype = torch.float32 if self.kind == "int8" else getattr(torch, self.kind)
+
+    def read(self, cuts: Sequence[Cut], outs: Sequence[Tensor]) -> None:
+        """Copy windows to their places: out [rows, (C), Gy', Gx', D'] of each, on the reader's device.
+
+        Raises:
+            InputError: a row is damaged.
+        """
+        arrays = [self.patches] if self.scale is None else [self.patches, self.scale]
+        for cut in cuts:
+            for _, run in cut.runs():
+                for rows in arrays:
+                    rows.announce(run)
+        for cut, out in zip(cuts, outs, strict=True):
+            for place, run in cut.runs():
+                if self.scale is None:
+                    self._copy(self.patches, run, cut, out[place : place + len(run)])
+                else:
+                    out[place : place + len(run)] = self._decoded(run, cut)
+
+    def _copy(self, rows: Rows, run: range, cut: Cut, out: Tensor) -> None:
+        done, pieces = 0, cast(Sequence[Any], rows.pieces(run))
+        for piece in pieces:
+            window = turned(piece[..., cut.y, cut.x, :], -3, cut.view)
+            target = out[done : done + len(piece)]
+            if isinstance(window, Tensor):
+                target.copy_(window)
+            elif self.kind == "bfloat16":  # NumPy has no such type: bits to bits
+                target.view(torch.uint16).numpy()[...] = window
+            else:
+                target.numpy()[...] = window
+            done += len(piece)
+
+    def _decoded(self, run: range, cut: Cut) -> Tensor:
+        assert self.scale is not None
+        codes, scale = (
+            torch.cat([torch.as_tensor(p) for p in rows.pieces(run)]) for rows in (self.patches, self.scale)
+        )
+        values = codes[..., cut.y, cut.x, :].float() * scale[..., cut.y, cut.x, None].float()
+        if self.blank is not None:
+            values += self.blank[cut.y, cut.x]
+        return torch.as_tensor(turned(values, -3, cut.view))

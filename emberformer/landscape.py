@@ -1,0 +1,157 @@
+"""A landscape: the two stores of one data set, row for row, and its normalised terrain."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emberformer.data.fires import UNKNOWN, observed, open_fires
+from emberformer.data.normalise import TerrainNormaliser
+from emberformer.errors import InputError
+from emberformer.features.plan import cut
+from emberformer.features.reading import Cut, FeatureReader, Memory
+from emberformer.features.store import open_features
+
+TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
+FRAME_MEMORY = 2**31  # bytes of packed frames that stay in memory
+
+
+class Landscape:
+    """The two stores of one data set, and its normalised terrain.
+
+    Where features were cut to a window around each fire, everything here is of that window.
+
+    Args:
+        name: name of the data set.
+        fires_path: fires store.
+        features_location: feature store, a folder or a URL.
+        normaliser: fitted on training fires.
+        channels: terrain images in the order the model knows them; one that this landscape lacks is zero.
+        key: key of the feature store that the settings ask for; by default the one in its name.
+        memory: 'disk', 'ram' or 'device': where the features stay, see `FeatureReader`.
+        device: with `memory='device'`.
+
+    Raises:
+        InputError: the feature store was made from other fires.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fires_path: Path,
+        features_location: Path | str,
+        normaliser: TerrainNormaliser,
+        channels: Sequence[str],
+        key: str | None = None,
+        memory: Memory = "disk",
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+    ):
+        self.name, self.normaliser = name, normaliser
+        self.fires = open_fires(fires_path)
+        features = open_features(features_location, key)
+        if features.attrs["fires_content_digest"] != self.fires.attrs["content_digest"]:
+            raise InputError(
+                features_location, "features of other fires than the fires store holds now",
+                f"features of {fires_path}", "run `snakemake extract_features`",
+            )  # fmt: skip
+        self.pixels = int(features.attrs["pixels_per_patch"])
+        self.window: int | None = features.attrs["window"]
+        self.origin = np.stack([features.window_y.values, features.window_x.values], 1)
+        self.grid = (features.sizes["patch_y"], features.sizes["patch_x"])
+        self.row_start = self.fires.row_start.values
+        self.row_size = self.fires.row_size.values
+        self.frame_of = features.frame_of.values
+        self.terrain_row = features.terrain_index.values
+        self.terrain_index = self.fires.terrain_index.values
+        own = {str(band): number for number, band in enumerate(features.band.values)}
+        self.channel_order = [own.get(channel) for channel in channels]
+        self.angle_channels = [n for n, channel in enumerate(channels) if channel.endswith((".sin", ".cos"))]
+        self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]
+        self.wind = self.fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
+        blank = features.blank.values if "blank" in features else None
+        self.frame_reader, self.terrain_reader = (
+            FeatureReader(features_location, axis, features.attrs, blank, memory, device)
+            for axis in ("frame", "terrain")
+        )
+        self.features = self.frame_reader.shape[-1]
+        self._terrain: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._frames, self._targets = (PackedFrames(self.fires.sizes["y"], self.fires.sizes["x"]) for _ in range(2))
+
+    def terrain(self, fire: int) -> tuple[np.ndarray, np.ndarray]:
+        """Normalised terrain channels and categories of a fire's window, kept while they are used."""
+        index = int(self.terrain_index[fire])
+        if index not in self._terrain:
+            self._terrain[index] = self.normaliser.apply(self.fires, index)
+            if len(self._terrain) > TERRAIN_MEMORY:
+                self._terrain.popitem(last=False)
+        self._terrain.move_to_end(index)
+        channels, categories = self._terrain[index]
+        return self.cut(channels, fire), self.cut(categories, fire)
+
+    def burned(self, fire: int, rows: range) -> np.ndarray:
+        """Burned masks [n, H, W] (0, 1, 255 = unknown) of frames of a fire, by their rows in the fires store."""
+        missing = [row for row in rows if row not in self._frames]
+        if missing:
+            read = self.fires.burned[missing[0] : missing[-1] + 1].values
+            for row, values in zip(range(missing[0], missing[-1] + 1), read, strict=True):
+                self._frames.keep(row, values)
+        return self.cut(np.stack([self._frames[row] for row in rows]), fire)
+
+    def target(self, fire: int, row: int) -> np.ndarray:
+        """What is to be forecast [H, W]: the source's own target, else the burned mask of the row."""
+        if self.fires.attrs["target_kind"] != "cumulative":
+            return self.burned(fire, range(row, row + 1))[0]
+        if row not in self._targets:
+            self._targets.keep(row, observed(self.fires, row))
+        return self.cut(self._targets[row], fire)
+
+    def cut(self, values: np.ndarray, fire: int) -> np.ndarray:
+        """A fire's window of rasters [..., H, W]."""
+        return cut(values, (int(self.origin[fire][0]), int(self.origin[fire][1])), self.window)
+
+    def read_terrain(self, cuts: Sequence[Cut], outs: Sequence[Tensor]) -> None:
+        """Terrain tokens [C, Gy', Gx', D] of fires, in the model's order of channels."""
+        if self.channel_order == list(range(self.terrain_reader.shape[1])):
+            self.terrain_reader.read(cuts, [out[None] for out in outs])
+            return
+        for wanted, out in zip(cuts, outs, strict=True):
+            own = out.new_empty((1, self.terrain_reader.shape[1], *out.shape[1:]))
+            self.terrain_reader.read([wanted], [own])
+            for channel, number in enumerate(self.channel_order):
+                out[channel] = 0 if number is None else own[0, number]
+
+
+class PackedFrames:
+    """Burned masks in memory, a bit a pixel (two where a pixel is unknown), the least used thrown out first.
+
+    A mask of 400 x 400 takes 20 kB, so that a hundred thousand frames stay in memory; reading one from the store takes
+    a hundred times as long as unpacking it.
+    """
+
+    def __init__(self, height: int, width: int):
+        self.shape = (height, width)
+        self.most = FRAME_MEMORY // (height * width // 8 + 1)
+        self._packed: OrderedDict[int, tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._packed
+
+    def keep(self, row: int, values: np.ndarray) -> None:
+        """Remember the mask of a row."""
+        unknown = values == UNKNOWN
+        self._packed[row] = (np.packbits(values == 1), np.packbits(unknown) if unknown.any() else None)
+        if len(self._packed) > self.most:
+            self._packed.popitem(last=False)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        burned, unknown = self._packed[row]
+        count = self.shape[0] * self.shape[1]
+        values = np.unpackbits(burned, count=count).reshape(self.shape)
+        if unknown is not None:
+            values[np.unpackbits(unknown, count=count).reshape(self.shape).astype(bool)] = UNKNOWN
+        return values

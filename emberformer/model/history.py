@@ -1,0 +1,103 @@
+"""Which patches look back, and over how many steps: work is done only where it can change the forecast."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from emberformer.model.fusion import ConcatFusion
+from emberformer.model.temporal import TemporalTransformer
+
+
+def look_back(
+    fusion: ConcatFusion,
+    temporal: TemporalTransformer,
+    *,
+    fire: Float[Tensor, "B N T D"],
+    terrain: Float[Tensor, "B N D"],
+    wind: Float[Tensor, "B T 2"],
+    valid_t: Bool[Tensor, "B T"],
+) -> Float[Tensor, "B N M"]:
+    """Newest token of every patch; padded steps are left out, not only masked.
+
+    On a CPU samples with equally long histories run together, so that no padded step is computed. Elsewhere, where
+    starting many small kernels costs more than the steps, all run together from the first real step of any of them.
+
+    Args:
+        fusion: fire, terrain and wind to tokens.
+        temporal: tokens of a history to the newest one.
+        fire: features of N patches at T moments, oldest first, padded on the left.
+        terrain: mixed terrain features of the patches.
+        wind: (u, v) of each moment.
+        valid_t: false on padding; the newest moment is always real.
+    """
+    first = valid_t.int().argmax(1)
+    together = first if fire.device.type == "cpu" else first.min(0, keepdim=True).values.expand_as(first)
+    starts = together.unique().tolist()
+    if len(starts) < 2:
+        start = starts[0] if starts else 0
+        return temporal(fusion(fire[:, :, start:], terrain, wind[:, start:]), _unless_all(valid_t[:, start:]))
+    groups = [(together == start).nonzero()[:, 0] for start in starts]
+    newest = [
+        temporal(fusion(fire[rows, :, start:], terrain[rows], wind[rows, start:]), _unless_all(valid_t[rows, start:]))
+        for start, rows in zip(starts, groups, strict=True)
+    ]
+    return torch.cat(newest).index_select(0, torch.cat(groups).argsort())
+
+
+def _unless_all(valid_t: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:
+    """None where nothing is padding; asked on a CPU only, because elsewhere the answer would be waited for."""
+    return None if valid_t.device.type == "cpu" and bool(valid_t.all()) else valid_t
+
+
+def look_back_near_fire(
+    fusion: ConcatFusion,
+    temporal: TemporalTransformer,
+    near: Bool[Tensor, "B N"],
+    *,
+    fire: Float[Tensor, "B N T D"],
+    terrain: Float[Tensor, "B N D"],
+    wind: Float[Tensor, "B T 2"],
+    valid_t: Bool[Tensor, "B T"],
+) -> Float[Tensor, "B N M"]:
+    """Newest token of every patch, of which only those near the fire look back.
+
+    The others keep the fused token of the newest moment, normed like the rest: the decoder sees terrain and wind there,
+    and nothing of the past.
+
+    Args:
+        fusion: as in `look_back`.
+        temporal: as in `look_back`.
+        near: patches that look back (`patches_near_fire`).
+        fire: as in `look_back`.
+        terrain: as in `look_back`.
+        wind: as in `look_back`.
+        valid_t: as in `look_back`.
+    """
+    tokens = temporal.without_history(fusion(fire[:, :, -1:], terrain, wind[:, -1:])[:, :, 0])
+    samples, patches = near.nonzero(as_tuple=True)
+    looking = look_back(
+        fusion,
+        temporal,
+        fire=fire[samples, patches][:, None],
+        terrain=terrain[samples, patches][:, None],
+        wind=wind[samples],
+        valid_t=valid_t[samples],
+    )
+    return tokens.index_put((samples, patches), looking[:, 0].to(tokens.dtype))
+
+
+def patches_near_fire(burned: Float[Tensor, "B H W"], pixels: int, reach: int) -> Bool[Tensor, "B Gy Gx"]:
+    """Patches with a burned pixel, and all within `reach` patches of one (Chebyshev distance).
+
+    A frame in which nothing burns has none.
+
+    >>> patches_near_fire(torch.eye(8)[None] * (torch.arange(8) > 5), pixels=2, reach=1).int().tolist()
+    [[[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]]
+    """
+    patches = functional.max_pool2d(burned[:, None], pixels, ceil_mode=True)
+    reach = min(reach, max(patches.shape[2:]))
+    rows = functional.max_pool2d(patches, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    return functional.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))[:, 0] > 0.5
