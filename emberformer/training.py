@@ -12,9 +12,9 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split

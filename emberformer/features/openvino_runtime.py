@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -51,7 +52,6 @@ class OpenVinoRuntime:
 
     def _compile(self, images: Tensor):
         # Not `openvino.convert_model`, which would report its use to OpenVINO's makers.
-        from openvino import Core
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -64,7 +64,7 @@ class OpenVinoRuntime:
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
         model.reshape([-1, *images.shape[1:]])
-        return Core().compile_model(
+        return core().compile_model(
             model,
             "CPU",
             {
@@ -73,6 +73,18 @@ class OpenVinoRuntime:
                 "ENABLE_CPU_PINNING": False,  # pinned threads would keep torch's own on the same cores
             },
         )
+
+
+@functools.cache
+def core():
+    """The one OpenVINO of this process.
+
+    Its CPU plugin gives the thread that loads it a signal stack and unmaps that when it is unloaded, from whichever thread
+    and whatever came in between: the next signal, Ctrl-C or the end of a worker, would then kill the process.
+    """
+    from openvino import Core
+
+    return Core()
 
 
 @contextlib.contextmanager

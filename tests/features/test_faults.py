@@ -105,20 +105,21 @@ def stopped_at_work(small):
         shutil.rmtree(small.store, ignore_errors=True)
         small.plan()
         process, _ = jobs.start(small, 0)
+        assert process.pid is not None
         while process.is_alive() and not (partial.exists() and partial.stat().st_size):
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGSTOP)
         if partial.exists():
-            return process
+            return process, process.pid
         os.kill(process.pid, signal.SIGCONT)  # it was too fast
         process.join()
     raise AssertionError("no process was seen at work")
 
 
 def test_a_second_process_on_the_same_blocks_is_told_so_and_harms_nothing(whole, empty):
-    process = stopped_at_work(empty)
+    process, pid = stopped_at_work(empty)
     assert "another process writes this block" in refusal(empty.extract, 0)
-    os.kill(process.pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
     process.join()
     assert process.exitcode == 0
     empty.extract(1)

@@ -1,6 +1,8 @@
 """OpenVINO: torch's tokens within rounding, and only of what is frozen."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -54,3 +56,28 @@ def test_openvino_that_is_not_installed(monkeypatch):
 def test_openvino_runs_on_the_cpu():
     with pytest.raises(InputError, match="openvino on meta"):
         load_backbone(TINY.model_copy(update={"runtime": "openvino"}), torch.device("meta"))
+
+
+@pytest.mark.slow
+def test_a_signal_after_backbones_were_dropped_finds_its_stack():
+    """Two runtimes, the first dropped first: in a process of its own, which dies where a signal stack is gone."""
+    pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+    code = """
+import gc, signal, torch
+from emberformer.features.backbone import load_backbone
+from emberformer.settings import FeatureSettings
+settings = FeatureSettings(weights="random", architecture="dinov2-tiny", precision="float32", runtime="openvino")
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append("heard"))
+backbones = [load_backbone(settings), load_backbone(settings)]
+for backbone in backbones:
+    backbone.encode(torch.rand(1, 1, 28, 28))
+backbone = None
+while backbones:
+    backbones.pop(0)
+    gc.collect()
+signal.raise_signal(signal.SIGUSR1)
+print(*heard)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "heard\n", (done.returncode, done.stderr)
