@@ -79,8 +79,8 @@ class OpenVinoRuntime:
 def core():
     """The one OpenVINO of this process.
 
-    Its CPU plugin gives the thread that loads it a signal stack and unmaps that when it is unloaded, from whichever thread
-    and whatever came in between: the next signal, Ctrl-C or the end of a worker, would then kill the process.
+    Its CPU plugin gives the thread that loads it a signal stack and unmaps that when it is unloaded, from whichever
+    thread and whatever came in between: the next signal, Ctrl-C or the end of a worker, would then kill the process.
     """
     from openvino import Core
 
