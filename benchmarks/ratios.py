@@ -37,6 +37,7 @@ def interleaved(
     b: Callable[[], object],
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
+    before: Callable[[], object] = lambda: None,
 ) -> Ratio:
     """Time two actions in turns, A B, B A, A B ..., after one run of each that is not counted.
 
@@ -46,13 +47,16 @@ def interleaved(
         repeats: number of timed runs of each.
         clock: seconds; `time.perf_counter` for wall time, `time.process_time` for the CPU time of all threads of this
             process, which other processes disturb less but which sees neither waiting nor the GPU.
+        before: run before each of them; not timed.
     """
-    a()
-    b()
+    for action in (a, b):
+        before()
+        action()
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats):
         order = ((a, times[0]), (b, times[1]))
         for action, of_action in order if turn % 2 == 0 else order[::-1]:
+            before()
             begin = clock()
             action()
             of_action.append(clock() - begin)

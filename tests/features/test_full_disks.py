@@ -16,7 +16,7 @@ from emberformer.errors import InputError
 from emberformer.features.shape import block_path
 from emberformer.features.store import open_features
 from emberformer.features.verify import verify
-from tests.stores import extract_all, ingest_all, save_settings, tiny_experiment
+from tests.stores import ingest_all, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_a_read_only_store_is_one_clear_error_of_every_command(disk, tmp_path, m
     remount("size=16m")
     settings, layout = tiny_experiment(tmp_path)
     ingest_all(settings, layout)
-    extract_all(settings, layout)
     store = layout.features("tiny")
+    SmallStore(store, layout.fires("tiny"), settings.features).make()
     right = contents(store)
     shutil.copytree(store.parents[1], folder / "tiny")
     moved = settings.model_copy(update={"results": folder})
