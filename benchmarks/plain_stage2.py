@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.model.decoders import Convolution
 from emberformer.model.emberformer import EmberFormer
 from emberformer.model.position import lag_encoding
 from emberformer.model.refinement import Refinement
@@ -85,7 +86,9 @@ class PlainStage2(nn.Module):
         tokens = tokens + lag_encoding(history, tokens.shape[-1], tokens.device)
         padding = (~valid_t).repeat_interleave(rows * columns, 0)
         newest = self.encoder(tokens, src_key_padding_mask=padding)[:, -1].unflatten(0, (batch, rows, columns))
-        features = self.decoder_body(newest.permute(0, 3, 1, 2))
+        features = newest.permute(0, 3, 1, 2)
+        for layer in self.decoder_body:
+            features = plain_convolution(layer, features)
         embedded = [table(categories[:, n]).permute(0, 3, 1, 2) for n, table in enumerate(self.category_embeddings)]
         everywhere = wind[:, -1, :, None, None].expand(-1, -1, *fire_pixels.shape[2:])
         pixels = torch.cat([fire_pixels, everywhere, terrain_pixels, *embedded], 1)
@@ -100,12 +103,20 @@ def plain_refinement(
     wind: Float[Tensor, "B 2"],
 ) -> Float[Tensor, "B H W"]:
     """The refinement's layers one after another; the raster is whole patches."""
-    fine = refinement.stem(pixels)
+    cells, factor = functional.pixel_unshuffle(pixels, refinement.fine_factor), refinement.fine_factor
+    # `pixel_unshuffle` puts the places of a cell within each channel, the network the channels within each place.
+    cells = cells.unflatten(1, (-1, factor * factor)).transpose(1, 2).flatten(1, 2)
+    fine = plain_convolution(refinement.stem, cells)
     coarse = functional.interpolate(features, scale_factor=refinement.coarse_factor, mode="bilinear")
-    x = refinement.join(torch.cat([refinement.down(fine), coarse], 1))
+    x = fine + refinement.join(coarse)
     code = refinement.wind(wind)
     for layer, gate in zip(refinement.body, refinement.gates, strict=True):
         scale, shift = gate.film(code)[:, :, None, None].chunk(2, 1)
-        x = x + layer(x) * (1 + scale) + shift
-    sharp = refinement.head(refinement.last(refinement.up(x) + fine))
+        x = x + functional.relu(layer[1](layer[0](x)) * (1 + scale) + shift)
+    sharp = functional.pixel_shuffle(refinement.head(plain_convolution(refinement.last, x + fine)), factor)
     return (sharp + functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear"))[:, 0]
+
+
+def plain_convolution(layer: Convolution, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
+    """Convolution, GroupNorm and ReLU by PyTorch."""
+    return functional.relu(layer[1](layer[0](x)))

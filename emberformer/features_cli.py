@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from emberformer.errors import InputError
 from emberformer.options import Config, DatasetName, Device, Threads, open_configuration
 from emberformer.settings import FeatureSettings, ModelSettings, Settings
 
@@ -23,6 +24,7 @@ features_app = typer.Typer(
 
 @features_app.command()
 def estimate(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="Configuration file (YAML); or give the numbers below.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of a data set that has been ingested.")] = None,
     fires: Annotated[int, typer.Option(help="Number of fires.", min=1)] = 10_000,
@@ -70,11 +72,24 @@ def estimate(
         contents = given_contents(fires, frames, (height, width), terrain_channels, features.window)
         history = history or ModelSettings().history
     else:
+        _refuse_numbers(context)
         settings, contents, features = _counted(config, dataset, given)
         history = history or settings.model.history
     where = choose_device(device) if measure else None
     for name, figure, basis in describe(contents, features, history, gpu_tflops, where):
         typer.echo(f"{name:28s} {figure:>14s}   {basis}")
+
+
+def _refuse_numbers(context: typer.Context) -> None:
+    """Numbers of a data set beside a configuration that tells them would count for nothing."""
+    names = ("fires", "frames", "height", "width", "terrain_channels")
+    said = {name: context.get_parameter_source(name) for name in names}
+    given = ["--" + name.replace("_", "-") for name, source in said.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        raise InputError(
+            "features estimate", f"{', '.join(given)} beside --config", "a data set to count, or its numbers",
+            "leave one of them out",
+        )  # fmt: skip
 
 
 def _counted(

@@ -13,7 +13,7 @@ from pathlib import Path
 from emberformer.settings import FeatureSettings, Settings, digest, expand
 
 STORE_SCHEMA = 2  # raise it when the code computes other features from the same settings (a golden test guards it)
-MODEL_SCHEMA = 2  # raise it when the code trains another model from the same settings
+MODEL_SCHEMA = 3  # raise it when the code trains another model from the same settings
 
 
 def features_key(features: FeatureSettings) -> str:
@@ -63,6 +63,10 @@ class Layout:
     def fires(self, dataset: str) -> Path:
         return self.root / dataset / "fires.zarr"
 
+    def sources(self, dataset: str) -> Path:
+        """What is remembered of the source's files, so that unchanged ones are not read again."""
+        return self.root / dataset / "sources.json"
+
     def features(self, dataset: str) -> Path:
         return self.root / dataset / "features" / f"{features_key(self.settings.features)}.zarr"
 
@@ -91,7 +95,9 @@ class Layout:
         A data set, a method and a seed may also be a wildcard of the workflow, here `{seed}`.
         """
         training = self.settings.training.model_copy(update={"seeds": (), "wandb": "disabled"})
-        key = digest(MODEL_SCHEMA, self.settings.model, training, features_key(self.settings.features), self._split_key)
+        order = list(self.settings.datasets)  # of the training's steps, before they are drawn
+        features = features_key(self.settings.features)
+        key = digest(MODEL_SCHEMA, self.settings.model, training, features, self._split_key, order)
         return self.root / "models" / f"frozen-{key}" / f"seed-{seed}"
 
     def forecasts(self, method: str, dataset: str) -> Path:

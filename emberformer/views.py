@@ -30,8 +30,8 @@ def turned(values: Values, y: int, view: int) -> Values:
 def turned_vector(east: np.ndarray, north: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
     """East and north components in a view; rows run south, so swapping the axes is (e, n) -> (-n, -e).
 
-    >>> [int(part) for part in turned_vector(np.array(2), np.array(1), 4)]
-    [-1, -2]
+    >>> [part.tolist() for part in turned_vector(np.array([2]), np.array([1]), 4)]
+    [[-1], [-2]]
     """
     east = -east if view & 1 else east
     north = -north if view & 2 else north

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from emberformer.features.block import CHECKSUM_BYTES
-from emberformer.features.plan import BLOCK_RECORDS, BLOCKS_AT_FIRST, window_origins
+from emberformer.features.plan import block_records, window_origins
 from emberformer.features.rendering import patch_grid, pixels_per_patch, terrain_channels
 from emberformer.features.shape import AXES, ArrayShape, Axis, StoreShape
 
@@ -121,14 +121,6 @@ def estimate(
 
 def _record_bytes(array: ArrayShape) -> int:
     return math.prod(array.record) * {"int8": 1, "float32": 4}.get(array.dtype, 2)
-
-
-def block_records(axis: Axis, rows: int) -> int:
-    """Records of a block in a new store of so many rows."""
-    block, most = BLOCK_RECORDS[axis]
-    while block < most and block * BLOCKS_AT_FIRST < rows:
-        block *= 2
-    return block
 
 
 def image_flop(transformer: Transformer, grid: tuple[int, int]) -> float:

@@ -196,14 +196,18 @@ def _still_there(before: Plan | None, axis: Axis, store: Path, wanted: set[str])
     return AxisPlan(part.block, tuple(kept))
 
 
+def block_records(axis: Axis, rows: int) -> int:
+    """Records of a block in a new store of so many rows."""
+    block, most = BLOCK_RECORDS[axis]
+    while block < most and block * BLOCKS_AT_FIRST < rows:
+        block *= 2
+    return block
+
+
 def _allocate(wanted: list[str], before: AxisPlan | None, axis: Axis) -> AxisPlan:
     unique = list(dict.fromkeys(wanted))
     if before is None:
-        least, most = BLOCK_RECORDS[axis]
-        block = least
-        while block < most and block * BLOCKS_AT_FIRST < len(unique):
-            block *= 2
-        before = AxisPlan(block, ())
+        before = AxisPlan(block_records(axis, len(unique)), ())
     known = set(before.digests)
     fresh = [content for content in unique if content not in known]
     if not fresh:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from emberformer.model.normalisation import norm_gelu_gate
+from emberformer.model.normalisation import norm_relu
 
 GROUPS = 8
 
 
 class Convolution(nn.Sequential):
-    """3 x 3 convolution, GroupNorm, GELU. GroupNorm, because a batch holds few frames and they differ in size.
+    """3 x 3 convolution, GroupNorm, ReLU. GroupNorm, because a batch holds few frames and they differ in size.
 
     Args:
         inside: channels of the input.
@@ -23,17 +23,17 @@ class Convolution(nn.Sequential):
         super().__init__(
             nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation, bias=False),
             nn.GroupNorm(min(GROUPS, outside), outside),
-            nn.GELU(),
+            nn.ReLU(),
         )
 
     def forward(
         self,
         input: Float[Tensor, "B K h w"],
-        scale: Float[Tensor, "B C 1 1"] | None = None,
-        shift: Float[Tensor, "B C 1 1"] | None = None,
+        scale: Float[Tensor, "B C"] | None = None,
+        shift: Float[Tensor, "B C"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
-        """The layer's output, times `scale` plus `shift` where a gate gives them."""
-        return norm_gelu_gate(self[1], self[0](input), scale, shift)  # type: ignore[arg-type]
+        """The layer's output; before ReLU, times `scale` plus `shift` where a gate gives them."""
+        return norm_relu(self[1], self[0](input), scale, shift)  # type: ignore[arg-type]
 
 
 class MinimalDecoder(nn.Module):

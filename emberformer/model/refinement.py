@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,23 +33,24 @@ class WindGate(nn.Module):
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, wind: Float[Tensor, "B d"]) -> tuple[Float[Tensor, "B C 1 1"], Float[Tensor, "B C 1 1"]]:
+    def forward(self, wind: Float[Tensor, "B d"]) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """Factor and shift of every channel."""
-        scale, shift = self.film(wind)[:, :, None, None].chunk(2, 1)
+        scale, shift = self.film(wind).chunk(2, 1)
         return 1 + scale, shift
 
 
 class Refinement(nn.Module):
-    """Full-resolution skip path joined with the coarse forecast at half resolution.
+    """Every pixel's own knowledge joined with the coarse forecast at half resolution.
 
-    The newest burned area, the recency of the burn, wind and terrain come in at full resolution, are brought to half
-    resolution, meet the upsampled decoder features there, pass dilated convolutions that see about 30 pixels far and
-    gates by the wind, and return to full resolution, where the first layer's output is added again.
+    The newest burned area, the recency of the burn, wind and terrain come in at full resolution and nothing of them is
+    averaged: the four pixels of a half-resolution cell are channels side by side, and each has a logit of its own at
+    the end (sub-pixel convolution, Shi et al. 2016, arXiv:1609.05158). In between they meet the decoder's features and
+    pass dilated convolutions that see about 30 pixels far and gates by the wind.
 
     Args:
         pixel_channels: channels of the full-resolution input.
         coarse_channels: channels of the decoder's features.
-        channels: channels at full resolution; twice as many at half resolution.
+        channels: half the channels at half resolution.
         d_wind: hidden width of the wind gates.
         pixels: raster pixels on a side of a patch.
     """
@@ -59,16 +59,14 @@ class Refinement(nn.Module):
         super().__init__()
         self.pixels = pixels
         self.coarse_factor, self.fine_factor = upsampling_stages(pixels)
-        wide = 2 * channels
+        wide, cell = 2 * channels, self.fine_factor**2
         self.wind = nn.Sequential(nn.Linear(2, d_wind), nn.GELU(), nn.Linear(d_wind, d_wind), nn.GELU())
-        self.stem = Convolution(pixel_channels, channels)
-        self.down = nn.Conv2d(channels, wide, self.fine_factor, stride=self.fine_factor)
-        self.join = nn.Conv2d(wide + coarse_channels, wide, 1)
+        self.stem = Convolution(cell * pixel_channels, wide)
+        self.join = nn.Conv2d(coarse_channels, wide, 1)
         self.body = nn.ModuleList(Convolution(wide, wide, dilation) for dilation in DILATIONS)
         self.gates = nn.ModuleList(WindGate(d_wind, wide) for _ in DILATIONS)
-        self.up = nn.ConvTranspose2d(wide, channels, self.fine_factor, stride=self.fine_factor)
-        self.last = Convolution(channels, channels)
-        self.head = nn.Conv2d(channels, 1, 1)
+        self.last = Convolution(wide, wide)
+        self.head = nn.Conv2d(wide, cell, 1)
 
     def forward(
         self,
@@ -83,28 +81,26 @@ class Refinement(nn.Module):
         rows, columns = (side * self.pixels for side in coarse_logits.shape[2:])
         if (rows, columns) != (height, width):
             pixel_input = functional.pad(pixel_input, (0, columns - width, 0, rows - height))
-        fine = self.stem(pixel_input.contiguous(memory_format=torch.channels_last))
-        x = self._join(fine, coarse_features)
-        code = self.wind(wind)
+        fine = self.stem(into_cells(pixel_input, self.fine_factor))
+        # Mixed before it is enlarged, which is the same: the weights of the interpolation add up to 1.
+        coarse = functional.interpolate(
+            self.join(coarse_features), scale_factor=self.coarse_factor, mode="bilinear", align_corners=False
+        )
+        x, code = fine + coarse, self.wind(wind)
         for layer, gate in zip(self.body, self.gates, strict=True):
             x = x + layer(x, *gate(code))
-        sharp = self.head(self.last(self.up(x) + fine))
+        sharp = functional.pixel_shuffle(self.head(self.last(x + fine)), self.fine_factor)
         smooth = functional.interpolate(coarse_logits, size=(rows, columns), mode="bilinear", align_corners=False)
         return (sharp + smooth)[:, 0, :height, :width]
 
-    def _join(self, fine: Float[Tensor, "B F H W"], coarse: Float[Tensor, "B C Gy Gx"]) -> Float[Tensor, "B W2 h w"]:
-        """Both at half resolution, mixed by `join`.
 
-        A 1 x 1 convolution of joined channels is the sum of one for each part. The decoder's part commutes with the
-        interpolation, whose weights add up to 1, so it is mixed on the patch grid, before that is 49 times larger;
-        the other part follows `down` with nothing in between, so both kernels are multiplied into one.
-        """
-        of_fine, of_coarse = self.join.weight.split([self.down.out_channels, coarse.shape[1]], 1)
-        mixed = functional.interpolate(
-            functional.conv2d(coarse, of_coarse, self.join.bias),
-            scale_factor=self.coarse_factor, mode="bilinear", align_corners=False,
-        )  # fmt: skip
-        of_fine = of_fine[:, :, 0, 0]
-        kernel = torch.einsum("oi,ikyx->okyx", of_fine, self.down.weight)
-        assert self.down.bias is not None
-        return functional.conv2d(fine, kernel, of_fine @ self.down.bias, self.fine_factor) + mixed
+def into_cells(x: Float[Tensor, "B K H W"], factor: int) -> Float[Tensor, "B C h w"]:
+    """The pixels of every cell of `factor` x `factor` as channels, innermost in memory.
+
+    >>> import torch
+    >>> into_cells(torch.arange(8.0).view(1, 1, 2, 4), 2)[0, :, 0].T.tolist()
+    [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]
+    """
+    batch, _, height, width = x.shape
+    cells = x.permute(0, 2, 3, 1).unflatten(1, (height // factor, factor)).unflatten(3, (width // factor, factor))
+    return cells.transpose(2, 3).reshape(batch, height // factor, width // factor, -1).permute(0, 3, 1, 2)

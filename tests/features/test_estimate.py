@@ -14,7 +14,6 @@ from emberformer.features.backbone import load_backbone
 from emberformer.features.estimate import (
     Contents,
     Transformer,
-    block_records,
     break_even_epochs,
     count_contents,
     estimate,
@@ -23,7 +22,7 @@ from emberformer.features.estimate import (
     image_flop,
 )
 from emberformer.features.estimate_table import changed_features, describe, image_seconds, transformer_of
-from emberformer.features.plan import make_plan
+from emberformer.features.plan import block_records, make_plan
 from emberformer.features.shape import AXES
 from emberformer.settings import FeatureSettings
 from tests.small_fires import disc, small_fires
@@ -191,3 +190,6 @@ def test_the_verb_counts_a_data_set_or_takes_numbers(tmp_path):
     assert "444.9 GB" in given.output
     missing = CliRunner().invoke(app, [*verb, "--config", str(config)])
     assert isinstance(missing.exception, InputError)
+    both = CliRunner().invoke(app, [*verb, "--config", str(config), "--dataset", "tiny", "--terrain-channels", "3"])
+    assert isinstance(both.exception, InputError)
+    assert "--terrain-channels beside --config" in str(both.exception)

@@ -79,7 +79,7 @@ def sources_of(dataset):
     """Digest of all raw files of a data set; listed as inputs, they would cost Snakemake minutes."""
     if settings.datasets[dataset].simulation:
         return "simulated"  # in full when its index is there, so that a dry run before and after says the same
-    return source_digest(layout.raw(dataset), layout.fires(dataset).with_name("sources.json"))
+    return source_digest(layout.raw(dataset), layout.sources(dataset))
 
 
 def sources(wildcards):
