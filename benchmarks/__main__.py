@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def store(record: dict, path: Path, picture: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the figures beside the reference and the goals, and store them."""
     names = module_names()
+    os.environ |= {"TQDM_DISABLE": "1", "THP_MEM_ALLOC_ENABLE": "1"}  # the second as `emberformer` sets it
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,10 @@ class Readers:
             yield cuts, target[: len(cuts)]
 
     def by_reader(self, cropped: int | None, frames: np.ndarray) -> None:
-        """Through blocks."""
-        for cuts, target in self.windows(cropped, frames):
+        """Through blocks; the next batch is announced, as training does."""
+        batches = list(self.windows(cropped, frames))
+        for (cuts, target), (following, _) in zip_longest(batches, batches[1:], fillvalue=([], None)):
+            self.opened.announce([row for cut in following for row in cut.rows])
             self.opened.read(cuts, list(target))
 
     def by_memmap(self, cropped: int | None, frames: np.ndarray) -> None:

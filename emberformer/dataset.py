@@ -116,13 +116,26 @@ class FireSteps(Dataset):
         batch["frame_patches"], batch["terrain_patches"] = self._features(samples)
         return batch
 
+    def announce(self, indices: list[int]) -> None:
+        """Have the system read what items need that are served soon."""
+        for index in indices:
+            step = self.steps[index]
+            landscape, rows = self.landscapes[step.landscape], self._rows(step)
+            landscape.frame_reader.announce(landscape.frame_of[rows.start : rows.stop].tolist())
+            landscape.terrain_reader.announce([int(landscape.terrain_row[step.fire])])
+
+    def _rows(self, step: Step) -> range:
+        """Observations that an item shows, the newest last."""
+        row = int(self.landscapes[step.landscape].row_start[step.fire]) + step.step
+        return range(row - min(step.step + 1, self.history) + 1, row + 1)
+
     def _sample(self, index: int) -> Sample:
         step = self.steps[index]
         landscape, pixels = self.landscapes[step.landscape], self.landscapes[step.landscape].pixels
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        row = int(landscape.row_start[step.fire]) + step.step
-        seen = min(step.step + 1, self.history)
-        burned = landscape.burned(step.fire, range(row - seen + 1, row + 1))
+        observed = self._rows(step)
+        row, seen = observed[-1], len(observed)
+        burned = landscape.burned(step.fire, observed)
         last = step.step + 1 < landscape.row_size[step.fire]
         target = landscape.target(step.fire, row + 1) if last else np.full_like(burned[0], UNKNOWN)
         rows, columns = choose_window(burned[-1], target, self.size(index), landscape.grid, pixels, rng)
@@ -131,7 +144,7 @@ class FireSteps(Dataset):
         terrain_pixels, categories = landscape.terrain(step.fire)
         lit = burned[:, y, x] == 1
         wind = np.zeros((self.history, 2), np.float32)
-        wind[self.history - seen :] = wind_input(landscape.wind[row - seen + 1 : row + 1])
+        wind[self.history - seen :] = wind_input(landscape.wind[observed.start : observed.stop])
         arrays = {
             "wind": wind,
             "valid_t": np.arange(self.history) >= self.history - seen,
@@ -145,7 +158,7 @@ class FireSteps(Dataset):
             view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch
             arrays = turn(arrays, view, landscape.vectors)
         arrays["index"] = np.array(index)
-        frames = tuple(int(landscape.frame_of[r]) for r in range(row - seen + 1, row + 1))
+        frames = tuple(landscape.frame_of[observed.start : observed.stop].tolist())
         terrain = (int(landscape.terrain_row[step.fire]),)
         return Sample(
             arrays, landscape, step.fire, Cut(frames, rows, columns, view), Cut(terrain, rows, columns, view), view

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import repeat
+from itertools import repeat, zip_longest
 
 import numpy as np
 import torch
@@ -82,7 +82,9 @@ class StepBatches:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.order:
+        order = list(self.order)
+        for indices, following in zip_longest(order, order[1:], fillvalue=[]):
+            self.dataset.announce(following)
             batch = self.dataset.__getitems__(indices or [0])
             if not indices:
                 batch["target"] = torch.full_like(batch["target"], UNKNOWN)

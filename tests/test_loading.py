@@ -56,10 +56,14 @@ class FakeSteps(FireSteps):
         self.steps = [Step(0, n // 4, n % 4) for n in range(count)]
         self.epoch, self.fails_at = 0, fails_at
         self.read: list[list[int]] = []
+        self.announced: list[list[int]] = []
         self.threads: set[str] = set()
 
     def size(self, index: int) -> tuple[int, int]:
         return (4, 4)
+
+    def announce(self, indices: list[int]) -> None:
+        self.announced.append(indices)
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
         if len(self.read) == self.fails_at:
@@ -92,6 +96,13 @@ def test_a_process_without_an_item_serves_one_that_does_not_count():
     assert [batch["index"].tolist() for batch in batches] == [[1], [0]]
     assert (batches[0]["target"] == 0).all()
     assert (batches[1]["target"] == 255).all()
+
+
+def test_every_batch_is_announced_before_the_one_in_front_of_it_is_read():
+    dataset = FakeSteps(6)
+    for n, _ in enumerate(loader(dataset), 1):
+        assert dataset.announced == [[2, 3], [4, 5], []][:n]
+    assert dataset.read == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_prefetched_batches_are_the_loaders_in_order_and_again():

@@ -176,15 +176,15 @@ class Block:
             )
         # Copy-on-write, although nothing writes: torch takes no read-only memory.
         self.records = np.memmap(path, record, "c", shape=(self.count,)) if self.count else np.empty(0, record)
+        self.values = np.asarray(self.records)["values"]  # as a plain array, whose views are made five times as fast
 
     def __getitem__(self, key) -> np.ndarray:
         """Records by index, as a view of the mapped file."""
-        return self.records["values"][key]
+        return self.values[key]
 
     def holds(self, number: int) -> bool:
         """Whether a record is what was written, by its checksum."""
-        record = self.records[number]
-        return google_crc32c.value(np.ascontiguousarray(record["values"])) == int(record["checksum"])
+        return google_crc32c.value(np.ascontiguousarray(self.values[number])) == int(self.records["checksum"][number])
 
     def damaged(self) -> list[int]:
         """Numbers of the records whose checksum does not hold; all of them where the index is damaged."""

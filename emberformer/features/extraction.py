@@ -1,7 +1,7 @@
 """Extraction: one job runs the frozen backbone over its blocks; reading, encoding and writing overlap.
 
-One thread reads and renders the next images, the calling thread keeps the model busy, and one thread writes what came
-out, so that the model never waits for a disk.
+One thread reads and renders the next images, the calling thread keeps the model busy, and one thread encodes and
+writes what came out, so that the model never waits for a disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from emberformer.ahead import ahead
 from emberformer.features.backbone import Backbone, Tokens
 from emberformer.features.begun import BegunStore, begin_store
 from emberformer.features.block import BlockWriter
-from emberformer.features.encoding import Encoding
 from emberformer.features.plan import AXES, Plan, current_plan, cut, first_uses, plan_folder
 from emberformer.features.rendering import dino_input, render_frame, render_terrain
 from emberformer.features.sealed import write_sealed
@@ -138,8 +137,8 @@ def extract_axis(
         closing(ahead(_jobs(store, shape, plan, axis, blocks, source, size, opened), DEPTH)) as batches,
     ):
         for batch in batches:
-            arrays, finite = encode(batch.images, begun.backbone, begun.encoding, shape, axis, begun.scale, images)
-            waiting.append(pool.submit(_write, batch, arrays, finite, begun))
+            tokens = forward(batch.images, begun.backbone, begun.scale, images)
+            waiting.append(pool.submit(_write, batch, tokens, begun, axis))
             if len(waiting) > DEPTH:
                 waiting.popleft().result()
             encoded += len(batch.present)
@@ -243,46 +242,54 @@ def runs(places: list[int]) -> list[range]:
     return found
 
 
-def encode(
-    images: Tensor, backbone: Backbone, encoding: Encoding, shape: StoreShape, axis: Axis, scale: float, at_once: int
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Arrays of some records as they are stored, still on the device, and whether all their values are finite."""
+def forward(images: Tensor, backbone: Backbone, scale: float, at_once: int) -> Tokens | None:
+    """Tokens of some images, on the backbone's device; None where there is no image."""
     if not len(images):
-        return {}, torch.tensor(True)
+        return None
     with torch.inference_mode():
         parts = [
             backbone.encode(dino_input(part.to(backbone.device, non_blocking=True), backbone.patch_size, scale))
             for part in images.split(at_once)
         ]
-        tokens = parts[0] if len(parts) == 1 else Tokens(*map(torch.cat, zip(*map(_fields, parts), strict=True)))
-        plain = torch.float32 if shape.dtype == "float32" else torch.float16
-        arrays = {f"{axis}_cls": tokens.cls.to(plain)}
-        if axis == "frame" and shape.layers:
-            arrays |= {"frame_layers": tokens.layers.to(plain), "frame_prefix": tokens.layers_prefix.to(plain)}
-        arrays |= {f"{axis}_{name}": values for name, values in encoding.encode(tokens.patches, axis).items()}
-        finite = torch.stack([torch.isfinite(v).all() for v in arrays.values() if v.is_floating_point()]).all()
-    if axis == "terrain":
-        arrays = {name: values.unflatten(0, (-1, shape.channels)) for name, values in arrays.items()}
-    return arrays, finite
+        return parts[0] if len(parts) == 1 else Tokens(*map(torch.cat, zip(*map(_fields, parts), strict=True)))
 
 
 def _fields(tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return tokens.patches, tokens.cls, tokens.layers, tokens.layers_prefix
 
 
-def _write(batch: Batch, arrays: dict[str, Tensor], finite: Tensor, begun: BegunStore) -> None:
-    """Append the records of a batch to all arrays of its block, and finish the block with its last ones."""
+@torch.inference_mode()
+def stored(tokens: Tokens, begun: BegunStore, axis: Axis) -> dict[str, np.ndarray]:
+    """Arrays of some records as they are written.
+
+    Raises:
+        InputError: a value that is no number or does not fit into the store's type.
+    """
+    shape = begun.shape
+    plain = torch.float32 if shape.dtype == "float32" else torch.float16
+    arrays = {f"{axis}_cls": tokens.cls.to(plain)}
+    if axis == "frame" and shape.layers:
+        arrays |= {"frame_layers": tokens.layers.to(plain), "frame_prefix": tokens.layers_prefix.to(plain)}
+    arrays |= {f"{axis}_{name}": values for name, values in begun.encoding.encode(tokens.patches, axis).items()}
+    finite = torch.stack([torch.isfinite(v).all() for v in arrays.values() if v.is_floating_point()]).all()
     begun.encoding.refuse_unless(bool(finite))
-    fill = begun.fill
+    if axis == "terrain":
+        arrays = {name: values.unflatten(0, (-1, shape.channels)) for name, values in arrays.items()}
+    return {name: as_stored(values) for name, values in arrays.items()}
+
+
+def _write(batch: Batch, tokens: Tokens | None, begun: BegunStore, axis: Axis) -> None:
+    """Append the records of a batch to all arrays of its block, and finish the block with its last ones."""
+    arrays, fill = {} if tokens is None else stored(tokens, begun, axis), begun.fill
     for name, writer in batch.writers.items():
         if not len(batch.present):
             continue
         if batch.present.all():
-            writer.append(as_stored(arrays[name]))
+            writer.append(arrays[name])
             continue
         records = np.full((len(batch.present), *writer.shape), fill[name], writer.dtype)
         if batch.present.any():
-            records[batch.present] = as_stored(arrays[name])
+            records[batch.present] = arrays[name]
         writer.append(records)
     if batch.last:
         for writer in batch.writers.values():

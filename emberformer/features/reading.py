@@ -38,13 +38,24 @@ class Cut:
 
     def runs(self) -> list[tuple[int, range]]:
         """Place in `rows` and numbers of consecutive rows."""
-        found: list[tuple[int, range]] = []
-        for place, row in enumerate(self.rows):
-            if found and found[-1][1].stop == row:
-                found[-1] = (found[-1][0], range(found[-1][1].start, row + 1))
-            else:
-                found.append((place, range(row, row + 1)))
-        return found
+        return runs(self.rows)
+
+
+def runs(rows: Sequence[int]) -> list[tuple[int, range]]:
+    """Place in `rows` and numbers of consecutive rows.
+
+    >>> runs([3, 4, 5, 9, 7])
+    [(0, range(3, 6)), (3, range(9, 10)), (4, range(7, 8))]
+    """
+    if rows and rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
+        return [(0, range(rows[0], rows[-1] + 1))]
+    found: list[tuple[int, range]] = []
+    for place, row in enumerate(rows):
+        if found and found[-1][1].stop == row:
+            found[-1] = (found[-1][0], range(found[-1][1].start, row + 1))
+        else:
+            found.append((place, range(row, row + 1)))
+    return found
 
 
 class FeatureReader:
@@ -86,22 +97,32 @@ class FeatureReader:
         Raises:
             InputError: a row is damaged.
         """
-        arrays = [self.patches] if self.scale is None else [self.patches, self.scale]
-        for cut in cuts:
-            for _, run in cut.runs():
-                for rows in arrays:
-                    rows.announce(run)
-        for cut, out in zip(cuts, outs, strict=True):
-            for place, run in cut.runs():
+        wanted = [cut.runs() for cut in cuts]
+        for of_cut in wanted:
+            for _, run in of_cut:
+                self._announce(run)
+        for cut, of_cut, out in zip(cuts, wanted, outs, strict=True):
+            for place, run in of_cut:
                 if self.scale is None:
                     self._copy(self.patches, run, cut, out[place : place + len(run)])
                 else:
                     out[place : place + len(run)] = self._decoded(run, cut)
 
+    def announce(self, rows: Sequence[int]) -> None:
+        """Have the system bring rows that will be read soon, while those of now are worked on."""
+        for _, run in runs(rows):
+            self._announce(run)
+
+    def _announce(self, run: range) -> None:
+        self.patches.announce(run)
+        if self.scale is not None:
+            self.scale.announce(run)
+
     def _copy(self, rows: Rows, run: range, cut: Cut, out: Tensor) -> None:
         done, pieces = 0, cast(Sequence[Any], rows.pieces(run))
         for piece in pieces:
-            window = turned(piece[..., cut.y, cut.x, :], -3, cut.view)
+            window = piece[..., cut.y, cut.x, :]
+            window = turned(window, -3, cut.view) if cut.view else window
             target = out[done : done + len(piece)]
             if isinstance(window, Tensor):
                 target.copy_(window)

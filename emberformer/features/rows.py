@@ -58,7 +58,10 @@ class MappedRows:
 
     def _parts(self, run: range) -> list[tuple[int, slice]]:
         """Blocks that hold a run, and the records in them."""
-        blocks = range(run.start // self.block, (run.stop - 1) // self.block + 1)
+        first, last = run.start // self.block, (run.stop - 1) // self.block
+        if first == last:
+            return [(first, slice(run.start - first * self.block, run.stop - first * self.block))]
+        blocks = range(first, last + 1)
         return [
             (b, slice(max(run.start - b * self.block, 0), min(run.stop - b * self.block, self.block))) for b in blocks
         ]
@@ -83,16 +86,21 @@ class MappedRows:
         views = []
         for number, part in self._parts(run):
             block, seen = self._open(number)
-            for record in range(part.start, part.stop):
-                if record >= block.count or (not seen[record] and not block.holds(record)):
-                    raise InputError(
-                        block.path, f"record {record} is missing or not what was written (checksum)",
-                        "undamaged features",
-                        "run `emberformer features verify --fix` on the store, then `snakemake extract_features`",
-                    )  # fmt: skip
-                seen[record] = True
+            if part.stop > block.count or not seen[part].all():
+                self._check(block, seen, part)
             views.append(block[part])
         return views
+
+    @staticmethod
+    def _check(block: Block, seen: np.ndarray, part: slice) -> None:
+        for record in range(part.start, part.stop):
+            if record >= block.count or (not seen[record] and not block.holds(record)):
+                raise InputError(
+                    block.path, f"record {record} is missing or not what was written (checksum)",
+                    "undamaged features",
+                    "run `emberformer features verify --fix` on the store, then `snakemake extract_features`",
+                )  # fmt: skip
+            seen[record] = True
 
 
 class ZarrRows:

@@ -10,6 +10,8 @@ from torch.nn import functional
 from emberformer.model.fusion import ConcatFusion
 from emberformer.model.temporal import TemporalTransformer
 
+MOST = 0.6  # share of patches near the fire from which on picking them costs more than it saves
+
 
 def look_back(
     fusion: ConcatFusion,
@@ -77,6 +79,9 @@ def look_back_near_fire(
         valid_t: as in `look_back`.
     """
     tokens = temporal.without_history(fusion(fire[:, :, -1:], terrain, wind[:, -1:])[:, :, 0])
+    if near.float().mean() > MOST:
+        looking = look_back(fusion, temporal, fire=fire, terrain=terrain, wind=wind, valid_t=valid_t)
+        return torch.where(near[:, :, None], looking.to(tokens.dtype), tokens)
     samples, patches = near.nonzero(as_tuple=True)
     looking = look_back(
         fusion,

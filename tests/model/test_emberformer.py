@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plain_stage2 import PlainStage2
+from emberformer.model import history
 from emberformer.model.emberformer import EmberFormer, build_emberformer
 from emberformer.model.fusion import ConcatFusion
 from emberformer.model.position import lag_encoding
@@ -186,6 +187,15 @@ def test_what_is_fast_equals_what_one_would_first_write(lengths):
 def test_a_reach_over_the_whole_grid_changes_nothing():
     batch = some_batch(4, [4, 2])
     assert torch.allclose(sizes_of(2)(**batch), sizes_of(2, reach=6)(**batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2])
+def test_picking_the_patches_near_the_fire_and_computing_all_of_them_agree(reach, monkeypatch):
+    batch, results = some_batch(4, [4, 2]), []
+    for most in (0.0, 1.0):
+        monkeypatch.setattr(history, "MOST", most)
+        results.append(sizes_of(2, reach)(**batch))
+    assert torch.allclose(*results, atol=1e-5)
 
 
 def test_patches_out_of_reach_do_not_look_back_and_those_near_the_fire_do():
