@@ -16,7 +16,9 @@ class _NormRelu(torch.autograd.Function):
     def forward(ctx, x, gain, offset, groups, eps):
         batch, channels, height, width = x.shape
         y, mean, rstd = torch.native_group_norm(x, None, None, batch, channels, height * width, groups, eps)
-        y = torch.addcmul(_everywhere(offset, y), y, _everywhere(gain, y)).relu_()
+        torch.addcmul(
+            _everywhere(offset, y), y, _everywhere(gain, y), out=y
+        ).relu_()  # no new memory: it is slow to get
         ctx.save_for_backward(x, y, gain, mean, rstd)
         return y
 
@@ -52,7 +54,8 @@ def _norm_backward(
     batch, groups = mean.shape
     each = x.shape[1] // groups
     count = each * x.shape[2] * x.shape[3]
-    plain, times_x = _sum(gradient), _sum(gradient * x)
+    product = gradient * x
+    plain, times_x = _sum(gradient), _sum(product)
     mean, rstd = mean.to(plain.dtype), rstd.to(plain.dtype)
     weighted = [(part * gain).view(batch, groups, each).sum(2) for part in (plain, times_x)]
     slope = (weighted[0] * mean - weighted[1]) * rstd**3 / count
