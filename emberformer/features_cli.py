@@ -171,7 +171,9 @@ def index(config: Config, dataset: DatasetName) -> None:
 
 
 @features_app.command()
-def info(store: Annotated[Path, typer.Argument(help="A feature store.", show_default=False)]) -> None:
+def info(
+    store: Annotated[str, typer.Argument(help="A feature store, or the URL of a copy.", show_default=False)],
+) -> None:
     """Say what a feature store holds.
 
     Example: emberformer features info results/portillo/features/dinov2-small-random-1a2b3c4d.zarr
@@ -184,7 +186,7 @@ def info(store: Annotated[Path, typer.Argument(help="A feature store.", show_def
 
 @features_app.command()
 def verify(
-    store: Annotated[Path, typer.Argument(help="A feature store.", show_default=False)],
+    store: Annotated[str, typer.Argument(help="A feature store, or the URL of a copy.", show_default=False)],
     fix: Annotated[
         bool, typer.Option("--fix", help="Remove damaged blocks, so that extraction rebuilds them.")
     ] = False,
@@ -193,17 +195,26 @@ def verify(
 
     Example: emberformer features verify results/portillo/features/dinov2-small-random-1a2b3c4d.zarr --fix
     """
+    from emberformer.features.verify import is_copy
     from emberformer.features.verify import verify as run
+    from emberformer.features.verify_copy import verify_copy
 
-    found = run(store, fix)
+    if is_copy(store) and fix:
+        raise InputError(
+            store, "a copy", "the store that was extracted", "make the copy again with `emberformer features copy`"
+        )
+    found = verify_copy(store) if is_copy(store) else run(Path(store), fix)
     for damage in found:
         names = ", ".join(damage.names[:5]) + (f" and {len(damage.names) - 5} more" if len(damage.names) > 5 else "")
         typer.echo(f"{damage.file}: {damage.reason}" + (f"; concerns {names}" if names else ""))
     if not found:
         typer.echo("every record is as it was written")
         return
-    remedy = "run" if fix else "run again with --fix, then"
-    typer.echo(f"{len(found)} damaged blocks; {remedy} `snakemake extract_features`")
+    if is_copy(store):
+        typer.echo(f"{len(found)} damaged rows; make the copy again with `emberformer features copy`")
+    else:
+        remedy = "run" if fix else "run again with --fix, then"
+        typer.echo(f"{len(found)} damaged blocks; {remedy} `snakemake extract_features`")
     raise typer.Exit(0 if fix else 1)
 
 

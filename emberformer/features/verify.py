@@ -13,7 +13,7 @@ from tqdm import tqdm
 from emberformer.errors import InputError
 from emberformer.features.begun import read_encoding, read_identity
 from emberformer.features.block import Block, write_error
-from emberformer.features.location import CHECKSUMS, damaged_files
+from emberformer.features.location import CHECKSUMS, damaged_files, is_remote, sizes
 from emberformer.features.plan import CATALOGUE, PLAN, Plan, forget, plan_folder, read_plan, write_plan
 from emberformer.features.shape import AXES, ArrayShape, Axis, StoreShape, block_path
 from emberformer.features.store import open_features, read_manifest
@@ -144,14 +144,19 @@ def _remove(store: Path, found: list[Damage], plan: Plan, shape: StoreShape) -> 
     log.info("removed %d blocks; run `snakemake extract_features` to rebuild them", len(blocks))
 
 
-def describe(store: Path) -> dict[str, str]:
+def is_copy(location: Path | str) -> bool:
+    """Whether a finished store stands without the notes of its builder."""
+    return is_remote(location) or ((Path(location) / "zarr.json").exists() and not plan_folder(Path(location)).exists())
+
+
+def describe(store: Path | str) -> dict[str, str]:
     """What a store holds, for people.
 
     Raises:
         InputError: the folder is no finished feature store.
     """
     features = open_features(store)
-    size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    size = sum(sizes(store).values())
     told = features.attrs
     frames, unique = features.sizes["observation"], len(np.unique(features.frame_of.values))
     length = f"{told['components']} components of {told['features']}" if told["components"] else str(told["features"])

@@ -228,3 +228,26 @@ def test_the_command_says_where_the_copy_lies(store, tmp_path):
     assert said.exit_code == 0, said.output
     assert str(tmp_path / "there" / store.name) in said.output
     assert open_features(tmp_path / "there" / store.name).frame_patches.encoding["compressors"][0].cname.name == "zstd"
+
+
+def verified(location, *options):
+    return CliRunner().invoke(app, ["features", "verify", str(location), *options])
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_a_copy_is_verified_row_by_row_without_its_builder(store, tmp_path, codec):
+    copy = tmp_path / "there" / store.name
+    copy_store(store, tmp_path / "there", codec)
+    assert "every record is as it was written" in verified(copy).output
+    path = copy / "frame_patches" / "c" / "0" / "0" / "0" / "0"
+    flip(path, path.stat().st_size // 3)
+    found = verified(copy)
+    assert found.exit_code == 1
+    assert "frame_patches, row " in found.output
+    assert "1 damaged rows; make the copy again" in found.output
+    assert isinstance(verified(copy, "--fix").exception, InputError)
+    flip(path, path.stat().st_size // 3)
+    (copy / "terrain_cls" / "c" / "0" / "0" / "0").unlink()
+    missing = verified(copy)
+    assert missing.exit_code != 0
+    assert "terrain_cls" in missing.output + str(missing.exception)

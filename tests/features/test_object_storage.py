@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from typer.testing import CliRunner
 
 from emberformer.ahead import ahead
 from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
@@ -260,3 +262,11 @@ def test_an_interrupted_upload_goes_on(store, url, monkeypatch):
     copy_store(store, "s3://features/interrupted")
     assert not set(rest) & set(done)
     assert sizes(place) == sizes(url)
+
+
+def test_a_copy_in_a_bucket_is_described_and_verified(url, damageable):
+    for verb, told in (("info", "patch grid"), ("verify", "every record is as it was written")):
+        assert told in CliRunner().invoke(app, ["features", verb, url]).output
+    found = CliRunner().invoke(app, ["features", "verify", damageable("frame_patches/c/0/0/0/0", 50)])
+    assert found.exit_code == 1
+    assert "frame_patches, row 0: " in found.output
