@@ -46,8 +46,9 @@ run: setup
 	@snakemake extract_features --configfile $(CONFIG) $(ARGS)
 	@snakemake --configfile $(CONFIG) $(ARGS)
 
+# Two workers, each with whole files: the workflow's tests share a finished run, and they wait more than they compute.
 test: setup
-	@python -m pytest $(ARGS)
+	@python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: setup
 	ruff check

@@ -185,7 +185,7 @@ class ModelSettings(Stage):
     decoder_channels: int = Field(default=128, ge=8)
     refinement_channels: int = Field(default=32, ge=4)
     reach: int | None = Field(
-        default=None,
+        default=2,
         ge=0,
         description="patches from the newest burned area within which a patch looks back along its history; null: all",
     )

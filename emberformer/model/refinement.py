@@ -66,7 +66,7 @@ class Refinement(nn.Module):
         self.body = nn.ModuleList(Convolution(wide, wide, dilation) for dilation in DILATIONS)
         self.gates = nn.ModuleList(WindGate(d_wind, wide) for _ in DILATIONS)
         self.last = Convolution(wide, wide)
-        self.head = nn.Conv2d(wide, cell, 1)
+        self.head = nn.Conv2d(wide, cell, 3, padding=1)
 
     def forward(
         self,
