@@ -137,8 +137,8 @@ def extract_axis(
         closing(ahead(_jobs(store, shape, plan, axis, blocks, source, size, opened), DEPTH)) as batches,
     ):
         for batch in batches:
-            tokens = forward(batch.images, begun.backbone, begun.scale, images)
-            waiting.append(pool.submit(_write, batch, tokens, begun, axis))
+            seen = forward(batch.images, begun.backbone, begun.scale, images)
+            waiting.append(pool.submit(_write, batch, seen, begun, axis))
             if len(waiting) > DEPTH:
                 waiting.popleft().result()
             encoded += len(batch.present)
