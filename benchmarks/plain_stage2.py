@@ -1,4 +1,4 @@
-# pyright: basic, reportArgumentType=false, reportCallIssue=false
+# pyright: basic, reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
 """The network on cached features as one would first write it: what EmberFormer must equal, and be faster than."""
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def plain_refinement(
     code = refinement.wind(wind)
     for layer, gate in zip(refinement.body, refinement.gates, strict=True):
         scale, shift = gate.film(code)[:, :, None, None].chunk(2, 1)
-        x = x + functional.relu(layer[1](layer[0](x)) * (1 + scale) + shift)
+        convolution, norm, _ = layer
+        x = x + functional.relu(norm(convolution(x)) * (1 + scale) + shift)
     sharp = functional.pixel_shuffle(refinement.head(plain_convolution(refinement.last, x + fine)), factor)
     return (sharp + functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear"))[:, 0]
 

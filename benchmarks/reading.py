@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +86,10 @@ class Readers:
     def by_reader(self, cropped: int | None, frames: np.ndarray) -> None:
         """Through blocks; the next batch is announced, as training does."""
         batches = list(self.windows(cropped, frames))
-        for (cuts, target), (following, _) in zip_longest(batches, batches[1:], fillvalue=([], None)):
-            self.opened.announce([row for cut in following for row in cut.rows])
+        for n, (cuts, target) in enumerate(batches):
+            self.opened.announce(
+                [row for following, _ in batches[n + 1 : n + 2] for cut in following for row in cut.rows]
+            )
             self.opened.read(cuts, list(target))
 
     def by_memmap(self, cropped: int | None, frames: np.ndarray) -> None:

@@ -19,7 +19,8 @@ SMALLEST = ("int8", 128)  # type and principal components
 def measure() -> dict[str, float]:
     """All figures; every store has the same few files of metadata and coordinates."""
     videos = given_contents(FIRES, FRAMES, (PIXELS, PIXELS), BANDS, None)
-    plain, int8, smallest = (estimate(videos, SMALL, GRID, *way) for way in (("float16",), ("int8",), SMALLEST))
+    ways = (("float16", None), ("int8", None), SMALLEST)
+    plain, int8, smallest = (estimate(videos, SMALL, GRID, dtype, components) for dtype, components in ways)
     with tempfile.TemporaryDirectory() as folder:
         beside = sum(not is_block(name) for name in contents(make_small_store(Path(folder)).store))
     return {
