@@ -36,7 +36,8 @@ from emberformer.features.store import write_index
 from emberformer.loading import BUFFERS
 from emberformer.losses import open_pixels, spread_loss
 
-HISTORY, BATCH, BATCHES, REPEATS = 5, 4, 2, 3
+HISTORY, BATCH, REPEATS = 5, 4, 3
+LONG, SHORT = 6, 2  # batches of an epoch: where reading is compared, and where the backbone runs in every step
 MODEL = {"d_model": 256, "layers": 4, "heads": 8, "feedforward": 1024, "d_wind": 32, "history": HISTORY,
          "dropout": 0.0, "decoder_channels": 128, "refinement_channels": 32}  # fmt: skip
 
@@ -76,7 +77,7 @@ def measure() -> dict[str, float]:
 
         def opened() -> FireSteps:
             landscapes = open_landscapes(layout, sizes)
-            steps = list_steps(landscapes, split, "train")[: BATCH * BATCHES]
+            steps = list_steps(landscapes, split, "train")[: BATCH * LONG]
             return FireSteps(landscapes, steps, HISTORY, buffers=BUFFERS)
 
         return _ratios(build_model(sizes, settings).train(), opened, store)
@@ -86,12 +87,12 @@ def _ratios(model: nn.Module, opened: Callable[[], FireSteps], store: Path) -> d
     plain = PlainStage2(model).train()  # type: ignore[arg-type]
     images = torch.rand(BATCH * (HISTORY + 1), 3, 224, 224)
     small, base = (untrained(f"dinov2-{size}", 0).eval() for size in ("small", "base"))
-    chunks = [list(range(n, n + BATCH)) for n in range(0, BATCH * BATCHES, BATCH)]
+    chunks = [list(range(n, n + BATCH)) for n in range(0, BATCH * LONG, BATCH)]
     dataset = opened()
     in_memory = [{name: values.clone() for name, values in dataset.__getitems__(chunk).items()} for chunk in chunks]
 
-    def cached() -> None:
-        with closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks])) as batches:
+    def cached(number: int = LONG) -> None:
+        with closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks[:number]])) as batches:
             train_on(model, batches, mixed=True)
 
     def forget() -> None:
@@ -101,7 +102,7 @@ def _ratios(model: nn.Module, opened: Callable[[], FireSteps], store: Path) -> d
 
     def epoch(network: nn.Module, mixed: bool, backbone=None, mixed_backbone: bool = False) -> Callable[[], None]:
         def run() -> None:
-            for batch in in_memory:
+            for batch in in_memory[: LONG if backbone is None else SHORT]:
                 if backbone is not None:
                     online(backbone, images, mixed_backbone)
                 train_on(network, [batch], mixed)
@@ -121,5 +122,5 @@ def _ratios(model: nn.Module, opened: Callable[[], FireSteps], store: Path) -> d
         "epoch from the cache / from memory, cold": round(cold.ratio, 3),
     }
     for name, action in against.items():
-        figures[name] = round(interleaved(action, cached, REPEATS, time.process_time).ratio, 2)
+        figures[name] = round(interleaved(action, partial(cached, SHORT), REPEATS, time.process_time).ratio, 2)
     return figures

@@ -24,14 +24,15 @@ features_app = typer.Typer(
 
 @features_app.command()
 def estimate(
-    context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="Configuration file (YAML); or give the numbers below.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of a data set that has been ingested.")] = None,
-    fires: Annotated[int, typer.Option(help="Number of fires.", min=1)] = 10_000,
-    frames: Annotated[int, typer.Option(help="Frames of a fire.", min=1)] = 16,
-    height: Annotated[int, typer.Option(help="Height of a frame in pixels.", min=1)] = 224,
-    width: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=1)] = 224,
-    terrain_channels: Annotated[int, typer.Option(help="Images that a fire's terrain is rendered to.", min=0)] = 0,
+    fires: Annotated[int | None, typer.Option(help="Number of fires; 10000 by default.", min=1)] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames of a fire; 16 by default.", min=1)] = None,
+    height: Annotated[int | None, typer.Option(help="Height of a frame in pixels; 224 by default.", min=1)] = None,
+    width: Annotated[int | None, typer.Option(help="Width of a frame in pixels; 224 by default.", min=1)] = None,
+    terrain_channels: Annotated[
+        int | None, typer.Option(help="Images that a fire's terrain is rendered to; 0 by default.", min=0)
+    ] = None,
     history: Annotated[int | None, typer.Option(help="Newest frames that the network sees.", min=1)] = None,
     architecture: Annotated[str | None, typer.Option(help="dinov2-small, dinov2-base, dinov2-large ...")] = None,
     scale: Annotated[float | None, typer.Option(help="As features.scale.")] = None,
@@ -67,12 +68,14 @@ def estimate(
         torch.set_num_threads(threads)
     changes = {"architecture": architecture, "scale": scale, "window": window, "dtype": dtype, "components": components}
     given = {name: value for name, value in changes.items() if value is not None}
+    numbers = {"fires": fires, "frames": frames, "height": height, "width": width, "terrain-channels": terrain_channels}
     if config is None:
         features = changed_features(FeatureSettings(), given)
-        contents = given_contents(fires, frames, (height, width), terrain_channels, features.window)
+        size = (height or 224, width or 224)
+        contents = given_contents(fires or 10_000, frames or 16, size, terrain_channels or 0, features.window)
         history = history or ModelSettings().history
     else:
-        _refuse_numbers(context)
+        _refuse(numbers)
         settings, contents, features = _counted(config, dataset, given)
         history = history or settings.model.history
     where = choose_device(device) if measure else None
@@ -80,12 +83,9 @@ def estimate(
         typer.echo(f"{name:28s} {figure:>14s}   {basis}")
 
 
-def _refuse_numbers(context: typer.Context) -> None:
+def _refuse(numbers: Mapping[str, int | None]) -> None:
     """Numbers of a data set beside a configuration that tells them would count for nothing."""
-    names = ("fires", "frames", "height", "width", "terrain_channels")
-    said = {name: context.get_parameter_source(name) for name in names}
-    given = ["--" + name.replace("_", "-") for name, source in said.items() if source and source.name == "COMMANDLINE"]
-    if given:
+    if given := [f"--{name}" for name, value in numbers.items() if value is not None]:
         raise InputError(
             "features estimate", f"{', '.join(given)} beside --config", "a data set to count, or its numbers",
             "leave one of them out",
