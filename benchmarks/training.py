@@ -101,13 +101,13 @@ def _ratios(model: nn.Module, opened: Callable[[], FireSteps], store: Path) -> d
         drop_pages(store.rglob("*"))
 
     def epoch(network: nn.Module, mixed: bool, backbone=None, mixed_backbone: bool = False) -> Callable[[], None]:
-        def run() -> None:
+        def batches():
             for batch in in_memory[: LONG if backbone is None else SHORT]:
                 if backbone is not None:
                     online(backbone, images, mixed_backbone)
-                train_on(network, [batch], mixed)
+                yield batch
 
-        return run
+        return lambda: train_on(network, batches(), mixed)
 
     against = {
         "epoch online, transformers float32 / from the cache": epoch(model, True, small),
