@@ -48,8 +48,8 @@ GOALS = {
     "write a block / plain file": Goal("<=", 1.3),
     "read windows from blocks / np.memmap": Goal("<=", 1.25),
     "read windows cold / sequential disk rate": Goal(">=", 0.8),
-    "bytes a token, smallest option / float16": Goal("<=", 0.5),
-    "files, 10000 fires": Goal("<", 2000),
+    "bytes a token, smallest option / float16": Goal("<=", 0.35),
+    "files, 10000 fires": Goal("<", 1000),
     # Training
     "epoch from the cache / from memory, warm": Goal("<=", 1.01),
     "epoch from the cache / from memory, cold": Goal("<=", 1.03),
@@ -58,9 +58,9 @@ GOALS = {
     "epoch online, dinov2-base / from the cache": Goal(">=", 10),
     "epoch online and plain / from the cache": Goal(">=", 8),
     "training step, nn.TransformerEncoder / ours": Goal(">=", 2.4),
-    "peak memory of a training step, ours / nn.TransformerEncoder": Goal("<=", 0.5),
+    "peak memory of a training step, ours / nn.TransformerEncoder": Goal("<=", 0.4),
     # Workflow and faults
-    "dry run, 10000 fires, nothing to do, seconds": Goal("<", 20),
+    "dry run, 10000 fires, nothing to do, seconds": Goal("<", 10),
     "finished blocks computed again after 200 kills": Goal("<=", 0),
     "damaged reads after 200 kills": Goal("<=", 0),
     "stores not identical after 200 kills": Goal("<=", 0),
