@@ -32,9 +32,10 @@ from emberformer.landscape import Landscape
 from emberformer.losses import open_pixels
 from emberformer.model.emberformer import EmberFormer
 from emberformer.options import open_configuration
+from emberformer.training import BINS, counts_of_forecast
 
 OPTIONS = (("bfloat16", None), ("int8", None), ("int8", 256), ("int8", 128), ("int8", 64))
-BINS, REPLICATES, SEED = 4096, 1000, 0
+REPLICATES, SEED = 1000, 0
 ROWS_AT_ONCE = 64
 
 
@@ -63,17 +64,15 @@ def memory_of(landscape: Landscape, axis: Axis) -> Tensor:
 def counts_of_fires(model: EmberFormer, landscape: Landscape, steps: list[Step], history: int, name: str) -> np.ndarray:
     """Pixels that may newly burn, by fire, observation and forecast bin [fire, 2, bin]."""
     fires = sorted({step.fire for step in steps})
-    counts = np.zeros((len(fires), 2 * BINS), np.int64)
+    counts = np.zeros((len(fires), 2, BINS), np.int64)
     items = FireSteps([landscape], steps, history)
     for n, step in enumerate(tqdm(steps, desc=name, mininterval=1)):
         batch = items.__getitems__([n])
         with torch.inference_mode():
-            probability = torch.sigmoid(model(**model_inputs(batch)).float())
+            logits = model(**model_inputs(batch)).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        place = (probability[counted] * BINS).long().clamp(max=BINS - 1)
-        observed = (batch["target"][counted] == 1).long()
-        counts[fires.index(step.fire)] += torch.bincount(observed * BINS + place, minlength=2 * BINS).numpy()
-    return counts.reshape(len(fires), 2, BINS)
+        counts[fires.index(step.fire)] += counts_of_forecast(logits, batch["target"], counted).numpy()
+    return counts
 
 
 def some_of_each(steps: Iterable[Step], number: int | None) -> list[Step]:

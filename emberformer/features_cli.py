@@ -199,18 +199,19 @@ def verify(
     from emberformer.features.verify import verify as run
     from emberformer.features.verify_copy import verify_copy
 
-    if is_copy(store) and fix:
+    copied = is_copy(store)
+    if copied and fix:
         raise InputError(
             store, "a copy", "the store that was extracted", "make the copy again with `emberformer features copy`"
         )
-    found = verify_copy(store) if is_copy(store) else run(Path(store), fix)
+    found = verify_copy(store) if copied else run(Path(store), fix)
     for damage in found:
         names = ", ".join(damage.names[:5]) + (f" and {len(damage.names) - 5} more" if len(damage.names) > 5 else "")
         typer.echo(f"{damage.file}: {damage.reason}" + (f"; concerns {names}" if names else ""))
     if not found:
         typer.echo("every record is as it was written")
         return
-    if is_copy(store):
+    if copied:
         typer.echo(f"{len(found)} damaged rows; make the copy again with `emberformer features copy`")
     else:
         remedy = "run" if fix else "run again with --fix, then"

@@ -12,9 +12,11 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool, Float, Int, UInt8
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from torch import Tensor
 
 from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
@@ -32,6 +34,15 @@ from emberformer.settings import Settings, TrainingSettings
 
 log = logging.getLogger(__name__)
 BINS = 4096  # of the forecast, for the scores after an epoch; 0.5 is an edge
+
+
+def counts_of_forecast(
+    logits: Float[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], counted: Bool[Tensor, "B H W"]
+) -> Int[Tensor, "2 bins"]:
+    """Counted pixels by what was observed and by the bin of the forecast's probability."""
+    place = (torch.sigmoid(logits[counted]) * BINS).long().clamp(max=BINS - 1)
+    observed = (target[counted] == 1).long()
+    return torch.bincount(observed * BINS + place, minlength=2 * BINS).view(2, BINS)
 
 
 class FrozenPhase(lightning.LightningModule):
@@ -64,9 +75,7 @@ class FrozenPhase(lightning.LightningModule):
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         logits, counted = self._forecast(batch)
         self.sums += spread_sums(logits, batch["target"], counted).cpu()
-        place = (torch.sigmoid(logits[counted]) * BINS).long().clamp(max=BINS - 1)
-        observed = (batch["target"][counted] == 1).long()
-        self.counts += torch.bincount(observed * BINS + place, minlength=2 * BINS).view(2, BINS).cpu()
+        self.counts += counts_of_forecast(logits, batch["target"], counted).cpu()
 
     def on_validation_epoch_end(self) -> None:
         sums, counts = (over_processes(values.to(self.device)).cpu() for values in (self.sums, self.counts))

@@ -27,6 +27,11 @@ def _checksum(data: bytes | np.ndarray) -> bytes:
     return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
 
 
+def checksum_holds(data: bytes | memoryview) -> bool:
+    """Whether the last bytes are the checksum of those before them."""
+    return _checksum(np.frombuffer(data[:-CHECKSUM_BYTES], np.uint8)) == data[-CHECKSUM_BYTES:]
+
+
 def write_error(path: Path, error: OSError) -> InputError:
     """What a failed write means to people; what was written before stays."""
     remedies = {
@@ -96,7 +101,7 @@ class BlockWriter:
         most = min(os.fstat(self.file.fileno()).st_size // self.step, self.capacity)
         for number in range(most):
             record = self.file.read(self.step)
-            if _checksum(record[:-CHECKSUM_BYTES]) != record[-CHECKSUM_BYTES:]:
+            if not checksum_holds(record):
                 return number
         return most
 
@@ -191,6 +196,6 @@ class Block:
         with open(self.path, "rb") as file:
             file.seek(self.records.nbytes)
             index = file.read()
-        if _checksum(index[:-CHECKSUM_BYTES]) != index[-CHECKSUM_BYTES:]:
+        if not checksum_holds(index):
             return list(range(self.count))
         return [number for number in range(self.count) if not self.holds(number)]

@@ -12,14 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-import google_crc32c
 import numpy as np
 import xarray as xr
 import zarr
 from tqdm import tqdm
 
 from emberformer.errors import InputError
-from emberformer.features.block import CHECKSUM_BYTES, EMPTY
+from emberformer.features.block import CHECKSUM_BYTES, EMPTY, checksum_holds
 from emberformer.features.location import (
     CHECKSUMS,
     checksums,
@@ -154,18 +153,13 @@ def _damaged(source: Path | str, name: str, found: str) -> InputError:
 def holds(shard: bytes, capacity: int) -> bool:
     """Whether a shard is what was written: the checksums of its index and of all its records, however encoded."""
     tail = capacity * 16 + CHECKSUM_BYTES
-    if len(shard) < tail or not _checksum_holds(memoryview(shard)[-tail:]):
+    if len(shard) < tail or not checksum_holds(memoryview(shard)[-tail:]):
         return False
     index = np.frombuffer(shard, "<u8", capacity * 2, len(shard) - tail).reshape(-1, 2)
     for offset, size in index[index[:, 0] != EMPTY].tolist():
-        if offset + size > len(shard) - tail or not _checksum_holds(memoryview(shard)[offset : offset + size]):
+        if offset + size > len(shard) - tail or not checksum_holds(memoryview(shard)[offset : offset + size]):
             return False
     return True
-
-
-def _checksum_holds(data: memoryview) -> bool:
-    checksum = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
-    return google_crc32c.value(np.frombuffer(data[:-CHECKSUM_BYTES], np.uint8)) == checksum
 
 
 def _compress_block(source: Path | str, place: str, array: str, rows: range) -> None:

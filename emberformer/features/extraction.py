@@ -28,6 +28,7 @@ from emberformer.features.begun import BegunStore, begin_store
 from emberformer.features.block import BlockWriter
 from emberformer.features.plan import AXES, Plan, current_plan, cut, first_uses, plan_folder
 from emberformer.features.rendering import dino_input, render_frame, render_terrain
+from emberformer.features.rows import runs
 from emberformer.features.sealed import write_sealed
 from emberformer.features.shape import Axis, StoreShape, block_path
 from emberformer.settings import FeatureSettings
@@ -214,7 +215,7 @@ class ImageSource:
 
     def _frames(self, places: list[int]) -> np.ndarray:
         rasters = []
-        for run in runs(places):
+        for _, run in runs(places):
             for place, burned in zip(run, self.fires.burned[run.start : run.stop].values, strict=True):
                 rasters.append(cut(burned, self.plan.origin[int(self.fire_index[place])], self.window))
         return render_frame(np.stack(rasters)) if rasters else np.zeros((0, 1, 1), np.float32)
@@ -225,21 +226,6 @@ class ImageSource:
             terrain = self.fires.terrain[int(self.fires.terrain_index.values[fire])].values
             images.append(render_terrain(cut(terrain, self.plan.origin[fire], self.window), self.kinds))
         return np.concatenate(images) if images else np.zeros((0, 1, 1), np.float32)
-
-
-def runs(places: list[int]) -> list[range]:
-    """Consecutive numbers as ranges.
-
-    >>> runs([3, 4, 5, 9, 7])
-    [range(3, 6), range(9, 10), range(7, 8)]
-    """
-    found: list[range] = []
-    for place in places:
-        if found and place == found[-1].stop:
-            found[-1] = range(found[-1].start, place + 1)
-        else:
-            found.append(range(place, place + 1))
-    return found
 
 
 def forward(images: Tensor, backbone: Backbone, scale: float, at_once: int) -> Tokens | None:

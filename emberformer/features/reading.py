@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emberformer.features.rows import Memory, Rows, open_rows
+from emberformer.features.rows import Memory, Rows, open_rows, runs
 from emberformer.features.shape import Axis
 from emberformer.views import turned
 
@@ -39,23 +39,6 @@ class Cut:
     def runs(self) -> list[tuple[int, range]]:
         """Place in `rows` and numbers of consecutive rows."""
         return runs(self.rows)
-
-
-def runs(rows: Sequence[int]) -> list[tuple[int, range]]:
-    """Place in `rows` and numbers of consecutive rows.
-
-    >>> runs([3, 4, 5, 9, 7])
-    [(0, range(3, 6)), (3, range(9, 10)), (4, range(7, 8))]
-    """
-    if rows and rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
-        return [(0, range(rows[0], rows[-1] + 1))]
-    found: list[tuple[int, range]] = []
-    for place, row in enumerate(rows):
-        if found and found[-1][1].stop == row:
-            found[-1] = (found[-1][0], range(found[-1][1].start, row + 1))
-        else:
-            found.append((place, range(row, row + 1)))
-    return found
 
 
 class FeatureReader:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,32 @@ from emberformer.features.shape import block_path
 Memory = Literal["disk", "ram", "device"]
 PAGE = mmap.PAGESIZE
 BYTES_AT_ONCE = 2**28  # of rows on their way into memory
+
+
+def runs(rows: Sequence[int]) -> list[tuple[int, range]]:
+    """Place in `rows` and numbers of consecutive rows.
+
+    >>> runs([3, 4, 5, 9, 7])
+    [(0, range(3, 6)), (3, range(9, 10)), (4, range(7, 8))]
+    """
+    if rows and rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
+        return [(0, range(rows[0], rows[-1] + 1))]
+    found: list[tuple[int, range]] = []
+    for place, row in enumerate(rows):
+        if found and found[-1][1].stop == row:
+            found[-1] = (found[-1][0], range(found[-1][1].start, row + 1))
+        else:
+            found.append((place, range(row, row + 1)))
+    return found
+
+
+def parts_of(rows: np.ndarray, most: int) -> list[range]:
+    """Runs of ascending rows, cut into parts of at most `most` rows.
+
+    >>> parts_of(np.array([3, 4, 5, 9]), 2)
+    [range(3, 5), range(5, 6), range(9, 10)]
+    """
+    return [run[n : n + most] for _, run in runs(rows.tolist()) for n in range(0, len(run), most)]
 
 
 class MappedRows:
@@ -178,10 +205,8 @@ class MemoryRows:
         dtype = getattr(torch, kind)
         self.values = torch.empty((len(used), *self.shape[1:]), dtype=dtype, device=device)
         step = max(1, BYTES_AT_ONCE // max(1, self.values[:1].nbytes))
-        runs = np.split(np.arange(len(used)), np.flatnonzero(np.diff(used) != 1) + 1)
-        parts = [run[n : n + step] for run in runs for n in range(0, len(run), step)]
-        for places in tqdm(parts, desc=f"load {name}", unit="part", mininterval=1):
-            run, done = range(int(used[places[0]]), int(used[places[-1]]) + 1), int(places[0])
+        done = 0
+        for run in tqdm(parts_of(used, step), desc=f"load {name}", unit="part", mininterval=1):
             rows.announce(run)
             for piece in rows.pieces(run):
                 tensor = torch.from_numpy(np.ascontiguousarray(piece)).view(dtype)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from emberformer.errors import InputError
 from emberformer.features.location import read_files
-from emberformer.features.rows import ZarrRows, used_rows
+from emberformer.features.rows import ZarrRows, parts_of, used_rows
 from emberformer.features.shape import AXES, Axis, StoreShape
 from emberformer.features.store import open_features
 from emberformer.features.verify import Damage
@@ -39,12 +39,10 @@ def verify_copy(location: Path | str) -> list[Damage]:
 def _damage(rows: ZarrRows, used: np.ndarray, names: dict[int, str]) -> list[Damage]:
     """Damaged rows of one array, each by itself."""
     damaged = []
-    runs = np.split(used, np.flatnonzero(np.diff(used) != 1) + 1)
-    parts = [run[n : n + ROWS_AT_ONCE] for run in runs for n in range(0, len(run), ROWS_AT_ONCE)]
-    for part in tqdm(parts, desc=rows.array, unit="part", mininterval=1):
-        if _reads(rows, range(int(part[0]), int(part[-1]) + 1)) is None:
+    for part in tqdm(parts_of(used, ROWS_AT_ONCE), desc=rows.array, unit="part", mininterval=1):
+        if _reads(rows, part) is None:
             continue
-        errors = {row: _reads(rows, range(row, row + 1)) for row in part.tolist()}
+        errors = {row: _reads(rows, range(row, row + 1)) for row in part}
         damaged += [Damage(f"{rows.array}, row {row}", e.found, (names[row],)) for row, e in errors.items() if e]
     return damaged
 
