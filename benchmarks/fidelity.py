@@ -30,7 +30,7 @@ from emberformer.features.rows import MemoryRows
 from emberformer.features.shape import AXES, Axis
 from emberformer.landscape import Landscape
 from emberformer.losses import open_pixels
-from emberformer.model.emberformer import EmberFormer
+from emberformer.network import SpreadNetwork
 from emberformer.options import open_configuration
 from emberformer.training import BINS, counts_of_forecast
 
@@ -61,7 +61,9 @@ def memory_of(landscape: Landscape, axis: Axis) -> Tensor:
     return rows.values
 
 
-def counts_of_fires(model: EmberFormer, landscape: Landscape, steps: list[Step], history: int, name: str) -> np.ndarray:
+def counts_of_fires(
+    model: SpreadNetwork, landscape: Landscape, steps: list[Step], history: int, name: str
+) -> np.ndarray:
     """Pixels that may newly burn, by fire, observation and forecast bin [fire, 2, bin]."""
     fires = sorted({step.fire for step in steps})
     counts = np.zeros((len(fires), 2, BINS), np.int64)
@@ -69,7 +71,7 @@ def counts_of_fires(model: EmberFormer, landscape: Landscape, steps: list[Step],
     for n, step in enumerate(tqdm(steps, desc=name, mininterval=1)):
         batch = items.__getitems__([n])
         with torch.inference_mode():
-            logits = model(**model_inputs(batch)).float()
+            logits = model(**model_inputs(model, batch)).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
         counts[fires.index(step.fire)] += counts_of_forecast(logits, batch["target"], counted).numpy()
     return counts

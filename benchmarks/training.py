@@ -25,10 +25,10 @@ from benchmarks.made_fires import NAME, make_fires
 from benchmarks.plain_stage2 import PlainStage2
 from benchmarks.ratios import interleaved
 from emberformer.ahead import ahead
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checkpoint import Sizes, build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, list_steps
+from emberformer.dataset import CACHED_INPUTS, FireSteps, list_steps
 from emberformer.features.architectures import untrained
 from emberformer.features.extraction import extract
 from emberformer.features.plan import make_plan
@@ -47,7 +47,7 @@ def train_on(network: nn.Module, batches, mixed: bool) -> None:
     optimizer = torch.optim.AdamW(network.parameters())
     for batch in batches:
         with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
-            logits = network(**model_inputs(batch)).float()
+            logits = network(**{key: batch[key] for key in CACHED_INPUTS}).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
         spread_loss(logits, batch["target"], counted, 1.0, 0.1).backward()
         optimizer.step()

@@ -19,7 +19,8 @@ from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
-from emberformer.model.emberformer import EmberFormer, build_emberformer
+from emberformer.model.emberformer import build_emberformer
+from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
 
@@ -72,7 +73,7 @@ def open_landscape(
     )  # fmt: skip
 
 
-def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
+def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
     """The untrained network of these sizes and settings."""
     return build_emberformer(
         features=sizes.features,
@@ -84,9 +85,9 @@ def build_model(sizes: Sizes, settings: Settings) -> EmberFormer:
     )
 
 
-def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def model_inputs(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What of a batch the network takes."""
-    return {key: value for key, value in batch.items() if key not in ("target", "index")}
+    return {key: batch[key] for key in model.inputs}
 
 
 def save_model(
@@ -111,7 +112,7 @@ def save_model(
     return folder / "model.ckpt"
 
 
-def load_model(path: Path) -> tuple[EmberFormer, Sizes, Settings, dict]:
+def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     """A trained network in evaluation mode, its sizes and settings, and the checkpoint's remaining entries.
 
     Raises:

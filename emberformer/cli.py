@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
-from emberformer.options import Config, DatasetName, Device, Threads, open_configuration
+from emberformer.options import Config, DatasetName, Device, Threads, Variant, open_configuration
 from emberformer.settings import Settings
 
 # Heavy libraries (torch, xarray, transformers) are imported inside the verbs: `--help` must be quick.
@@ -112,6 +112,7 @@ app.add_typer(features_app, name="features")
 @app.command()
 def train(
     config: Config,
+    variant: Variant = None,
     seed: Annotated[int, typer.Option(help="Seed of initial weights and order; one model a seed.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -129,7 +130,7 @@ def train(
     """
     from emberformer.training import train as run
 
-    settings, layout = open_configuration(config)
+    settings, layout = open_configuration(config, variant=variant)
     path = run(settings, layout, seed, device, threads, devices, memory)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes of `--devices` run this verb as well
         typer.echo(path)
@@ -139,6 +140,10 @@ def train(
 def forecast(
     config: Config,
     dataset: DatasetName,
+    variant: Variant = None,
+    phase: Annotated[
+        Literal["phase1", "phase2", "phase3", "student"], typer.Option(help="Phase of the model to use.")
+    ] = "phase1",
     seed: Annotated[int, typer.Option(help="Seed of the model to use.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -153,8 +158,8 @@ def forecast(
 
     if threads:
         torch.set_num_threads(threads)
-    settings, layout = open_configuration(config, dataset)
-    typer.echo(run(settings, layout, seed, dataset, device))
+    settings, layout = open_configuration(config, dataset, variant)
+    typer.echo(run(settings, layout, seed, dataset, device, phase))
 
 
 @app.command()

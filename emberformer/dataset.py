@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,19 @@ from torch.utils.data import Dataset
 from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
+from emberformer.model_settings import ModelSettings
 from emberformer.views import turned, turned_vector
+
+CACHED_INPUTS = (
+    "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
+)  # fmt: skip
+ALWAYS = frozenset(("target", "fire_pixels"))  # a loss needs them, whatever the network takes
+
+
+def hidden_inputs(model: ModelSettings) -> set[str]:
+    """Arrays that the settings keep from the network, wherever it would take them."""
+    wind = set() if model.wind else {"wind"}
+    return wind | ({"terrain_patches", "terrain_pixels", "categories"} if model.terrain == "none" else set())
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,14 @@ class FireSteps(Dataset):
         seed: with `epoch` and the index the only source of chance, so that a batch is the same whoever makes it.
         buffers: batches of features whose memory is used in turn; 0: fresh memory for every batch.
         pinned: page-locked memory, for a GPU.
+        inputs: arrays that the network takes (`SpreadNetwork.inputs`).
+        hidden: arrays that are served as zeros: what the network is not to know.
 
-    A batch holds `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on padding and for a
-    band that a landscape lacks), `wind [B T 2]`, `valid_t [B T]`, `fire_pixels [B 2 H W]`, `terrain_pixels [B K H W]`,
-    `categories [B Q H W]`, `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`. H and W are whole
-    patches; the raster lies at the upper left.
+    A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
+    these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
+    padding and for a band that a landscape lacks), `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`,
+    `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding). H and W are
+    whole patches; the raster lies at the upper left.
     """
 
     def __init__(
@@ -91,7 +106,10 @@ class FireSteps(Dataset):
         seed: int = 0,
         buffers: int = 0,
         pinned: bool = False,
+        inputs: Sequence[str] = CACHED_INPUTS,
+        hidden: Collection[str] = (),
     ):
+        self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
         self.buffers, self.pinned = buffers, pinned
@@ -113,7 +131,9 @@ class FireSteps(Dataset):
         """A whole batch."""
         samples = [self._sample(index) for index in indices]
         batch = {key: torch.from_numpy(np.stack([s.arrays[key] for s in samples])) for key in samples[0].arrays}
-        batch["frame_patches"], batch["terrain_patches"] = self._features(samples)
+        batch |= self._features(samples)
+        for name in self.hidden & set(batch):
+            batch[name].zero_()
         return batch
 
     def announce(self, indices: list[int]) -> None:
@@ -121,8 +141,10 @@ class FireSteps(Dataset):
         for index in indices:
             step = self.steps[index]
             landscape, rows = self.landscapes[step.landscape], self._rows(step)
-            landscape.frame_reader.announce(landscape.frame_of[rows.start : rows.stop].tolist())
-            landscape.terrain_reader.announce([int(landscape.terrain_row[step.fire])])
+            if "frame_patches" in self.inputs:
+                landscape.frame_reader.announce(landscape.frame_of[rows.start : rows.stop].tolist())
+            if "terrain_patches" in self.inputs:
+                landscape.terrain_reader.announce([int(landscape.terrain_row[step.fire])])
 
     def _rows(self, step: Step) -> range:
         """Observations that an item shows, the newest last."""
@@ -153,10 +175,15 @@ class FireSteps(Dataset):
             "categories": _pad(categories[:, y, x], shape, 0),
             "target": _pad(target[y, x], shape, UNKNOWN),
         }
+        if "history_pixels" in self.inputs:
+            history = np.zeros((self.history, *shape), np.uint8)
+            history[self.history - seen :] = _pad(lit.astype(np.uint8), shape, 0)
+            arrays["history_pixels"] = history
         view = 0
         if self.flip:
             view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch
             arrays = turn(arrays, view, landscape.vectors)
+        arrays = {name: values for name, values in arrays.items() if name in self.inputs | ALWAYS}
         arrays["index"] = np.array(index)
         frames = tuple(landscape.frame_of[observed.start : observed.stop].tolist())
         terrain = (int(landscape.terrain_row[step.fire]),)
@@ -164,25 +191,38 @@ class FireSteps(Dataset):
             arrays, landscape, step.fire, Cut(frames, rows, columns, view), Cut(terrain, rows, columns, view), view
         )
 
-    def _features(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
+    def _features(self, samples: list[Sample]) -> dict[str, Tensor]:
         """Cached tokens of a batch; padding never passes the backbone, it is zero here."""
+        found = {}
+        if "frame_patches" in self.inputs:
+            found["frame_patches"] = self._frame_patches(samples)
+        if "terrain_patches" in self.inputs:
+            found["terrain_patches"] = self._terrain_patches(samples)
+        return found
+
+    def _frame_patches(self, samples: list[Sample]) -> Tensor:
         first = samples[0].landscape
-        size, features = self.size(int(samples[0].arrays["index"])), first.features
-        frames = self._buffer("frame", (len(samples), self.history, *size, features), first)
-        terrain = self._buffer("terrain", (len(samples), len(first.channel_order), *size, features), first)
-        for landscape in dict.fromkeys(sample.landscape for sample in samples):
-            own = [(n, sample) for n, sample in enumerate(samples) if sample.landscape is landscape]
+        size = self.size(int(samples[0].arrays["index"]))
+        frames = self._buffer("frame", (len(samples), self.history, *size, first.features), first)
+        for landscape, own in _by_landscape(samples):
             outs = []
             for n, sample in own:
                 padding = self.history - len(sample.frames.rows)
                 frames[n, :padding] = 0
                 outs.append(frames[n, padding:])
             landscape.frame_reader.read([sample.frames for _, sample in own], outs)
+        return frames
+
+    def _terrain_patches(self, samples: list[Sample]) -> Tensor:
+        first = samples[0].landscape
+        size = self.size(int(samples[0].arrays["index"]))
+        terrain = self._buffer("terrain", (len(samples), len(first.channel_order), *size, first.features), first)
+        for landscape, own in _by_landscape(samples):
             landscape.read_terrain([sample.terrain for _, sample in own], [terrain[n] for n, _ in own])
         for n, sample in enumerate(samples):
             if sample.view:  # the cached images of an angle's sine and cosine cannot be turned
                 terrain[n, sample.landscape.angle_channels] = 0
-        return frames, terrain
+        return terrain
 
     def _buffer(self, name: str, shape: tuple[int, ...], landscape: Landscape) -> Tensor:
         """Memory for a batch; the next one of the ring, so that pages are not given back and cleared at every step."""
@@ -198,6 +238,14 @@ class FireSteps(Dataset):
             pinned = self.pinned and kind[1].type == "cpu"
             ring.append(torch.empty(shape, dtype=kind[0], device=kind[1], pin_memory=pinned))
         return ring[-1][: shape[0]]
+
+
+def _by_landscape(samples: list[Sample]) -> list[tuple[Landscape, list[tuple[int, Sample]]]]:
+    """Samples with their place in the batch, by landscape, so that each reader is asked once."""
+    found: dict[Landscape, list[tuple[int, Sample]]] = {}
+    for n, sample in enumerate(samples):
+        found.setdefault(sample.landscape, []).append((n, sample))
+    return list(found.items())
 
 
 def choose_window(
@@ -242,10 +290,11 @@ def turn(arrays: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, 
     """
     if view == 0:
         return arrays
-    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "target": 0}
+    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0}
     result = dict(arrays)
     for key, y in grids.items():
-        result[key] = turned(arrays[key], y, view).copy()
+        if key in arrays:
+            result[key] = turned(arrays[key], y, view).copy()
     result["wind"] = np.stack(turned_vector(arrays["wind"][:, 0], arrays["wind"][:, 1], view), 1)
     for east, north in vectors:
         pair = turned_vector(result["terrain_pixels"][east], result["terrain_pixels"][north], view)

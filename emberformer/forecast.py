@@ -16,28 +16,49 @@ from emberformer.ahead import ahead
 from emberformer.checkpoint import load_model, model_inputs, open_landscape
 from emberformer.data.fires import UNKNOWN
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, list_steps, whole_frames_at_once
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, write_forecasts
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
-from emberformer.model.emberformer import EmberFormer
+from emberformer.model_settings import ModelSettings
+from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
+from emberformer.training_settings import Phase
 
 log = logging.getLogger(__name__)
 
 
-def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device: str = "auto") -> Path:
+def forecast(
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    dataset: str,
+    device: str = "auto",
+    phase: Phase = "phase1",
+) -> Path:
     """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
+
+    Args:
+        settings: the configuration, or one of its variants.
+        layout: its paths.
+        seed: seed of the model to use.
+        dataset: name of the data set.
+        device: auto, cpu, cuda or cuda:N.
+        phase: of the model.
+
+    Returns:
+        The store.
 
     Raises:
         InputError: the model was trained on features of another key than the configuration names.
     """
-    checkpoint = layout.model(seed) / "model.ckpt"
-    model, sizes, _, about = load_model(checkpoint)
+    folder = layout.model(seed, phase)
+    checkpoint = folder / "model.ckpt"
+    model, sizes, trained_with, about = load_model(checkpoint)
     features = features_key(settings.features)
     if about["features"].get(dataset, features) != features:
         raise InputError(
@@ -48,35 +69,36 @@ def forecast(settings: Settings, layout: Layout, seed: int, dataset: str, device
         )
     where = choose_device(device)
     landscape = open_landscape(layout, dataset, sizes)
-    path = layout.forecasts(f"emberformer-seed-{seed}", dataset)
+    path = folder / "forecasts" / f"{dataset}.zarr"
     split = read_split(layout.split)
     fires = landscape.fires
     weather = settings.datasets[dataset].weather
     write_forecasts(
         path,
-        forecast_blocks(model.to(where), landscape, split, settings.model.history, where),
-        method=f"emberformer-seed-{seed}",
+        forecast_blocks(model.to(where), landscape, split, trained_with.model, where),
+        method=f"{folder.parent.name}-seed-{seed}",
         dataset=dataset,
         score_kind="probability",
         shape=(1, fires.sizes["y"], fires.sizes["x"]),
-        provenance={**provenance(), "model": str(layout.model(seed).parent.name), "features": features},
-        sees_target_wind=bool(weather and weather.row_offset >= 0),
+        provenance={**provenance(), "model": folder.parent.name, "features": features},
+        sees_target_wind=bool(trained_with.model.wind and weather and weather.row_offset >= 0),
     )
     write_geotiffs(path, fires, path.with_suffix(".geotiff"))
     return path
 
 
 def forecast_blocks(
-    model: EmberFormer,
+    model: SpreadNetwork,
     landscape: Landscape,
     split: dict[str, dict[str, str]],
-    history: int,
+    settings: ModelSettings,
     device: torch.device,
 ) -> Iterator[ForecastBlock]:
     """Forecasts of all steps of validation and test fires, whole frames, in order."""
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
-        dataset, size = FireSteps([landscape], steps, history), whole_frames_at_once(device)
+        dataset = FireSteps([landscape], steps, settings.history, inputs=model.inputs, hidden=hidden_inputs(settings))
+        size = whole_frames_at_once(device)
         chunks = [list(range(n, min(n + size, len(steps)))) for n in range(0, len(steps), size)]
         with (
             tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar,
@@ -89,10 +111,10 @@ def forecast_blocks(
                 bar.update(len(probability))
 
 
-def predict(model: EmberFormer, batch: dict[str, torch.Tensor]) -> np.ndarray:
+def predict(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> np.ndarray:
     """Probability that a pixel is burned at the next step, [B, H, W] on whole patches; burned stays burned."""
     with torch.inference_mode():
-        probability = torch.sigmoid(model(**model_inputs(batch)).float())
+        probability = torch.sigmoid(model(**model_inputs(model, batch)).float())
     return torch.where(batch["fire_pixels"][:, 0] > 0.5, 1.0, probability).cpu().numpy()
 
 

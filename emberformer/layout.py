@@ -7,13 +7,15 @@ made from. A changed setting therefore makes a new folder beside the old one, an
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from emberformer.settings import FeatureSettings, Settings, digest, expand
+from emberformer.training_settings import Phase
 
 STORE_SCHEMA = 2  # raise it when the code computes other features from the same settings (a golden test guards it)
-MODEL_SCHEMA = 3  # raise it when the code trains another model from the same settings
+MODEL_SCHEMA = 4  # raise it when the code trains another model from the same settings
 
 
 def features_key(features: FeatureSettings) -> str:
@@ -89,27 +91,69 @@ class Layout:
     def split(self) -> Path:
         return self.root / "splits" / f"{self._split_key}.json"
 
-    def model(self, seed: int | str) -> Path:
+    def model_key(self, phase: Phase = "phase1") -> str:
+        """Name of the folder of one network in one phase, over its seeds: a word and a hash of what decides it.
+
+        The hash goes on from that of the phase before, so that other settings of a phase leave the earlier ones alone.
+        """
+        settings = self.settings
+        if phase == "phase1":
+            training = settings.training.model_copy(update={"seeds": ()})
+            order = list(settings.datasets)  # of the training's steps, before they are drawn
+            features = features_key(settings.features)
+            word = "frozen" if settings.model.network == "emberformer" else settings.model.network
+            return f"{word}-{digest(MODEL_SCHEMA, settings.model, training, features, self._split_key, order)}"
+        of_phase = settings.distillation if phase == "student" else getattr(settings, phase)
+        return f"{phase}-{digest(self.model_key(self.parent_phase(phase)), of_phase)}"
+
+    def parent_phase(self, phase: Phase) -> Phase:
+        """The phase whose best checkpoint a phase starts from; of the student, its teacher."""
+        done = [known for known in self.phases if known != "student"]
+        return done[-1] if phase == "student" else done[done.index(phase) - 1]
+
+    @property
+    def phases(self) -> list[Phase]:
+        """Phases of this configuration, in their order."""
+        further: dict[Phase, object] = {"phase1": self.settings.training,
+            "phase2": self.settings.phase2, "phase3": self.settings.phase3, "student": self.settings.distillation,
+        }  # fmt: skip
+        return [phase for phase, asked in further.items() if asked is not None]
+
+    def model(self, seed: int | str, phase: Phase = "phase1") -> Path:
         """Folder of one trained model: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
 
         A data set, a method and a seed may also be a wildcard of the workflow, here `{seed}`.
         """
-        training = self.settings.training.model_copy(update={"seeds": (), "wandb": "disabled"})
-        order = list(self.settings.datasets)  # of the training's steps, before they are drawn
-        features = features_key(self.settings.features)
-        key = digest(MODEL_SCHEMA, self.settings.model, training, features, self._split_key, order)
-        return self.root / "models" / f"frozen-{key}" / f"seed-{seed}"
+        return self.root / "models" / self.model_key(phase) / f"seed-{seed}"
+
+    def variant(self, name: str | None) -> Layout:
+        """Paths of a variant; None is this configuration itself."""
+        return self if name is None else replace(self, settings=self.settings.variant(name))
+
+    @cached_property
+    def trained(self) -> dict[str, Trained]:
+        """All trained networks by the name of their method, without the seed: `emberformer`, `emberformer-phase2`,
+        `unet` (a variant) ...
+        """
+        found = {}
+        for variant in (None, *self.settings.variants):
+            layout = self.variant(variant)
+            for phase in layout.phases:
+                name = variant or "emberformer"
+                found[name if phase == "phase1" else f"{name}-{phase}"] = Trained(variant, phase, layout)
+        return found
 
     def forecasts(self, method: str, dataset: str) -> Path:
-        """Forecast store of a method: `emberformer-seed-0`, `persistence`, `dilation` ..."""
-        if method.startswith("emberformer-seed-"):
-            return self.model(method.removeprefix("emberformer-seed-")) / "forecasts" / f"{dataset}.zarr"
+        """Forecast store of a method: `emberformer-seed-0`, `unet-seed-1`, `persistence`, `dilation` ..."""
+        name, seeded, seed = method.partition("-seed-")
+        if seeded:
+            return self.trained[name].folder(seed) / "forecasts" / f"{dataset}.zarr"
         return self.root / "baselines" / f"{method}-{self._split_key}" / f"{dataset}.zarr"
 
     @property
     def methods(self) -> list[str]:
-        """All methods that are scored: the model once a seed, then the baselines."""
-        models = [f"emberformer-seed-{seed}" for seed in self.settings.training.seeds]
+        """All methods that are scored: every trained network once a seed, then the baselines."""
+        models = [f"{name}-seed-{seed}" for name, one in self.trained.items() for seed in one.seeds]
         return models + list(self.settings.evaluation.baselines)
 
     @property
@@ -120,3 +164,26 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.experiment / "report.html"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network in one phase.
+
+    Args:
+        variant: name of the variant, None for the configuration itself.
+        phase: its phase.
+        layout: paths of the variant.
+    """
+
+    variant: str | None
+    phase: Phase
+    layout: Layout
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.layout.settings.training.seeds
+
+    def folder(self, seed: int | str) -> Path:
+        """Its folder for one seed."""
+        return self.layout.model(seed, self.phase)

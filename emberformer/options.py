@@ -15,19 +15,28 @@ Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML
 DatasetName = Annotated[
     str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)
 ]
+Variant = Annotated[
+    str | None,
+    typer.Option("--variant", help="One of the configuration's variants; by default none of them."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
 
 
-def open_configuration(config: Path, dataset: str | None = None) -> tuple[Settings, Layout]:
-    """Settings and paths of a configuration file; a data set must be one of its own.
+def open_configuration(config: Path, dataset: str | None = None, variant: str | None = None) -> tuple[Settings, Layout]:
+    """Settings and paths of a configuration file, or of one of its variants; a data set must be one of its own.
 
     Raises:
-        InputError: an unreadable file, an unknown key, or another data set.
+        InputError: an unreadable file, an unknown key, another data set or another variant.
     """
     settings = load_settings(config)
     if dataset is not None and dataset not in settings.datasets:
         raise InputError(
             f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
         )
+    if variant is not None:
+        if variant not in settings.variants:
+            expected = " or ".join(settings.variants) or "no variant: the configuration has none"
+            raise InputError(f"{config}, --variant", variant, expected, "name one of the configuration's variants")
+        settings = settings.variant(variant)
     return settings, Layout(settings)

@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
+from emberformer.model_settings import ModelSettings
+from emberformer.stage import Stage
+from emberformer.training_settings import DistillationSettings, FinetuningSettings, LoggingSettings, TrainingSettings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
-
-
-class Stage(BaseModel):
-    """Settings of one stage: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+VARIED = ("features", "model", "training", "phase2", "phase3", "distillation")  # keys in which a variant may differ
 
 
 class BandSettings(Stage):
@@ -171,59 +170,6 @@ class FeatureSettings(Stage):
         return self
 
 
-class ModelSettings(Stage):
-    """EmberFormer: fusion, temporal transformer, decoder, refinement."""
-
-    fusion: Literal["concat"] = "concat"
-    d_model: int = Field(default=256, ge=8)
-    d_wind: int = Field(default=32, ge=2)
-    history: int = Field(default=6, ge=1, description="newest frames the model sees, T")
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=4, ge=1)
-    feedforward: int = Field(default=1024, ge=8)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    decoder_channels: int = Field(default=128, ge=8)
-    refinement_channels: int = Field(default=32, ge=4)
-    reach: int | None = Field(
-        default=2,
-        ge=0,
-        description="patches from the newest burned area within which a patch looks back along its history; null: all",
-    )
-
-    @model_validator(mode="after")
-    def _heads_divide(self):
-        if self.d_model % self.heads:
-            raise ValueError(f"d_model {self.d_model} must be a multiple of heads {self.heads}")
-        return self
-
-
-class TrainingSettings(Stage):
-    """Phase 1: everything but the backbone, from cached features."""
-
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=8, ge=1, description="steps a batch, over all processes that train together")
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")
-    gradient_clip: float = Field(default=1.0, gt=0)
-    patience: int = Field(default=8, ge=1, description="epochs without a better validation new-fire AP before stopping")
-    crop: int | None = Field(default=12, ge=2, description="side of the training crop in patches; null: whole frames")
-    steps_per_fire: int | None = Field(
-        default=None, ge=1, description="steps drawn from each fire in an epoch; null: all"
-    )
-    validation_steps_per_fire: int | None = Field(
-        default=4, ge=1, description="steps of each fire scored after an epoch; null: all"
-    )
-    pos_weight: float | None = Field(
-        default=1.0, gt=0, description="weight of burned pixels in the loss; null: by their share"
-    )
-    dice: float = Field(default=0.1, ge=0, description="weight of the Dice loss beside the cross-entropy")
-    flip: bool = Field(default=True, description="mirror and turn pixels, terrain angles and wind together")
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one model a seed")
-    wandb: Literal["offline", "online", "disabled"] = "offline"
-
-
 class EvaluationSettings(Stage):
     """Verification: what is scored, and with which uncertainty."""
 
@@ -243,7 +189,57 @@ class Settings(Stage):
     shards: int = Field(default=4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    phase2: FinetuningSettings | None = Field(default=None, description="null: there is no phase 2")
+    phase3: FinetuningSettings | None = Field(default=None, description="from the best of phase 2; null: none")
+    distillation: DistillationSettings | None = Field(default=None, description="a small network for deployment")
+    variants: dict[Name, dict[str, Any]] = Field(
+        default={},
+        description="further networks on the same data and split, scored beside this one: for each the keys of "
+        + ", ".join(VARIED)
+        + " in which it differs",
+    )
     evaluation: EvaluationSettings = EvaluationSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @model_validator(mode="after")
+    def _phases_follow(self):
+        if self.phase3 and not self.phase2:
+            raise ValueError("phase3 starts from the best of phase 2: give phase2 too")
+        if (self.phase2 or self.phase3) and (self.model.network, self.model.fire) != ("emberformer", "dino"):
+            raise ValueError("phase2 and phase3 train the backbone: they need model.network emberformer, fire dino")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_valid(self):
+        for name, changes in self.variants.items():
+            if name in (*get_args(BaselineName), "emberformer") or re.search(r"-(seed|phase2|phase3|student)\b", name):
+                raise ValueError(f"variants.{name}: this name is taken; choose another")
+            if unknown := set(changes) - set(VARIED):
+                raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")
+            self.variant(name)
+        return self
+
+    def variant(self, name: str) -> Settings:
+        """The configuration of one variant, which has no variants of its own.
+
+        Raises:
+            ValueError: its keys do not fit.
+        """
+        content = merged(self.model_dump(mode="json", exclude={"variants"}), self.variants[name])
+        return Settings.model_validate(content)
+
+
+def merged(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Content with changes put in, key by key at every depth; lists are replaced whole.
+
+    >>> merged({"model": {"layers": 2, "heads": 4}}, {"model": {"layers": 3}})
+    {'model': {'layers': 3, 'heads': 4}}
+    """
+    result = dict(content)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
 
 
 def load_settings(path: str | Path) -> Settings:

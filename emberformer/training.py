@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -14,13 +13,12 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
 from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, list_steps, whole_frames_at_once
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
 from emberformer.features.extraction import choose_device
@@ -29,7 +27,10 @@ from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
 from emberformer.losses import loss_of_sums, open_pixels, over_processes, spread_sums
-from emberformer.model.emberformer import EmberFormer
+from emberformer.network import SpreadNetwork
+from emberformer.optimisation import parameter_groups, warm_cosine
+from emberformer.run import EachEpoch, Progress, UnfinishedRun
+from emberformer.run_logs import run_loggers
 from emberformer.settings import Settings, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def counts_of_forecast(
     return torch.bincount(observed * BINS + place, minlength=2 * BINS).view(2, BINS)
 
 
-class FrozenPhase(lightning.LightningModule):
+class SpreadTraining(lightning.LightningModule):
     """Training of everything but the backbone.
 
     Args:
@@ -54,7 +55,7 @@ class FrozenPhase(lightning.LightningModule):
         total_steps: optimiser steps of the whole run, for the learning rate's course.
     """
 
-    def __init__(self, model: EmberFormer, settings: TrainingSettings, total_steps: int):
+    def __init__(self, model: SpreadNetwork, settings: TrainingSettings, total_steps: int):
         super().__init__()
         self.model, self.settings, self.total_steps = model, settings, total_steps
         self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, forecast's bin]
@@ -62,13 +63,13 @@ class FrozenPhase(lightning.LightningModule):
 
     def _forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits, and the pixels that count."""
-        logits = self.model(**model_inputs(batch)).float()
+        logits = self.model(**model_inputs(self.model, batch)).float()
         return logits, open_pixels(batch["target"], batch["fire_pixels"][:, 0])
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         logits, counted = self._forecast(batch)
         sums = over_processes(spread_sums(logits, batch["target"], counted))
-        loss = loss_of_sums(sums, self.settings.pos_weight, self.settings.dice)
+        loss = loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice)
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
@@ -82,41 +83,20 @@ class FrozenPhase(lightning.LightningModule):
         counts = counts.numpy()
         hits, false_alarms = counts[1, BINS // 2 :].sum(), counts[0, BINS // 2 :].sum()
         ap, f1 = average_precision_of_counts(counts), f1_of_counts(hits, false_alarms, counts[1].sum() - hits)
-        self.log("val/loss", loss_of_sums(sums, self.settings.pos_weight, self.settings.dice).item())
+        self.log("val/loss", loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice).item())
         self.log("val/new_ap", float(np.nan_to_num(ap)), prog_bar=True)
         self.log("val/new_f1", float(np.nan_to_num(f1)), prog_bar=True)
         self.counts.zero_()
         self.sums.zero_()
 
     def configure_optimizers(self):
-        """AdamW on all parameters in one group; linear warm-up, then a cosine to zero (arXiv:1608.03983)."""
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
-        )
-        warm = max(1, round(self.settings.warmup * self.total_steps))
-
-        def course(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.total_steps - warm))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, course)
+        """AdamW; every part of the network with its own rate."""
+        rate, of = self.settings.learning_rate, self.settings
+        rates = {"temporal": rate, "decoder": of.decoder_learning_rate or rate}
+        groups = parameter_groups(self.model.parts(), self.model, rates)
+        optimizer = torch.optim.AdamW(groups, weight_decay=of.weight_decay)
+        schedule = warm_cosine(optimizer, of.warmup, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class EachEpoch(lightning.Callback):
-    """All chance of an epoch follows from the seed and its number; an interrupted run goes on as if it had not been.
-
-    The order of the data has its own source of chance; torch's is left for dropout, and is another in every process.
-    """
-
-    def __init__(self, steps: EpochSteps, seed: int):
-        self.steps, self.seed = steps, seed
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.steps.begin(trainer.current_epoch)
-        chance = np.random.SeedSequence((self.seed, trainer.current_epoch, trainer.global_rank))
-        torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))
 
 
 def train(
@@ -157,9 +137,10 @@ def train(
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
-    steps, batches, validation = _loaders(settings, layout, landscapes, split, seed, trainer)
+    model = build_model(sizes, settings)
+    steps, batches, validation = _loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
     trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
-    phase = FrozenPhase(build_model(sizes, settings), settings.training, len(batches) * settings.training.epochs)
+    phase = SpreadTraining(model, settings.training, len(batches) * settings.training.epochs)
     unfinished = UnfinishedRun(folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes])
     earlier = None
     if trainer.is_global_zero:
@@ -201,7 +182,7 @@ def _trainer(
         use_distributed_sampler=False,
         precision=settings.training.precision,
         gradient_clip_val=settings.training.gradient_clip,
-        logger=_loggers(settings, folder, seed),
+        logger=run_loggers(settings, folder, seed),
         callbacks=[best, EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience), Progress()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -216,6 +197,7 @@ def _loaders(
     split: dict[str, dict[str, str]],
     seed: int,
     trainer: lightning.Trainer,
+    inputs: tuple[str, ...],
 ) -> tuple[EpochSteps, Prefetched, Prefetched]:
     """What begins an epoch, and this process's loaders of training and validation."""
     training, history = settings.training, settings.model.history
@@ -226,11 +208,11 @@ def _loaders(
         if not steps:
             expected = "fires with two frames or more in every split"
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
-    pinned = device.type == "cuda"
-    dataset = FireSteps(landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, pinned)
+    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda"}
+    dataset = FireSteps(landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, **served)
     order = GridBatches([], training.batch_size, True, seed, rank, world)
     epochs = EpochSteps(dataset, order, training.steps_per_fire)
-    whole = FireSteps(landscapes, of_validation, history, buffers=BUFFERS, pinned=pinned)
+    whole = FireSteps(landscapes, of_validation, history, buffers=BUFFERS, **served)
     grids = [whole.size(n) for n in range(len(whole))]
     in_order = GridBatches(grids, whole_frames_at_once(device) * world, False, 0, rank, world)
     return (
@@ -238,60 +220,3 @@ def _loaders(
         Prefetched(StepBatches(dataset, order), device=device),
         Prefetched(StepBatches(whole, in_order), device=device),
     )
-
-
-class Progress(TQDMProgressBar):
-    """Lightning's progress bar without the number of the run, which the folder's name says already."""
-
-    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict:
-        """What stands behind the bar: loss and validation scores."""
-        return {key: value for key, value in super().get_metrics(trainer, pl_module).items() if key != "v_num"}
-
-
-class UnfinishedRun:
-    """The mark of a run that has not ended, so that only such a run is taken up, and only on the same fires.
-
-    Args:
-        folder: the model's folder.
-        fires: content digests of the fires stores.
-    """
-
-    def __init__(self, folder: Path, fires: list[str]):
-        self.folder, self.fires = folder, fires
-        self.mark = folder / "unfinished.json"
-        self.checkpoint: str | None = None
-
-    def begin(self) -> pd.DataFrame | None:
-        """Mark the run as begun; where one is taken up, name its checkpoint and give its curve so far."""
-        last, metrics = self.folder / "last.ckpt", self.folder / "metrics.csv"
-        same = self.mark.exists() and json.loads(self.mark.read_text()) == self.fires
-        earlier = None
-        if same and last.exists():
-            self.checkpoint = str(last)
-            earlier = pd.read_csv(metrics) if metrics.exists() else None
-            log.info("going on from %s", last)
-        else:
-            for stale in self.folder.glob("*.ckpt"):
-                stale.unlink()
-        self.mark.write_text(json.dumps(self.fires))
-        return earlier
-
-    def end(self) -> None:
-        """Take the mark away."""
-        self.mark.unlink()
-
-
-def _loggers(settings: Settings, folder: Path, seed: int) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
-    if settings.training.wandb != "disabled":
-        os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(
-            WandbLogger(
-                project="emberformer",
-                name=f"{settings.name}-{folder.parent.name}-{seed}",
-                save_dir=folder,
-                offline=settings.training.wandb == "offline",
-                config=settings.model_dump(mode="json"),
-            )
-        )
-    return loggers

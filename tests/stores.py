@@ -20,7 +20,7 @@ MODEL = {
     "d_model": 16, "history": 3, "layers": 1, "heads": 2, "feedforward": 32, "d_wind": 8,
     "decoder_channels": 16, "refinement_channels": 8, "dropout": 0.0,
 }  # fmt: skip
-TRAINING = {"epochs": 2, "batch_size": 4, "crop": None, "wandb": "disabled"}
+TRAINING = {"epochs": 2, "batch_size": 4, "crop": None}
 
 
 def tiny_experiment(
@@ -37,7 +37,7 @@ def tiny_experiment(
         "name": "experiment", "results": str(folder / "results"), "datasets": datasets,
         "split": {"train": 0.5, "validation": 0.2, "test": 0.3},
         "features": {"weights": "random", "architecture": "dinov2-tiny", "precision": "float32"},
-        "model": MODEL, "training": TRAINING,
+        "model": MODEL, "training": TRAINING, "logging": {"wandb": "disabled"},
     }  # fmt: skip
     for key, value in changes.items():
         content[key] = {**content[key], **value} if isinstance(content.get(key), dict) else value

@@ -50,5 +50,6 @@ def test_finds_what_python_imports():
     import emberformer.layout  # noqa: F401
 
     found = {f"emberformer.{path.stem}" for path in imported_files("layout")}
-    assert found == {"emberformer.layout", "emberformer.settings", "emberformer.errors"}
+    settings = {f"emberformer.{name}" for name in ("settings", "model_settings", "training_settings", "stage")}
+    assert found == {"emberformer.layout", "emberformer.errors", *settings}
     assert found <= set(sys.modules)

@@ -24,9 +24,10 @@ from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
+from emberformer.model.emberformer import EmberFormer
 from emberformer.model.pixels import PixelEmberFormer
 from emberformer.settings import Settings
-from emberformer.training import FrozenPhase, train
+from emberformer.training import SpreadTraining, train
 from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
 
 
@@ -98,7 +99,7 @@ def test_the_pixel_path_gives_the_cached_paths_forecast(trained):
     items = FireSteps([landscape], steps, settings.model.history)
     batch = torch.utils.data.default_collate([items[n] for n in range(len(steps))])
     with torch.no_grad():
-        cached = model(**model_inputs(batch))
+        cached = model(**model_inputs(model, batch))
     frames, terrain = [], []
     for step in steps:
         row = int(landscape.row_start[step.fire]) + step.step
@@ -111,8 +112,9 @@ def test_the_pixel_path_gives_the_cached_paths_forecast(trained):
             render_terrain(landscape.fires.terrain[index].values, list(map(str, landscape.fires.band_kind.values)))
         )
     features = settings.features
+    assert isinstance(model, EmberFormer)
     whole = PixelEmberFormer(load_backbone(features), model, features.scale, Encoding(features.dtype, None, {}))
-    rest = {k: v for k, v in model_inputs(batch).items() if k not in ("frame_patches", "terrain_patches")}
+    rest = {k: v for k, v in model_inputs(model, batch).items() if k not in ("frame_patches", "terrain_patches")}
     with torch.no_grad():
         pixels = whole(frames=torch.from_numpy(np.stack(frames)), terrain=torch.from_numpy(np.stack(terrain)), **rest)
     assert (cached - pixels).abs().max() < 1e-3
@@ -139,18 +141,18 @@ def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, 
     longer, layout = changed(settings, dropout=0.2, epochs=3, crop=2, steps_per_fire=2)
     whole = train(longer, layout, 0, "cpu").parent
     whole.rename(tmp_path / "whole")
-    ends = FrozenPhase.on_validation_epoch_end
+    ends = SpreadTraining.on_validation_epoch_end
 
     def dies(self):
         ends(self)
         if self.current_epoch == 1:
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr(FrozenPhase, "on_validation_epoch_end", dies)
+    monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", dies)
     with pytest.raises(RuntimeError, match="power cut"):
         train(longer, layout, 0, "cpu")
     assert not (layout.model(0) / "model.ckpt").exists()
-    monkeypatch.setattr(FrozenPhase, "on_validation_epoch_end", ends)
+    monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", ends)
     torch.manual_seed(123)
     path = train(longer, layout, 0, "cpu")
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (path.parent, tmp_path / "whole"))
@@ -165,13 +167,13 @@ def test_epochs_differ(trained, monkeypatch):
     """Every epoch serves its own order, windows and views."""
     settings, layout, _ = trained
     longer, layout = changed(settings, epochs=2, crop=2)
-    step, served = FrozenPhase.training_step, []
+    step, served = SpreadTraining.training_step, []
 
     def watched(self, batch, batch_idx):
         served.append((self.current_epoch, batch["index"].tolist(), batch["target"].clone()))
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(FrozenPhase, "training_step", watched)
+    monkeypatch.setattr(SpreadTraining, "training_step", watched)
     train(longer, layout, 1, "cpu")
     orders = [[index for epoch, index, _ in served if epoch == number] for number in (0, 1)]
     assert orders[0] != orders[1]
@@ -199,7 +201,7 @@ def test_two_processes_train_as_one(tmp_path, pos_weight):
     """Losses, scores and weights of `--devices 2`; batches of three and the rest leave one process without an item."""
     settings, layout = tiny_experiment(
         tmp_path, {"tiny": (28, 42), "other": (50, 36)},
-        training={**TRAINING, "batch_size": 3, "epochs": 2, "crop": 2, "dice": 0.5, "pos_weight": pos_weight},
+        training={**TRAINING, "batch_size": 3, "epochs": 2, "crop": 2, "loss": {"dice": 0.5, "pos_weight": pos_weight}},
     )  # fmt: skip
     prepare(settings, layout)
     config = save_settings(settings, tmp_path / "config.yaml")
@@ -245,7 +247,7 @@ def test_the_network_learns_one_fire_by_heart(tmp_path):
     counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
     for _ in range(250):
         optimizer.zero_grad()
-        spread_loss(model(**model_inputs(batch)), batch["target"], counted, 1.0, 0.1).backward()
+        spread_loss(model(**model_inputs(model, batch)), batch["target"], counted, 1.0, 0.1).backward()
         optimizer.step()
     forecast_new = torch.from_numpy(predict(model.eval(), batch))[counted] > 0.5
     observed = batch["target"][counted] == 1

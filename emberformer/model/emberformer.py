@@ -11,11 +11,12 @@ from emberformer.model.fusion import BandMix, ConcatFusion
 from emberformer.model.history import look_back, look_back_near_fire, patches_near_fire
 from emberformer.model.refinement import Refinement
 from emberformer.model.temporal import TemporalTransformer
+from emberformer.network import SpreadNetwork
 
 FIRE_CHANNELS = 2  # newest burned area, share of the history in which a pixel was burned
 
 
-class EmberFormer(nn.Module):
+class EmberFormer(SpreadNetwork):
     """Probability (as a logit) that a pixel is burned at the next step.
 
     Args:
@@ -27,6 +28,10 @@ class EmberFormer(nn.Module):
         category_embeddings: one table a categorical band; row 0 is 'unknown'.
         reach: patches from the newest burned area within which a patch looks back along its history; None: all do.
     """
+
+    inputs = (
+        "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,6 +47,12 @@ class EmberFormer(nn.Module):
         self.bands, self.fusion, self.temporal = bands, fusion, temporal
         self.decoder, self.refinement = decoder, refinement
         self.category_embeddings, self.reach = category_embeddings, reach
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {
+            "temporal": [self.bands, self.fusion, self.temporal],
+            "decoder": [self.decoder, self.refinement, self.category_embeddings],
+        }
 
     def forward(
         self,

@@ -125,7 +125,8 @@ def finished(tmp_path_factory) -> Run:
         "shards": 2,
         "model": {"d_model": 16, "d_wind": 4, "layers": 1, "heads": 2, "feedforward": 16, "history": 3}
         | {"decoder_channels": 8, "refinement_channels": 4},
-        "training": {"epochs": 1, "crop": None, "wandb": "disabled"},
+        "training": {"epochs": 1, "crop": None},
+        "logging": {"wandb": "disabled"},
         "evaluation": {"replicates": 100},
     }
     run = Run(folder, content)
@@ -220,7 +221,7 @@ def test_another_seed_is_one_more_model(run):
     assert run.changed(training={"seeds": [0, 1]}).snakemake("--dry-run") == AFTER_TRAINING
 
 
-@pytest.mark.parametrize("changes", [{"training": {"wandb": "offline"}}, {"results": "./results"}], ids=str)
+@pytest.mark.parametrize("changes", [{"logging": {"wandb": "offline"}}, {"results": "./results"}], ids=str)
 def test_what_decides_no_number_makes_nothing_stale(run, changes):
     assert run.changed(**changes).snakemake("--dry-run") == {}
 

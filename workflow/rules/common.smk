@@ -32,8 +32,10 @@ ALL_MODELS = [layout.model(seed) / "model.ckpt" for seed in settings.training.se
 ALL_FORECASTS = [layout.forecasts(method, dataset) / STORE for method in layout.methods for dataset in DATASETS]
 
 # No results follow from these; feature stores and models carry the version of their code in their names.
-FOUNDATIONS = ["atomic", "errors", "layout", "provenance", "settings"]
-VERSIONED = ["dataset", "features", "losses", "model", "training"]
+FOUNDATIONS = [
+    "atomic", "errors", "layout", "model_settings", "provenance", "settings", "stage", "training_settings",
+]
+VERSIONED = ["dataset", "features", "losses", "model", "network", "optimisation", "run", "run_logs", "training"]
 
 # The `emberformer` command lies beside the Python that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

@@ -1,0 +1,101 @@
+"""Settings of the network: which one, and what it is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emberformer.stage import Stage
+
+Network = Literal[
+    "emberformer", "token", "conv_head", "tiny_3d", "unet_grid", "unet", "res18_unet", "conv_lstm", "utae",
+]  # fmt: skip
+
+
+class ModelSettings(Stage):
+    """EmberFormer (fusion, temporal part, decoder, refinement), or a rival that is trained in the same way."""
+
+    network: Network = Field(
+        default="emberformer",
+        description="token: the temporal part on patch occupancy, terrain means and wind alone; the others are "
+        "rivals on pixels (conv_head, tiny_3d, unet, res18_unet, conv_lstm, utae) or on patches (unet_grid)",
+    )
+    fire: Literal["dino", "stem"] = Field(
+        default="dino", description="tokens of the frames: cached, or of a convolutional stem on pixels (no-DINO twin)"
+    )
+    terrain: Literal["dino", "conv", "linear", "none"] = Field(
+        default="dino",
+        description="tokens of the terrain: cached; of a convolutional stem on its pixels; a linear map of its pixels, "
+        "patch by patch; or none at all, at full resolution neither",
+    )
+    wind: bool = Field(default=True, description="false: the network is not told the wind")
+    fusion: Literal["concat", "cross_attention", "add_norm"] = "concat"
+    temporal: Literal["transformer", "local", "pooled", "last_frame"] = Field(
+        default="transformer",
+        description="how the past enters: attention over all frames, over the newest `attention_window`, their "
+        "mean, or not at all",
+    )
+    attention_window: int = Field(default=3, ge=1, description="frames that a frame looks back on, with `local`")
+    cross_patch_layers: int = Field(
+        default=0, ge=0, le=4, description="attention between patches after the temporal part"
+    )
+    decoder: Literal["minimal", "unet", "fpn", "segformer", "resnet_unet", "sam"] = Field(
+        default="minimal", description="fpn needs `features.layers`: it takes the newest frame's tokens of these blocks"
+    )
+    decoder_weights: str = Field(
+        default="random",
+        description="of segformer, resnet_unet and sam: 'random', a name on the Hub, or a folder of `save_pretrained`",
+    )
+    decoder_freeze_epochs: int = Field(
+        default=0, ge=0, description="epochs in which the decoder does not train, such as with pretrained weights"
+    )
+    norm: Literal["group", "batch"] = Field(
+        default="group", description="in decoder and refinement; batch: for batches of 8 or more"
+    )
+    token_size: int | None = Field(
+        default=None, ge=2, description="pixels on a side of a stem's or token network's patch; null: the backbone's"
+    )
+    d_model: int = Field(default=256, ge=8)
+    d_wind: int = Field(default=32, ge=2)
+    history: int = Field(default=6, ge=1, description="newest frames the model sees, T")
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    feedforward: int = Field(default=1024, ge=8)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    decoder_channels: int = Field(default=128, ge=8)
+    refinement_channels: int = Field(default=32, ge=4)
+    channels: int = Field(default=32, ge=4, description="width of a rival on pixels")
+    reach: int | None = Field(
+        default=2,
+        ge=0,
+        description="patches from the newest burned area within which a patch looks back along its history; null: all",
+    )
+    checkpointing: bool = Field(
+        default=False, description="recompute activations in the backward pass: less memory, a third more time"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self):
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model {self.d_model} must be a multiple of heads {self.heads}")
+        return self
+
+
+class LoraSettings(Stage):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), by the library peft."""
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = Field(
+        default=("query", "value"),
+        min_length=1,
+        description="linear layers by their name's end; fc1, fc2: the MLP",
+    )
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="another rank for some layers: regular expression of the name -> rank"
+    )
+    adaptive: bool = Field(
+        default=False, description="AdaLoRA (Zhang et al. 2023, arXiv:2303.10512): ranks are given out while training"
+    )

@@ -1,0 +1,20 @@
+"""What every network that forecasts spread has in common: EmberFormer, its twins and its rivals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+
+class SpreadNetwork(nn.Module, ABC):
+    """`forward` takes the arrays of `inputs`, by keyword, and gives logits of the next burned area [B H W].
+
+    `inputs` are names of arrays that `emberformer.dataset.FireSteps` serves; what is not named is not even read.
+    """
+
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Modules by the group of the optimiser that they belong to: 'temporal', 'decoder' or 'backbone'; each once."""
