@@ -114,10 +114,14 @@ class Layout:
     @property
     def phases(self) -> list[Phase]:
         """Phases of this configuration, in their order."""
-        further: dict[Phase, object] = {"phase1": self.settings.training,
-            "phase2": self.settings.phase2, "phase3": self.settings.phase3, "student": self.settings.distillation,
-        }  # fmt: skip
-        return [phase for phase, asked in further.items() if asked is not None]
+        settings = self.settings
+        asked: dict[Phase, object] = {
+            "phase1": settings.training,
+            "phase2": settings.phase2,
+            "phase3": settings.phase3,
+            "student": settings.distillation,
+        }
+        return [phase for phase in asked if asked[phase] is not None]
 
     def model(self, seed: int | str, phase: Phase = "phase1") -> Path:
         """Folder of one trained model: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
