@@ -121,7 +121,8 @@ class Layout:
             "phase3": settings.phase3,
             "student": settings.distillation,
         }
-        return [phase for phase in asked if asked[phase] is not None]
+        phases: list[Phase] = [*asked]
+        return [phase for phase in phases if asked[phase] is not None]
 
     def model(self, seed: int | str, phase: Phase = "phase1") -> Path:
         """Folder of one trained model: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
