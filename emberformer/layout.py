@@ -108,7 +108,7 @@ class Layout:
 
     def parent_phase(self, phase: Phase) -> Phase:
         """The phase whose best checkpoint a phase starts from; of the student, its teacher."""
-        done = [known for known in self.phases if known != "student"]
+        done: list[Phase] = [known for known in self.phases if known != "student"]
         return done[-1] if phase == "student" else done[done.index(phase) - 1]
 
     @property
@@ -121,8 +121,7 @@ class Layout:
             "phase3": settings.phase3,
             "student": settings.distillation,
         }
-        phases: list[Phase] = [*asked]
-        return [phase for phase in phases if asked[phase] is not None]
+        return [phase for phase in asked if asked[phase] is not None]
 
     def model(self, seed: int | str, phase: Phase = "phase1") -> Path:
         """Folder of one trained model: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
