@@ -106,9 +106,7 @@ class SplitSettings(Stage):
     validation: float = Field(default=0.15, ge=0, le=1)
     test: float = Field(default=0.15, ge=0, le=1)
     block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
-    test_landscapes: tuple[str, ...] = Field(
-        default=(), description="data sets held out for the test, with `by: landscape`"
-    )
+    test_landscapes: tuple[str, ...] = Field(default=(), description="data sets of which all fires are for the test")
     seed: int = 42
 
     @model_validator(mode="after")

@@ -32,6 +32,9 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
     by: landscape  the data sets `test_landscapes` are the test, the fires of all others are divided at random into
                    training and validation. New fires on unknown ground.
 
+    The data sets `test_landscapes` are for the test alone with `fire` and `block` too; all others are then divided in
+    three, so that one model is tested on known and on unknown ground.
+
     Fires with equal content (`fire_digest`) under two names stay together.
 
     Args:
@@ -44,7 +47,7 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
     Raises:
         InputError: a split with a share above 0 gets no fire, or a landscape for the test is not among the data sets.
     """
-    if settings.by == "landscape":
+    if settings.by == "landscape" or settings.test_landscapes:
         _check_landscapes(fires_by_dataset, settings)
     assigned: dict[str, dict[str, str]] = {}
     for dataset, fires in sorted(fires_by_dataset.items()):
@@ -90,10 +93,10 @@ def _rank(seed: int, dataset: str, group: str) -> str:
 
 
 def _shares(dataset: str, settings: SplitSettings) -> dict[str, float]:
-    if settings.by != "landscape":
-        return {"train": settings.train, "validation": settings.validation, "test": settings.test}
     if dataset in settings.test_landscapes:
         return {"test": 1.0}
+    if settings.by != "landscape":
+        return {"train": settings.train, "validation": settings.validation, "test": settings.test}
     both = settings.train + settings.validation
     return {"train": settings.train / both, "validation": settings.validation / both}
 

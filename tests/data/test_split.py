@@ -150,6 +150,14 @@ def test_whole_landscapes_are_held_out():
     assert split["counts"]["a"] == split["counts"]["c"] == {"train": 16, "validation": 4, "test": 0}  # 0.7 : 0.15
 
 
+def test_a_landscape_is_held_out_beside_a_split_by_fire():
+    stores = {name: _fires(20) for name in ("a", "b")}
+    alone, both = (make_split(stores, _settings(by="fire", test_landscapes=held)) for held in ([], ["b"]))
+    assert both["counts"]["b"] == {"train": 0, "validation": 0, "test": 20}
+    assert both["fires"]["a"] == alone["fires"]["a"]
+    assert all(both["counts"]["a"].values())
+
+
 @pytest.mark.parametrize("held_out", [[], ["x"], ["a", "b"]])
 def test_landscapes_that_cannot_be_held_out(held_out):
     with pytest.raises(InputError, match=r"(?s)split\.test_landscapes.*\['a', 'b'\], and not all"):
