@@ -194,7 +194,7 @@ class Settings(Stage):
         default={},
         description="further networks on the same data and split, scored beside this one: for each the keys of "
         + ", ".join(VARIED)
-        + " in which it differs",
+        + " in which it differs; phase2, phase3 and distillation are its own and not taken over",
     )
     evaluation: EvaluationSettings = EvaluationSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -218,12 +218,13 @@ class Settings(Stage):
         return self
 
     def variant(self, name: str) -> Settings:
-        """The configuration of one variant, which has no variants of its own.
+        """The configuration of one variant, which has no variants of its own, and only the further phases it names.
 
         Raises:
             ValueError: its keys do not fit.
         """
-        content = merged(self.model_dump(mode="json", exclude={"variants"}), self.variants[name])
+        own = {"variants", "phase2", "phase3", "distillation"}
+        content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])
         return Settings.model_validate(content)
 
 

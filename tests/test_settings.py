@@ -1,0 +1,81 @@
+"""Settings: unknown keys and values, variants, phases, and the names of what they decide."""
+
+import pytest
+
+from emberformer.errors import InputError
+from emberformer.layout import Layout
+from emberformer.settings import Settings, merged, parse_settings
+
+DATASET = {"root": "somewhere", "minutes_per_frame": 30, "bands": {"elevation": {"kind": "continuous"}}}
+TAIL = {"blocks": 2}
+
+
+def content(**changes) -> dict:
+    return {"name": "some", "datasets": {"land": DATASET}, **changes}
+
+
+def settings(**changes) -> Settings:
+    return Settings.model_validate(content(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"trainning": {}}, "trainning"),
+        ({"model": {"fusion": "sum"}}, "model.fusion"),
+        ({"model": {"d_model": 30, "heads": 4}}, "multiple of heads"),
+        ({"phase3": {"path": "pixels"}}, "phase2 too"),
+        ({"phase2": {"path": "tail", "encoders": ["terrain"]}}, "path: pixels"),
+        ({"model": {"network": "unet"}, "phase2": TAIL}, "train the backbone"),
+        ({"variants": {"persistence": {}}}, "name is taken"),
+        ({"variants": {"a-seed-1": {}}}, "name is taken"),
+        ({"variants": {"other": {"datasets": {}}}}, "cannot differ"),
+        ({"variants": {"other": {"model": {"layers": 0}}}}, "greater than or equal to 1"),
+        ({"training": {"loss": {"cross_entropy": 0, "dice": 0}}}, "weight above 0"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, named):
+    with pytest.raises(InputError) as error:
+        parse_settings(content(**changes), "some.yaml")
+    assert named in str(error.value)
+    assert "some.yaml" in str(error.value)
+
+
+def test_changes_go_in_key_by_key_and_lists_whole():
+    before = {"model": {"layers": 2, "heads": 4}, "features": {"layers": [3, 6]}}
+    after = merged(before, {"model": {"layers": 3}, "features": {"layers": [9]}})
+    assert after == {"model": {"layers": 3, "heads": 4}, "features": {"layers": [9]}}
+    assert before["model"]["layers"] == 2
+
+
+def test_a_variant_differs_in_what_it_names_and_has_only_its_own_phases():
+    whole = settings(
+        model={"layers": 2},
+        phase2=TAIL,
+        variants={"unet": {"model": {"network": "unet"}}, "deep": {"model": {"layers": 6}, "phase2": TAIL}},
+    )
+    assert whole.variant("unet").model == whole.model.model_copy(update={"network": "unet"})
+    assert whole.variant("unet").training == whole.training
+    assert whole.variant("unet").phase2 is None
+    methods = ["emberformer", "emberformer-phase2", "unet", "deep", "deep-phase2"]
+    assert list(Layout(whole).trained) == methods
+    assert Layout(whole).methods[: len(methods)] == [f"{name}-seed-0" for name in methods]
+
+
+def test_a_phase_leaves_the_earlier_ones_alone_and_follows_from_them():
+    before = Layout(settings(phase2=TAIL, phase3={"path": "pixels"}))
+    after = Layout(settings(phase2={**TAIL, "learning_rate": 1e-4}, phase3={"path": "pixels"}))
+    assert before.model_key() == after.model_key()
+    assert before.model_key("phase2") != after.model_key("phase2")
+    assert before.model_key("phase3") != after.model_key("phase3")
+    assert Layout(settings(distillation={}, phase2=TAIL)).parent_phase("student") == "phase2"
+
+
+def test_equal_networks_share_a_folder_and_what_decides_no_number_is_not_in_its_name():
+    whole = Layout(
+        settings(variants={"same": {"model": {"fusion": "concat"}}, "other": {"model": {"fusion": "add_norm"}}})
+    )
+    assert whole.trained["same"].folder(0) == whole.model(0)
+    assert whole.trained["other"].folder(0) != whole.model(0)
+    logged = Layout(settings(logging={"wandb": "disabled", "tags": ["x"]}, training={"seeds": [0, 1]}))
+    assert logged.model(0) == whole.model(0)
