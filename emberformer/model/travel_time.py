@@ -1,8 +1,8 @@
-"""Travel time: the fire takes the quickest way from pixel to pixel, and how quick each step is, is learned.
+"""Travel time: fire takes the quickest way from pixel to pixel, and how quick each step is, is learned.
 
-Minimum travel time (Finney 2002, doi:10.1139/x02-068) is how the field's simulators spread a fire over a raster. Here the
-time that fire needs from a pixel to each of its eight neighbours comes from the network, and the arrival time of every pixel
-follows by the shortest path from what burns. Its gradient goes back along that path.
+Minimum travel time (Finney 2002, doi:10.1139/x02-068) is how the field's simulators spread a fire over a raster. Here
+the time that fire needs from a pixel to each of its eight neighbours comes from the network, and the arrival time of
+every pixel follows by the shortest path from what burns. Its gradient goes back along that path.
 """
 
 from __future__ import annotations
