@@ -15,7 +15,7 @@ from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
 from emberformer.model_settings import ModelSettings
-from emberformer.views import turned, turned_vector
+from emberformer.windows import choose_window, padded, pixel_slices, turn
 
 CACHED_INPUTS = (
     "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
@@ -161,7 +161,7 @@ class FireSteps(Dataset):
         last = step.step + 1 < landscape.row_size[step.fire]
         target = landscape.target(step.fire, row + 1) if last else np.full_like(burned[0], UNKNOWN)
         rows, columns = choose_window(burned[-1], target, self.size(index), landscape.grid, pixels, rng)
-        y, x = _pixel_slices(rows, pixels), _pixel_slices(columns, pixels)
+        y, x = pixel_slices(rows, pixels), pixel_slices(columns, pixels)
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
         terrain_pixels, categories = landscape.terrain(step.fire)
         lit = burned[:, y, x] == 1
@@ -170,14 +170,14 @@ class FireSteps(Dataset):
         arrays = {
             "wind": wind,
             "valid_t": np.arange(self.history) >= self.history - seen,
-            "fire_pixels": _pad(np.stack([lit[-1], lit.mean(0)]).astype(np.float32), shape, 0),
-            "terrain_pixels": _pad(terrain_pixels[:, y, x], shape, 0),
-            "categories": _pad(categories[:, y, x], shape, 0),
-            "target": _pad(target[y, x], shape, UNKNOWN),
+            "fire_pixels": padded(np.stack([lit[-1], lit.mean(0)]).astype(np.float32), shape, 0),
+            "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
+            "categories": padded(categories[:, y, x], shape, 0),
+            "target": padded(target[y, x], shape, UNKNOWN),
         }
         if "history_pixels" in self.inputs:
             history = np.zeros((self.history, *shape), np.uint8)
-            history[self.history - seen :] = _pad(lit.astype(np.uint8), shape, 0)
+            history[self.history - seen :] = padded(lit.astype(np.uint8), shape, 0)
             arrays["history_pixels"] = history
         view = 0
         if self.flip:
@@ -246,60 +246,6 @@ def _by_landscape(samples: list[Sample]) -> list[tuple[Landscape, list[tuple[int
     for n, sample in enumerate(samples):
         found.setdefault(sample.landscape, []).append((n, sample))
     return list(found.items())
-
-
-def choose_window(
-    burned: np.ndarray,
-    target: np.ndarray,
-    size: tuple[int, int],
-    grid: tuple[int, int],
-    pixels: int,
-    rng: np.random.Generator,
-) -> tuple[slice, slice]:
-    """Patch rows and columns to serve: all, or a random window that holds a random pixel of the next growth."""
-    if size == grid:
-        return slice(0, size[0]), slice(0, size[1])
-    growth = np.argwhere((target == 1) & (burned == 0))
-    candidates = growth if len(growth) else np.argwhere(burned == 1)
-    centre = candidates[int(rng.integers(len(candidates)))] if len(candidates) else np.array(burned.shape) // 2
-    windows = []
-    for position, side, whole in zip(centre // pixels, size, grid, strict=True):
-        low, high = max(0, int(position) - side + 1), min(int(position), whole - side)
-        start = low + int(rng.integers(max(high - low, 0) + 1))
-        windows.append(slice(start, start + side))
-    return windows[0], windows[1]
-
-
-def _pixel_slices(patches: slice, pixels: int) -> slice:
-    return slice(patches.start * pixels, patches.stop * pixels)
-
-
-def _pad(values: np.ndarray, shape: tuple[int, int], fill: int) -> np.ndarray:
-    """Raster at the upper left of whole patches."""
-    missing = [(0, 0)] * (values.ndim - 2) + [(0, shape[n] - values.shape[values.ndim - 2 + n]) for n in range(2)]
-    return np.pad(values, missing, constant_values=fill) if any(m[1] for m in missing) else values
-
-
-def turn(arrays: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
-    """One of the eight mirrored and turned views of an item's rasters; vectors (wind, slope direction) turn with them.
-
-    Args:
-        arrays: as `FireSteps` makes them, without features.
-        view: 0 to 7, see `emberformer.views`.
-        vectors: pairs of `terrain_pixels` channels that are an east and a north component.
-    """
-    if view == 0:
-        return arrays
-    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0}
-    result = dict(arrays)
-    for key, y in grids.items():
-        if key in arrays:
-            result[key] = turned(arrays[key], y, view).copy()
-    result["wind"] = np.stack(turned_vector(arrays["wind"][:, 0], arrays["wind"][:, 1], view), 1)
-    for east, north in vectors:
-        pair = turned_vector(result["terrain_pixels"][east], result["terrain_pixels"][north], view)
-        result["terrain_pixels"][[east, north]] = np.stack(pair)
-    return result
 
 
 def whole_frames_at_once(device: torch.device) -> int:

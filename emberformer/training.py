@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning
@@ -133,35 +134,63 @@ def train(
     folder = layout.model(seed)
     folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
-    trainer = _trainer(settings, folder, seed, device, threads, devices)
+    trainer = make_trainer(settings, folder, seed, device, threads, devices)
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
     model = build_model(sizes, settings)
-    steps, batches, validation = _loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
+    steps, batches, validation = make_loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
     trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
     phase = SpreadTraining(model, settings.training, len(batches) * settings.training.epochs)
-    unfinished = UnfinishedRun(folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes])
+    digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
+    fit(
+        trainer, phase, batches, validation, UnfinishedRun(folder, digests),
+        lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score),
+    )  # fmt: skip
+    return folder / "model.ckpt"
+
+
+def fit(
+    trainer: lightning.Trainer,
+    phase: SpreadTraining,
+    batches: Prefetched,
+    validation: Prefetched,
+    run: UnfinishedRun,
+    save: Callable[[str, float], Path],
+) -> None:
+    """Train to the end, from where the run was stopped, and save the best epoch.
+
+    Args:
+        trainer: of `make_trainer`.
+        phase: what trains.
+        batches: of training.
+        validation: of validation.
+        run: the mark in the model's folder.
+        save: writes the model from the best epoch's checkpoint and its score.
+    """
     earlier = None
     if trainer.is_global_zero:
         counts = {name: sum(p.numel() for p in part.parameters()) for name, part in phase.model.named_children()}
         log.info("parameters: %s", counts)
-        earlier = unfinished.begin()
-    trainer.fit(phase, batches, validation, ckpt_path=unfinished.checkpoint, weights_only=False)
+        earlier = run.begin()
+    trainer.fit(phase, batches, validation, ckpt_path=run.checkpoint, weights_only=False)
     if trainer.is_global_zero:
         if earlier is not None:  # the logger begins its file anew
-            curve = folder / "metrics.csv"
+            curve = run.folder / "metrics.csv"
             pd.concat([earlier, *([pd.read_csv(curve)] if curve.exists() else [])]).to_csv(curve, index=False)
         best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
-        score = math.nan if best.best_model_score is None else float(best.best_model_score)
-        save_model(folder, best.best_model_path, sizes, settings, layout, seed, score)
-        unfinished.end()
-    return folder / "model.ckpt"
+        save(best.best_model_path, math.nan if best.best_model_score is None else float(best.best_model_score))
+        run.end()
 
 
-def _trainer(
+def make_trainer(
     settings: Settings, folder: Path, seed: int, device: str, threads: int | None, devices: int
 ) -> lightning.Trainer:
+    """The trainer of a run: keeps the best epoch, stops early, logs into the model's folder.
+
+    Raises:
+        InputError: devices that are not there.
+    """
     where = choose_device(device)
     cuda = where.type == "cuda"
     if devices > 1 and (where.index is not None or (cuda and torch.cuda.device_count() < devices)):
@@ -190,7 +219,7 @@ def _trainer(
     )
 
 
-def _loaders(
+def make_loaders(
     settings: Settings,
     layout: Layout,
     landscapes: list[Landscape],
@@ -199,7 +228,11 @@ def _loaders(
     trainer: lightning.Trainer,
     inputs: tuple[str, ...],
 ) -> tuple[EpochSteps, Prefetched, Prefetched]:
-    """What begins an epoch, and this process's loaders of training and validation."""
+    """What begins an epoch, and this process's loaders of training and validation.
+
+    Raises:
+        InputError: a split without training or validation steps.
+    """
     training, history = settings.training, settings.model.history
     device, rank, world = trainer.strategy.root_device, trainer.global_rank, trainer.world_size
     of_train = list_steps(landscapes, split, "train")

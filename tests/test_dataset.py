@@ -10,11 +10,12 @@ from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.fires import observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, list_steps, training_terrain, turn
+from emberformer.dataset import FireSteps, list_steps, training_terrain
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from emberformer.landscape import Landscape, PackedFrames
 from emberformer.views import turned
+from emberformer.windows import turn
 from tests.stores import ingest_all, prepare, tiny_experiment
 
 

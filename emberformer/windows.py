@@ -1,0 +1,64 @@
+"""Windows: which part of a raster is served, on whole patches, and how it is mirrored and turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emberformer.views import turned, turned_vector
+
+
+def choose_window(
+    burned: np.ndarray,
+    target: np.ndarray,
+    size: tuple[int, int],
+    grid: tuple[int, int],
+    pixels: int,
+    rng: np.random.Generator,
+) -> tuple[slice, slice]:
+    """Patch rows and columns to serve: all, or a random window that holds a random pixel of the next growth."""
+    if size == grid:
+        return slice(0, size[0]), slice(0, size[1])
+    growth = np.argwhere((target == 1) & (burned == 0))
+    candidates = growth if len(growth) else np.argwhere(burned == 1)
+    centre = candidates[int(rng.integers(len(candidates)))] if len(candidates) else np.array(burned.shape) // 2
+    windows = []
+    for position, side, whole in zip(centre // pixels, size, grid, strict=True):
+        low, high = max(0, int(position) - side + 1), min(int(position), whole - side)
+        start = low + int(rng.integers(max(high - low, 0) + 1))
+        windows.append(slice(start, start + side))
+    return windows[0], windows[1]
+
+
+def pixel_slices(patches: slice, pixels: int) -> slice:
+    """Pixels of some patches."""
+    return slice(patches.start * pixels, patches.stop * pixels)
+
+
+def padded(values: np.ndarray, shape: tuple[int, int], fill: int) -> np.ndarray:
+    """Raster at the upper left of whole patches."""
+    missing = [(0, 0)] * (values.ndim - 2) + [(0, shape[n] - values.shape[values.ndim - 2 + n]) for n in range(2)]
+    return np.pad(values, missing, constant_values=fill) if any(m[1] for m in missing) else values
+
+
+def turn(arrays: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
+    """One of the eight mirrored and turned views of an item's rasters; vectors (wind, slope direction) turn with them.
+
+    Args:
+        arrays: as `FireSteps` makes them, without features.
+        view: 0 to 7, see `emberformer.views`.
+        vectors: pairs of `terrain_pixels` channels that are an east and a north component.
+    """
+    if view == 0:
+        return arrays
+    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0}
+    result = dict(arrays)
+    for key, y in grids.items():
+        if key in arrays:
+            result[key] = turned(arrays[key], y, view).copy()
+    result["wind"] = np.stack(turned_vector(arrays["wind"][:, 0], arrays["wind"][:, 1], view), 1)
+    for east, north in vectors:
+        pair = turned_vector(result["terrain_pixels"][east], result["terrain_pixels"][north], view)
+        result["terrain_pixels"][[east, north]] = np.stack(pair)
+    return result
