@@ -31,7 +31,7 @@ from emberformer.losses import loss_of_sums, open_pixels, over_processes, spread
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
 from emberformer.run import EachEpoch, Progress, UnfinishedRun
-from emberformer.run_logs import run_loggers
+from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,8 @@ def train(
     devices: int = 1,
     memory: Memory = "disk",
 ) -> Path:
-    """Train one model and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
+    """Train one model and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`,
+    `tensorboard`.
 
     A run that was stopped goes on from `last.ckpt` if the fires are still the same. The best epoch by validation
     new-fire average precision is kept.
@@ -134,7 +135,7 @@ def train(
     folder = layout.model(seed)
     folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
-    trainer = make_trainer(settings, folder, seed, device, threads, devices)
+    trainer = make_trainer(settings, folder, device, threads, devices)
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
@@ -144,7 +145,7 @@ def train(
     phase = SpreadTraining(model, settings.training, len(batches) * settings.training.epochs)
     digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     fit(
-        trainer, phase, batches, validation, UnfinishedRun(folder, digests),
+        trainer, phase, batches, validation, UnfinishedRun(folder, digests), RunLogs(settings, folder, seed),
         lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score),
     )  # fmt: skip
     return folder / "model.ckpt"
@@ -156,6 +157,7 @@ def fit(
     batches: Prefetched,
     validation: Prefetched,
     run: UnfinishedRun,
+    logs: RunLogs,
     save: Callable[[str, float], Path],
 ) -> None:
     """Train to the end, from where the run was stopped, and save the best epoch.
@@ -166,6 +168,7 @@ def fit(
         batches: of training.
         validation: of validation.
         run: the mark in the model's folder.
+        logs: what is written of the run.
         save: writes the model from the best epoch's checkpoint and its score.
     """
     earlier = None
@@ -173,20 +176,20 @@ def fit(
         counts = {name: sum(p.numel() for p in part.parameters()) for name, part in phase.model.named_children()}
         log.info("parameters: %s", counts)
         earlier = run.begin()
+        logs.begin(trainer, validation.loader.dataset, going_on=run.checkpoint is not None)
     trainer.fit(phase, batches, validation, ckpt_path=run.checkpoint, weights_only=False)
     if trainer.is_global_zero:
         if earlier is not None:  # the logger begins its file anew
             curve = run.folder / "metrics.csv"
             pd.concat([earlier, *([pd.read_csv(curve)] if curve.exists() else [])]).to_csv(curve, index=False)
         best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
-        save(best.best_model_path, math.nan if best.best_model_score is None else float(best.best_model_score))
+        score = math.nan if best.best_model_score is None else float(best.best_model_score)
+        logs.end(trainer, save(best.best_model_path, score))
         run.end()
 
 
-def make_trainer(
-    settings: Settings, folder: Path, seed: int, device: str, threads: int | None, devices: int
-) -> lightning.Trainer:
-    """The trainer of a run: keeps the best epoch, stops early, logs into the model's folder.
+def make_trainer(settings: Settings, folder: Path, device: str, threads: int | None, devices: int) -> lightning.Trainer:
+    """The trainer of a run: keeps the best epoch and stops early; `fit` gives it its logs.
 
     Raises:
         InputError: devices that are not there.
@@ -211,7 +214,7 @@ def make_trainer(
         use_distributed_sampler=False,
         precision=settings.training.precision,
         gradient_clip_val=settings.training.gradient_clip,
-        logger=run_loggers(settings, folder, seed),
+        logger=False,  # `fit` knows whether the run goes on
         callbacks=[best, EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience), Progress()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
