@@ -9,6 +9,7 @@ if "datasets" not in config:  # without --configfile; merged under one, it would
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/networks.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/train.smk"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emberformer.errors import InputError
-from emberformer.options import Config, DatasetName, Device, Threads, open_configuration
+from emberformer.options import Config, DatasetName, Device, Threads, Variant, open_configuration
 from emberformer.settings import FeatureSettings, ModelSettings, Settings
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _counted(
 
 
 @features_app.command()
-def plan(config: Config, dataset: DatasetName) -> None:
+def plan(config: Config, dataset: DatasetName, variant: Variant = None) -> None:
     """Give every frame and terrain window its row in the feature store.
 
     Example: emberformer features plan --config config/portillo.yaml --dataset portillo
@@ -115,7 +115,7 @@ def plan(config: Config, dataset: DatasetName) -> None:
     from emberformer.data.fires import open_fires
     from emberformer.features.plan import make_plan
 
-    settings, layout = open_configuration(config, dataset)
+    settings, layout = open_configuration(config, dataset, variant)
     made = make_plan(open_fires(layout.fires(dataset)), layout.features(dataset), settings.features.window)
     typer.echo(f"{layout.features(dataset)}: {made.frame.rows} rows of frames, {made.terrain.rows} of terrain")
 
@@ -124,6 +124,7 @@ def plan(config: Config, dataset: DatasetName) -> None:
 def extract(
     config: Config,
     dataset: DatasetName,
+    variant: Variant = None,
     shard: Annotated[int, typer.Option(help="Number of this job, from 0.")] = 0,
     shards: Annotated[int, typer.Option(help="Number of jobs.")] = 1,
     batch_tokens: Annotated[
@@ -144,7 +145,7 @@ def extract(
 
     if threads:
         torch.set_num_threads(threads)
-    settings, layout = open_configuration(config, dataset)
+    settings, layout = open_configuration(config, dataset, variant)
     run(
         layout.features(dataset),
         open_fires(layout.fires(dataset)),
@@ -158,7 +159,7 @@ def extract(
 
 
 @features_app.command()
-def index(config: Config, dataset: DatasetName) -> None:
+def index(config: Config, dataset: DatasetName, variant: Variant = None) -> None:
     """Make the extracted blocks one store that opens in xarray.
 
     Example: emberformer features index --config config/portillo.yaml --dataset portillo
@@ -166,7 +167,7 @@ def index(config: Config, dataset: DatasetName) -> None:
     from emberformer.data.fires import open_fires
     from emberformer.features.store import write_index
 
-    _, layout = open_configuration(config, dataset)
+    _, layout = open_configuration(config, dataset, variant)
     write_index(layout.features(dataset), open_fires(layout.fires(dataset)))
 
 

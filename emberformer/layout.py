@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from emberformer.settings import FeatureSettings, Settings, digest, expand
@@ -30,12 +30,18 @@ def features_key(features: FeatureSettings) -> str:
     elif (folder := expand(Path(features.weights))).is_dir():
         name = folder.name
         files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
-        identity["weights"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        identity["weights"] = [_content_digest(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         del identity["architecture"], identity["seed"], identity["revision"]
     else:
         name = features.weights.split("/")[-1]
         del identity["architecture"], identity["seed"]
     return f"{name}-{digest(STORE_SCHEMA, identity)}"
+
+
+@cache
+def _content_digest(file: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file, read once as long as its size and time stay: many networks name the same weights."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,8 @@ class Layout:
             layout = self.variant(variant)
             for phase in layout.phases:
                 name = variant or "emberformer"
-                found[name if phase == "phase1" else f"{name}-{phase}"] = Trained(variant, phase, layout)
+                method = name if phase == "phase1" else f"{name}-{phase}"
+                found[method] = Trained(method, variant, phase, layout)
         return found
 
     def forecasts(self, method: str, dataset: str) -> Path:
@@ -175,14 +182,21 @@ class Trained:
     """One network in one phase.
 
     Args:
+        name: of its method, without the seed.
         variant: name of the variant, None for the configuration itself.
         phase: its phase.
         layout: paths of the variant.
     """
 
+    name: str
     variant: str | None
     phase: Phase
     layout: Layout
+
+    @cached_property
+    def key(self) -> str:
+        """Name of its folder over all seeds."""
+        return self.layout.model_key(self.phase)
 
     @property
     def seeds(self) -> tuple[int, ...]:

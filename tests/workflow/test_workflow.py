@@ -317,6 +317,26 @@ def test_two_data_sets_train_one_model(run):
     assert planned["baseline"] == 8
 
 
+def test_variants_train_beside_the_network_and_equal_ones_once(run):
+    variants = {
+        "add_norm": {"model": {"fusion": "add_norm"}},
+        "same": {"model": {"fusion": "concat"}},  # as the configuration itself
+        "finer": {"features": {"scale": 2.0}},
+        "finer_too": {"features": {"scale": 2.0}, "model": {"layers": 2}},
+    }
+    varied = run.changed(variants=variants)
+    extraction = {"features_plan": 1, "features_extract": 2, "features_index": 1}
+    planned = {"train": 3, "forecast": 3, "evaluate": 1, "report": 1}
+    assert varied.snakemake("--dry-run") == extraction | planned
+    assert varied.snakemake("--dry-run", "extract_features") == extraction
+    small = run.changed(variants={name: variants[name] for name in ("add_norm", "same")})
+    scores = small.layout.scores / "scores.csv"
+    assert small.snakemake(str(scores)) == {"train": 1, "forecast": 1, "evaluate": 1}
+    assert all(method in (run.folder / scores).read_text() for method in small.layout.methods)
+    renamed = run.changed(variants={"layer_norm": variants["add_norm"]})
+    assert renamed.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+
+
 def test_misspelt_key_stops_before_anything_runs(run):
     printed = output_of(run.changed(training={"learning_rat": 1.0}).command("--dry-run"), code=1)
     assert "training.learning_rat" in printed

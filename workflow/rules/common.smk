@@ -27,9 +27,6 @@ LOGS = layout.experiment / "logs"
 STORE = "zarr.json"  # the root of a Zarr store: written last, and it holds the digests of what is inside
 
 ALL_FIRES = [layout.fires(dataset) / STORE for dataset in DATASETS]
-ALL_FEATURES = [layout.features(dataset) / STORE for dataset in DATASETS if layout.extracts(dataset)]
-ALL_MODELS = [layout.model(seed) / "model.ckpt" for seed in settings.training.seeds]
-ALL_FORECASTS = [layout.forecasts(method, dataset) / STORE for method in layout.methods for dataset in DATASETS]
 
 # No results follow from these; feature stores and models carry the version of their code in their names.
 FOUNDATIONS = [
@@ -48,6 +45,7 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(DATASETS),
+    key="[^/]+",
     method=one_of(BASELINES),
     root=one_of(SIMULATED),
     seed=r"\d+",
@@ -86,11 +84,6 @@ def sources_of(dataset):
 
 def sources(wildcards):
     return sources_of(wildcards.dataset)
-
-
-def features_of(wildcards):
-    """The feature store of a data set, unless it was made elsewhere."""
-    return [ancient(layout.features(wildcards.dataset) / STORE)] if layout.extracts(wildcards.dataset) else []
 
 
 def dataset_settings(wildcards):

@@ -9,23 +9,24 @@ rule features_plan:
     input:
         layout.fires("{dataset}") / STORE,
     output:
-        layout.features("{dataset}") / ".plan" / "plan.json",
+        FEATURES / ".plan" / "plan.json",
     log:
-        LOGS / "features_plan" / "{dataset}.log",
+        LOGS / "features_plan" / "{dataset}-{key}.log",
     benchmark:
-        LOGS / "features_plan" / "{dataset}.tsv"
+        LOGS / "features_plan" / "{dataset}-{key}.tsv"
     conda:
         "../../environment.yml"
     resources:
-        config=CONFIG,
+        config=config_of,
+        variant=variant_of,
         mem_mb=2000,
         runtime=10,
     message:
-        "plan the features of {wildcards.dataset}"
+        "plan the features {wildcards.key} of {wildcards.dataset}"
     shell:
         """
         emberformer features plan \
-            --config {resources.config:q} \
+            --config {resources.config:q} {resources.variant} \
             --dataset {wildcards.dataset:q} \
             >{log:q} 2>&1
         """
@@ -34,18 +35,19 @@ rule features_plan:
 rule features_extract:
     """One share of the blocks through the backbone, which is loaded once; blocks that are finished are passed over."""
     input:
-        layout.features("{dataset}") / ".plan" / "plan.json",
+        FEATURES / ".plan" / "plan.json",
     output:
-        layout.features("{dataset}") / ".plan" / "shard-{shard}.json",
+        FEATURES / ".plan" / "shard-{shard}.json",
     log:
-        LOGS / "features_extract" / "{dataset}-{shard}.log",
+        LOGS / "features_extract" / "{dataset}-{key}-{shard}.log",
     benchmark:
-        LOGS / "features_extract" / "{dataset}-{shard}.tsv"
+        LOGS / "features_extract" / "{dataset}-{key}-{shard}.tsv"
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        config=CONFIG,
+        config=config_of,
+        variant=variant_of,
         gpu=1,
         batch_tokens=0,  # 0: as many as suit the device. A resource and no param: it makes no feature stale
         mem_mb=8000,
@@ -53,11 +55,11 @@ rule features_extract:
     params:
         shards=settings.shards,
     message:
-        "extract features of {wildcards.dataset}, shard {wildcards.shard} of {params.shards}"
+        "extract features {wildcards.key} of {wildcards.dataset}, shard {wildcards.shard} of {params.shards}"
     shell:
         """
         emberformer features extract \
-            --config {resources.config:q} \
+            --config {resources.config:q} {resources.variant} \
             --dataset {wildcards.dataset:q} \
             --shard {wildcards.shard} \
             --shards {params.shards} \
@@ -70,26 +72,27 @@ rule features_extract:
 rule features_index:
     """The shards as one store that opens in xarray; its root is written last and holds the digest of every fire."""
     input:
-        layout.features("{dataset}") / ".plan" / "plan.json",
-        expand(layout.features("{{dataset}}") / ".plan" / "shard-{shard}.json", shard=range(settings.shards)),
+        FEATURES / ".plan" / "plan.json",
+        expand(FEATURES / ".plan" / "shard-{shard}.json", shard=range(settings.shards), allow_missing=True),
     output:
-        layout.features("{dataset}") / STORE,
+        FEATURES / STORE,
     log:
-        LOGS / "features_index" / "{dataset}.log",
+        LOGS / "features_index" / "{dataset}-{key}.log",
     benchmark:
-        LOGS / "features_index" / "{dataset}.tsv"
+        LOGS / "features_index" / "{dataset}-{key}.tsv"
     conda:
         "../../environment.yml"
     resources:
-        config=CONFIG,
+        config=config_of,
+        variant=variant_of,
         mem_mb=4000,
         runtime=30,
     message:
-        "index the features of {wildcards.dataset}: {output}"
+        "index the features {wildcards.key} of {wildcards.dataset}: {output}"
     shell:
         """
         emberformer features index \
-            --config {resources.config:q} \
+            --config {resources.config:q} {resources.variant} \
             --dataset {wildcards.dataset:q} \
             >{log:q} 2>&1
         """

@@ -4,34 +4,38 @@
 rule forecast:
     """Forecasts of a trained model from every frame of the validation and test fires."""
     input:
-        layout.model("{seed}") / "model.ckpt",
+        MODEL / "model.ckpt",
         layout.split,
         layout.fires("{dataset}") / STORE,
         features_of,
         code("forecast"),
     output:
-        layout.forecasts("emberformer-seed-{seed}", "{dataset}") / STORE,
+        MODEL / "forecasts" / "{dataset}.zarr" / STORE,
     log:
-        LOGS / "forecast" / "seed-{seed}-{dataset}.log",
+        LOGS / "forecast" / "{model}-seed-{seed}-{dataset}.log",
     benchmark:
-        LOGS / "forecast" / "seed-{seed}-{dataset}.tsv"
+        LOGS / "forecast" / "{model}-seed-{seed}-{dataset}.tsv"
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        config=CONFIG,
+        config=config_of,
+        variant=variant_of,
+        phase=phase_of,
+        label=label_of,
         gpu=1,
         mem_mb=8000,
         runtime=120,
     params:
         features=lambda wildcards: settings.datasets[wildcards.dataset].features or "",
     message:
-        "forecast {wildcards.dataset} with seed {wildcards.seed}"
+        "forecast {wildcards.dataset} with {resources.label}, seed {wildcards.seed}"
     shell:
         """
         emberformer forecast \
-            --config {resources.config:q} \
+            --config {resources.config:q} {resources.variant} \
             --dataset {wildcards.dataset:q} \
+            --phase {resources.phase} \
             --seed {wildcards.seed} \
             --threads {threads} \
             2>&1 | tee {log:q}

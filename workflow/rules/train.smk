@@ -1,4 +1,6 @@
 # Feature stores -> trained models. The settings that decide a model stand in its folder's name; MODEL_SCHEMA stands for the code.
+#
+# One rule a kind of training serves all networks and variants; `networks.smk` says whose folder is whose.
 
 
 rule train:
@@ -6,19 +8,22 @@ rule train:
     input:
         layout.split,
         ALL_FIRES,
-        # Features follow from the fires and from the store's name alone: extracted in other shards they are the same.
-        [ancient(store) for store in ALL_FEATURES],
+        training_features,
     output:
-        layout.model("{seed}") / "model.ckpt",
+        MODEL / "model.ckpt",
     log:
-        LOGS / "train" / "seed-{seed}.log",
+        LOGS / "train" / "{model}-seed-{seed}.log",
     benchmark:
-        LOGS / "train" / "seed-{seed}.tsv"
+        LOGS / "train" / "{model}-seed-{seed}.tsv"
+    wildcard_constraints:
+        model=FROZEN,
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        config=CONFIG,
+        config=config_of,
+        variant=variant_of,
+        label=label_of,
         gpu=1,
         devices=1,  # processes that train one model, each on a GPU where there is one; raise both together
         mem_mb=16000,
@@ -26,11 +31,11 @@ rule train:
     params:
         features=[settings.datasets[dataset].features or "" for dataset in DATASETS],
     message:
-        "train seed {wildcards.seed}: {output}"
+        "train {resources.label}, seed {wildcards.seed}: {output}"
     shell:
         """
         emberformer train \
-            --config {resources.config:q} \
+            --config {resources.config:q} {resources.variant} \
             --seed {wildcards.seed} \
             --threads {threads} \
             --devices {resources.devices} \
