@@ -174,6 +174,7 @@ class EvaluationSettings(Stage):
     baselines: tuple[BaselineName, ...] = ("persistence", "dilation", "distance", "logistic")
     replicates: int = Field(default=1000, ge=100, description="bootstrap resamples of fires")
     seed: int = 0
+    boundary_tolerance: int = Field(default=2, ge=0, description="pixels within which two perimeters agree")
 
 
 class Settings(Stage):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +11,18 @@ import pandas as pd
 import xarray as xr
 
 from emberformer.evaluate.bootstrap import percentile_interval
+from emberformer.evaluate.names import parse_method, representatives
 from emberformer.evaluate.pooling import REGIONS, Score, fire_table, scores_of
 from emberformer.evaluate.scores import ratio
 from emberformer.evaluate.verification import RELIABILITY_BINS
 
 POOLED = "all"  # every data set together, or every history length
-MODEL_PREFIX = "emberformer"
-COMPARED = (Score("new", "", "average_precision"), Score("new", "validation", "f1"))
+COMPARED = (
+    Score("new", "", "average_precision"),
+    Score("new", "validation", "f1"),
+    Score("new", "validation", "boundary_f1"),
+    Score("new", "validation", "hausdorff_95_m"),
+)
 
 
 class Group(NamedTuple):
@@ -72,23 +77,37 @@ def score_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
 
 
 def difference_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
-    """differences.csv: each model minus each baseline on the test fires, replicate by replicate."""
+    """differences.csv: each phase of EmberFormer minus every other method on the test fires, replicate by replicate."""
     rows = []
-    models = [method for method in results if method.startswith(MODEL_PREFIX)]
-    for model in models:
-        for baseline in (method for method in results if method not in models):
-            for group, scores in results[model].scores.items():
-                if (group.split, group.history) != ("test", POOLED):
-                    continue
-                others, size = results[baseline].scores[group], results[model].sizes[group]
-                for score in COMPARED:
-                    if score in scores and score in others:
-                        what = {"method": model, "baseline": baseline, "dataset": group.dataset, "lead": group.lead}
-                        rows.append(
-                            what | score._asdict() | _estimate(scores[score] - others[score], size) | size._asdict()
-                        )
+    for model, other in compared_methods(list(results)):
+        for group, scores in results[model].scores.items():
+            if (group.split, group.history) != ("test", POOLED):
+                continue
+            others, size = results[other].scores[group], results[model].sizes[group]
+            for score in COMPARED:
+                if score in scores and score in others:
+                    what = {"method": model, "baseline": other, "dataset": group.dataset, "lead": group.lead}
+                    difference = scores[score] - others[score]
+                    rows.append(what | score._asdict() | _estimate(difference, size) | size._asdict())
     columns = ["method", "baseline", "dataset", "lead", *Score._fields, "value", "low", "high", *Size._fields]
     return pd.DataFrame(rows, columns=columns)
+
+
+def compared_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs to subtract: what stands for a phase of EmberFormer minus what stands for every other trained network and
+    phase, and minus each baseline; likewise each of its seeds minus the same seed of the others.
+
+    >>> compared_methods(["emberformer-seed-0", "unet-seed-0", "distance"])
+    [('emberformer-seed-0', 'unet-seed-0'), ('emberformer-seed-0', 'distance')]
+    """
+    standing = representatives(methods)
+    pairs = [(model, other) for model in standing if parse_method(model).is_model for other in standing]
+    for model in (method for method in methods if parse_method(method).is_model):
+        seed = parse_method(model).seed
+        alike = [method for method in methods if parse_method(method).seed == seed]
+        pairs += [(model, other) for other in alike if seed is not None]
+        pairs += [(model, other) for other in standing if parse_method(other).phase is None]
+    return list(dict.fromkeys((a, b) for a, b in pairs if parse_method(a).trained != parse_method(b).trained))
 
 
 def per_fire_rows(method: str, sums: Mapping[str, xr.Dataset], threshold_bin: int | None) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.evaluate import rows
 from emberformer.evaluate.bootstrap import fire_weights
-from emberformer.evaluate.pooling import FireTable, choose_threshold, fire_table, scores_of
+from emberformer.evaluate.boundary_sums import boundary_scores_of, boundary_sums_of, fire_boundaries
+from emberformer.evaluate.names import parse_method
+from emberformer.evaluate.pooling import FireTable, Score, choose_threshold, fire_table, scores_of
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size
 from emberformer.evaluate.verification import HISTORY_LENGTHS, bin_edges, sums_of
 from emberformer.forecast_store import open_forecasts
@@ -37,7 +38,7 @@ def evaluate(
                          5 = 5 or more), region (new fire, whole frame), threshold (empty = needs none, "0.5",
                          "validation") and metric, with its 95 % bootstrap interval. The seeds of a model are also
                          averaged, with their standard deviation
-        differences.csv  EmberFormer minus each baseline, new fire, on the same resamples
+        differences.csv  each phase of EmberFormer minus every other method, new fire, on the same resamples
         per_fire.csv     new-fire scores of each test fire
         reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires
         thresholds.json  threshold of highest new-fire F1 on the validation fires, and what each method fitted
@@ -45,11 +46,11 @@ def evaluate(
     What is not defined is left empty: a score that is no probability has no Brier score, one fire has no interval.
 
     Args:
-        methods: method -> data set -> forecast store. Names that start with "emberformer" are compared with the
-            others; those that end in "-seed-<number>" are averaged.
+        methods: method -> data set -> forecast store, named as `Layout.methods` does. Those that end in
+            "-seed-<number>" are averaged.
         fires: data set -> fires store.
         folder: folder to write, `Layout.scores`; replaced if it exists.
-        settings: number of bootstrap replicates and their seed.
+        settings: number of bootstrap replicates and their seed, and the tolerance of perimeters.
 
     Raises:
         InputError: a store is missing or incomplete, or the methods did not forecast the same steps.
@@ -85,11 +86,19 @@ def score_method(
     sums = {name: sums_of(of, open_fires(fires[name])).sortby("fire_id") for name, of in opened.items()}
     validation = fire_table(list(sums.values()), "validation")
     threshold_bin = choose_threshold(validation.pooled(np.ones((1, len(validation.steps)))).count[0])
+    threshold = None if threshold_bin is None else float(bin_edges(kind)[threshold_bin])
+    perimeters = {
+        name: boundary_sums_of(of, open_fires(fires[name]), threshold, settings.boundary_tolerance).sortby("fire_id")
+        for name, of in opened.items()
+        if threshold is not None
+    }
     scores, sizes = {}, {}
     for group, table, weights in _groups(sums, settings):
         alone = group._replace(dataset=next(iter(sums)))  # one data set is all data sets
         same = scores.get(alone) if len(sums) == 1 else None
-        scores[group] = same or scores_of(table, weights, kind, threshold_bin)
+        scores[group] = same or (
+            scores_of(table, weights, kind, threshold_bin) | _boundary_scores(perimeters, group, weights)
+        )
         sizes[group] = Size(int((table.steps > 0).sum()), int(table.steps.sum()))
     return MethodScores(
         scores,
@@ -97,7 +106,7 @@ def score_method(
         per_fire=rows.per_fire_rows(method, sums, threshold_bin),
         reliability=rows.reliability_rows(method, sums),
         threshold={
-            "threshold": None if threshold_bin is None else float(bin_edges(kind)[threshold_bin]),
+            "threshold": threshold,
             "score_kind": kind,
             "fitted": {name: of.attrs["provenance"].get("fitted") for name, of in opened.items()},
         },
@@ -117,8 +126,9 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
     """
     seeds: dict[str, list[MethodScores]] = {}
     for method, result in results.items():
-        if match := re.fullmatch(r"(.+)-seed-\d+", method):
-            seeds.setdefault(match[1], []).append(result)
+        name = parse_method(method)
+        if name.seed is not None:
+            seeds.setdefault(name.trained, []).append(result)
     means = {}
     for model, members in seeds.items():
         if len(members) < 2:
@@ -130,6 +140,17 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
             spread[group] = {score: float(values[:, 0].std(ddof=1)) for score, values in stacked.items()}
         means[f"{model} (mean of {len(members)} seeds)"] = members[0]._replace(scores=scores, seed_sd=spread)
     return means
+
+
+def _boundary_scores(
+    perimeters: Mapping[str, xr.DataArray], group: Group, weights: np.ndarray
+) -> dict[Score, np.ndarray]:
+    """Scores of the perimeters of a group; none where no threshold could be chosen."""
+    if not perimeters:
+        return {}
+    members = list(perimeters.values()) if group.dataset == POOLED else [perimeters[group.dataset]]
+    history = None if group.history == POOLED else int(group.history)
+    return boundary_scores_of(fire_boundaries(members, group.split, group.lead, history), weights)
 
 
 def _groups(

@@ -16,6 +16,7 @@ at a threshold on an edge, Brier score and calibration error are exact.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -91,6 +92,51 @@ class _Location(NamedTuple):
     row_size: int
 
 
+class ObservedForecast(NamedTuple):
+    """One forecast at one lead time, with what was burned at its initial time and what was observed; rasters [y, x].
+
+    `group` is its place along the axes lead and history of all sums.
+    """
+
+    fire_id: str
+    init_step: int
+    group: tuple[int, int]
+    values: np.ndarray
+    target: np.ndarray
+    burned: np.ndarray
+
+
+def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -> Iterator[ObservedForecast]:
+    """All forecasts of a store for times that were observed, in its order, with a progress bar.
+
+    Args:
+        forecasts: an opened forecast store.
+        fires: the opened fires store of the same data set.
+        purpose: a word for the progress bar.
+
+    Raises:
+        InputError: the stores do not belong together.
+    """
+    where = _where(forecasts)
+    if {name: forecasts.sizes[name] for name in "yx"} != {name: fires.sizes[name] for name in "yx"}:
+        raise _mismatch(where, f"frames of {forecasts.sizes['y']} x {forecasts.sizes['x']}")
+    rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
+    locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
+    leads = forecasts.lead.values.tolist()
+    fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values
+    history = forecasts.history_length.values
+    for k in tqdm(range(len(fire_ids)), desc=f"{purpose} {where}", unit="forecast", mininterval=1):
+        if fire_ids[k] not in locations:
+            raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
+        fire, step = locations[fire_ids[k]], int(init_steps[k])
+        burned, values = fires.burned[fire.row_start + step].values, forecasts.probability[k].values
+        for i, lead in enumerate(leads):
+            if step + lead < fire.row_size:
+                target = observed(fires, fire.row_start + step + lead)
+                group = i, min(int(history[k]), HISTORY_LENGTHS[-1]) - 1
+                yield ObservedForecast(fire_ids[k], step, group, values[i], target, burned)
+
+
 def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> xr.Dataset:
     """Sum a forecast store against what was observed, a forecast at a time.
 
@@ -108,30 +154,19 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> xr.Dataset:
         InputError: the stores do not belong together, or a forecast is missing where the data are known.
     """
     kind: ScoreKind = forecasts.attrs["score_kind"]
-    where = f"forecasts of {forecasts.attrs['method']} for {forecasts.attrs['dataset']}"
-    if {name: forecasts.sizes[name] for name in "yx"} != {name: fires.sizes[name] for name in "yx"}:
-        raise _mismatch(where, f"frames of {forecasts.sizes['y']} x {forecasts.sizes['x']}")
-    rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
-    locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
     leads = forecasts.lead.values.tolist()
-    sums: dict[str, FireSums] = {}
-    fire_ids, splits = forecasts.fire_id.values.tolist(), forecasts.split.values.tolist()
-    init_steps, history = forecasts.init_step.values, forecasts.history_length.values
-    for k in tqdm(range(len(fire_ids)), desc=f"verify {where}", unit="forecast", mininterval=1):
-        if fire_ids[k] not in locations:
-            raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
-        fire, step = locations[fire_ids[k]], int(init_steps[k])
-        burned = fires.burned[fire.row_start + step].values
-        of_fire = sums.setdefault(fire_ids[k], FireSums(len(leads)))
-        values = forecasts.probability[k].values
-        for i, lead in enumerate(leads):
-            if step + lead >= fire.row_size:
-                continue
-            target = observed(fires, fire.row_start + step + lead)
-            if np.isnan(values[i][(burned == 0) & (target != UNKNOWN)]).any():
-                raise _mismatch(where, f"no forecast (NaN) for known pixels of {fire_ids[k]} from step {step}")
-            of_fire.add((i, min(int(history[k]), HISTORY_LENGTHS[-1]) - 1), values[i], target, burned, kind)
-    return _dataset(sums, dict(zip(fire_ids, splits, strict=True)), leads, forecasts.attrs)
+    sums: dict[str, FireSums] = {fire_id: FireSums(len(leads)) for fire_id in forecasts.fire_id.values.tolist()}
+    for one in observed_forecasts(forecasts, fires, "verify"):
+        if np.isnan(one.values[(one.burned == 0) & (one.target != UNKNOWN)]).any():
+            found = f"no forecast (NaN) for known pixels of {one.fire_id} from step {one.init_step}"
+            raise _mismatch(_where(forecasts), found)
+        sums[one.fire_id].add(one.group, one.values, one.target, one.burned, kind)
+    split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
+    return _dataset(sums, split_of, leads, forecasts.attrs)
+
+
+def _where(forecasts: xr.Dataset) -> str:
+    return f"forecasts of {forecasts.attrs['method']} for {forecasts.attrs['dataset']}"
 
 
 def _mismatch(where: str, found: str) -> InputError:

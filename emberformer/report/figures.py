@@ -17,13 +17,15 @@ from matplotlib.ticker import MaxNLocator
 
 from emberformer.evaluate.rows import POOLED
 from emberformer.evaluate.verification import HISTORY_LENGTHS, RELIABILITY_BINS
-from emberformer.report.scoreboard import Scoreboard, is_model, method_label, select
+from emberformer.report.scoreboard import Scoreboard, group_of, is_model, method_label, name_in_text, select
 from emberformer.report.verdict import METRICS, interval_text, number
 
 # Colours of Okabe and Ito (2008), Color Universal Design: told apart with any colour vision.
 MODEL_COLOUR = "#0072B2"
 BASELINE_COLOURS = {"persistence": "#777777", "dilation": "#E69F00", "distance": "#CC79A7", "logistic": "#009E73"}
 BASELINE_MARKERS = {"persistence": "X", "dilation": "s", "distance": "^", "logistic": "D"}
+RIVAL_COLOURS = ("#D55E00", "#8C510A", "#762A83", "#B8860B", "#9B2226", "#C51B7D")
+RIVAL_MARKERS = "v<>d1234"
 SPARE_COLOUR, SPARE_MARKER = "#56B4E9", "v"
 SEED_MARKERS = "o*Pph8"
 SIZE = (4.8, 3.3)  # inches: two beside each other on a page, one on a phone
@@ -55,9 +57,10 @@ class Picture:
 
 
 def forest_plot(board: Scoreboard, metric: str) -> Picture:
-    """Paired differences of one new-fire score: the model minus each baseline."""
+    """Paired differences of one new-fire score: the headline model minus what stands for each other method."""
     name, _ = METRICS[metric]
-    differences = {baseline: board.difference(board.headline, baseline, metric) for baseline in board.baselines}
+    others = [other for other in board.compared(board.headline) if other in board.standing]
+    differences = {name_in_text(other): board.difference(board.headline, other, metric) for other in others}
 
     def draw(axes: Axes) -> None:
         axes.axvline(0, color="#333333", linewidth=1)
@@ -80,19 +83,20 @@ def forest_plot(board: Scoreboard, metric: str) -> Picture:
     said = "; ".join(
         f"minus {baseline} {interval_text(estimate, signed=True)}" for baseline, estimate in differences.items()
     )
-    return _chart(draw, f"{method_label(board.headline)}, difference in new-fire {name}: {said}.", f"New-fire {name}")
+    alt = f"{method_label(board.headline)}, difference in new-fire {name}: {said}."
+    return _chart(draw, alt, f"New-fire {name}", max(SIZE[1], 1.2 + 0.36 * len(differences)))
 
 
 def history_plot(board: Scoreboard, metric: str) -> Picture:
     """One new-fire score by how many frames of the fire had been seen."""
     name, threshold = METRICS[metric]
-    shown = [board.headline, *board.baselines] if board.models else board.baselines
+    shown = list(dict.fromkeys([board.headline, *board.others]))
     lengths = [str(length) for length in HISTORY_LENGTHS]
     scores = {m: [board.estimate(m, "new", metric, threshold, history=h) for h in lengths] for m in shown}
 
     def draw(axes: Axes) -> None:
         for number_, (method, estimates) in enumerate(scores.items()):
-            colour, marker = _look(method, 0)
+            colour, marker = _look(method, number_)
             value, low, high = np.array([estimate[:3] for estimate in estimates]).T
             at = np.arange(len(lengths)) + 0.06 * (number_ - (len(scores) - 1) / 2)
             axes.plot(
@@ -127,7 +131,8 @@ def reliability_plot(board: Scoreboard) -> list[Picture]:
     """How often new fire was observed where it was forecast with some probability, and how often that was forecast."""
     table = select(board.reliability, {"region": "new", "dataset": POOLED})
     table = table.loc[table.n_pixels.to_numpy() > 0]
-    parts = {name: select(table, {"method": name}).sort_values(by="lower") for name in board.methods}
+    shown = [*board.first_seeds.values(), *board.baselines]
+    parts = {name: select(table, {"method": name}).sort_values(by="lower") for name in board.methods if name in shown}
     parts = {name: part for name, part in parts.items() if len(part)}
     return [_frequency_chart(parts), _number_chart(parts)] if parts else []
 
@@ -194,9 +199,9 @@ def _course(curves: Mapping[int, pd.DataFrame], columns: Mapping[str, tuple[str,
     return _chart(draw, f"{label.capitalize()} by epoch: {'; '.join(said) or 'no values'}.", label.capitalize())
 
 
-def _chart(draw: Callable[[Axes], None], alt: str, caption: str) -> Picture:
+def _chart(draw: Callable[[Axes], None], alt: str, caption: str, height: float = SIZE[1]) -> Picture:
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
         draw(figure.add_subplot())
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -209,9 +214,11 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 
 def _look(method: str, place: int) -> tuple[str, str]:
-    """Colour and marker of a method; seeds of the model share the colour's family and differ by marker."""
+    """Colour and marker of a method; phases and seeds of EmberFormer share a family of colours, rivals another."""
     if is_model(method):
         return _seed_colour(place), SEED_MARKERS[place % len(SEED_MARKERS)]
+    if group_of(method) == "Trained rivals":
+        return RIVAL_COLOURS[place % len(RIVAL_COLOURS)], RIVAL_MARKERS[place % len(RIVAL_MARKERS)]
     return BASELINE_COLOURS.get(method, SPARE_COLOUR), BASELINE_MARKERS.get(method, SPARE_MARKER)
 
 

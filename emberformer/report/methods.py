@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emberformer.report.scoreboard import Scoreboard, is_seed, method_label
+from emberformer.evaluate.names import parse_method
+from emberformer.layout import Layout, Trained
+from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, network_label
 from emberformer.report.verdict import number
-from emberformer.settings import Settings
 
 DESCRIPTIONS = {
     "persistence": "Nothing new burns: the last burned area once more.",
@@ -18,6 +19,19 @@ DESCRIPTIONS = {
     "logistic": "Logistic regression on what a pixel shows: distance from the fire, wind along the way, slope, fuel.",
 }
 UNITS = {"_px": " px", "_m_s": " m/s", "_m": " m", "_s": " s"}  # endings of names, the longest first
+
+
+NETWORKS = {
+    "token": "The temporal part of EmberFormer on what a patch holds of fire, on terrain means and wind alone.",
+    "conv_head": "Convolutions over the newest frame, terrain and wind.",
+    "tiny_3d": "A small 3-D convolutional network over the newest frames, terrain and wind.",
+    "unet_grid": "A U-Net on the grid of patches.",
+    "unet": "A U-Net on the pixels of the newest frames, terrain and wind.",
+    "res18_unet": "A U-Net with a ResNet-18 encoder on the pixels of the newest frames, terrain and wind.",
+    "conv_lstm": "A convolutional LSTM over the pixels of the newest frames, terrain and wind.",
+    "utae": "A U-Net with temporal attention over the pixels of the newest frames, terrain and wind.",
+}
+TOKENS = {"conv": "a convolutional stem of the terrain", "linear": "a linear map of the terrain's pixels"}
 
 
 class Method(NamedTuple):
@@ -30,26 +44,21 @@ class Method(NamedTuple):
     wind: str
 
 
-def describe_methods(
-    board: Scoreboard, settings: Settings, backbone: str, sees_wind: Mapping[str, bool]
-) -> list[Method]:
-    """The model, all its seeds in one entry, then each baseline.
+def describe_methods(board: Scoreboard, layout: Layout, backbone: str, sees_wind: Mapping[str, bool]) -> list[Method]:
+    """Each trained network and phase, all its seeds in one entry, then each baseline.
 
     Args:
         board: the verification tables, with thresholds and what was fitted.
-        settings: the configuration.
+        layout: its `trained` networks and their settings.
         backbone: name of the backbone, as its feature store says it.
         sees_wind: method -> whether it was given the wind of the step that it forecasts.
     """
-    seeds = [name for name in board.models if is_seed(name)]
-    description = (
-        f"Frozen {backbone} features of the newest {settings.model.history} frames and of the terrain, with the wind, "
-        "through a temporal transformer and a decoder that ends at full resolution."
-    )
     methods = []
-    if seeds:
-        label = method_label(seeds[0]) if len(seeds) == 1 else f"EmberFormer, {len(seeds)} seeds"
+    for trained in board.first_seeds:
+        seeds = [name for name in board.methods if is_seed(name) and parse_method(name).trained == trained]
+        label = method_label(seeds[0]) if len(seeds) == 1 else f"{network_label(seeds[0])}, {len(seeds)} seeds"
         thresholds = ", ".join(_threshold_text(board, name) for name in seeds)
+        description = network_description(layout.trained[trained], backbone)
         methods.append(Method(label, description, "training fires", thresholds, _yes_or_no(sees_wind.get(seeds[0]))))
     for name in board.baselines:
         fitted = _fitted_text(board.thresholds.get(name, {}).get("fitted") or {}) or "nothing"
@@ -57,6 +66,26 @@ def describe_methods(
         wind = _yes_or_no(sees_wind.get(name))
         methods.append(Method(method_label(name), description, fitted, _threshold_text(board, name), wind))
     return methods
+
+
+def network_description(trained: Trained, backbone: str) -> str:
+    """What a trained network sees and does, from its settings."""
+    settings = trained.layout.settings
+    if trained.phase == "student" and settings.distillation is not None:
+        student = NETWORKS.get(settings.distillation.model.network, "A smaller EmberFormer.")
+        return f"{student} It learned the forecasts of {trained.variant or 'EmberFormer'}'s last phase."
+    model = settings.model
+    if model.network != "emberformer":
+        return NETWORKS[model.network]
+    phase = {"phase2": settings.phase2, "phase3": settings.phase3}.get(trained.phase)
+    features = f"{backbone} features" if phase else f"frozen {backbone} features"
+    fire = features if model.fire == "dino" else "a convolutional stem"
+    terrain = f"{features} of the terrain" if model.terrain == "dino" else TOKENS.get(model.terrain, "no terrain")
+    kept = f"{fire} of the newest {model.history} frames and {terrain}"
+    tuned = "" if phase is None else f" The backbone is fine-tuned ({phase.method}) from the phase before."
+    wind = "with the wind" if model.wind else "without the wind"
+    text = f"{kept}, {wind}, through a {model.temporal.replace('_', ' ')} over time and a decoder that ends at"
+    return f"{text[0].upper()}{text[1:]} full resolution.{tuned}"
 
 
 def _threshold_text(board: Scoreboard, method: str) -> str:

@@ -19,7 +19,7 @@ from emberformer.report.cases import Case, choose_fires, read_case
 from emberformer.report.figures import forest_plot, history_plot, reliability_plot, training_curves
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
-from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, read_scoreboard
+from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, network_label, read_scoreboard
 from emberformer.report.sources import (
     backbone_name,
     collect_provenance,
@@ -28,7 +28,15 @@ from emberformer.report.sources import (
     read_feature_attributes,
     settings_text,
 )
-from emberformer.report.tables import AT_HALF, AT_VALIDATION, BRIEF, difference_rows, score_rows
+from emberformer.report.tables import (
+    AT_HALF,
+    AT_VALIDATION,
+    BRIEF,
+    PERIMETERS,
+    WHOLE_PERIMETERS,
+    difference_rows,
+    score_rows,
+)
 from emberformer.report.verdict import METRICS, number, verdict
 from emberformer.settings import Settings
 
@@ -75,25 +83,33 @@ def write_report(settings: Settings, layout: Layout) -> Path:
         summary=_summary(board, settings, layout, fires),
         maps=_maps(board, layout, fires),
         drawn=method_label(board.first_seed),
-        **_scores(board, list(settings.datasets)),
+        **_scores(board, settings),
         **_sources(board, settings, layout, fires),
     )
     return _write(layout.report, page)
 
 
-def _scores(board: Scoreboard, datasets: list[str]) -> dict[str, object]:
+def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
     """What follows from the verification tables alone."""
+    datasets = list(settings.datasets)
     fires, steps, prevalence = board.size()
     return {
         "verdict": verdict(board),
         "headline": method_label(board.headline),
+        "tolerance": settings.evaluation.boundary_tolerance,
         "sample": f"{fires} fires, {steps} forecasts, {number(100 * prevalence, 2)} % of the open pixels burned",
         "sizes": {dataset: board.size(dataset) for dataset in datasets},
         "columns": {"main": AT_VALIDATION, "half": AT_HALF, "brief": BRIEF},
         "regions": {region: _region_tables(board, region) for region in ("new", "whole")},
         "metrics": [name for name, _ in METRICS.values()],
         "differences": difference_rows(board),
-        "forests": [forest_plot(board, metric) for metric in METRICS] if board.models and board.baselines else [],
+        "forests": [forest_plot(board, metric) for metric in METRICS] if board.compared(board.headline) else [],
+        "perimeters": {
+            "columns": PERIMETERS,
+            "whole_columns": WHOLE_PERIMETERS,
+            "new": score_rows(board, "new", PERIMETERS, [POOLED]),
+            "whole": score_rows(board, "whole", WHOLE_PERIMETERS, [POOLED]),
+        },
         "histories": [history_plot(board, metric) for metric in METRICS],
         "dataset_rows": score_rows(board, "new", BRIEF, datasets) if len(datasets) > 1 else [],
         "reliability": reliability_plot(board),
@@ -112,9 +128,9 @@ def _sources(
     curves, missing_curves = read_curves(layout)
     return {
         "random_backbone": backbone if has_random_weights(features, settings) else "",
-        "curves": training_curves(curves) if curves else [],
+        "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,
-        "methods": describe_methods(board, settings, backbone, sees_wind),
+        "methods": describe_methods(board, layout, backbone, sees_wind),
         "provenance": collect_provenance(settings, layout, fires, features, attributes),
         "settings_text": settings_text(settings),
     }

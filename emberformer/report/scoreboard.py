@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from emberformer.errors import InputError
-from emberformer.evaluate.rows import MODEL_PREFIX, POOLED
+from emberformer.evaluate.names import parse_method, representatives
+from emberformer.evaluate.rows import POOLED
 
 REMEDY = "run `emberformer evaluate` with the same configuration"
 COLUMNS = {
@@ -23,6 +24,18 @@ COLUMNS = {
     "reliability.csv": "method dataset region lower upper mean_forecast observed_frequency n_pixels",
 }
 TEXT = {"method": str, "baseline": str, "dataset": str, "history": str, "region": str, "threshold": str, "fire_id": str}
+GROUPS = ("EmberFormer", "Trained rivals", "Simple rivals")
+LABELS = {
+    "emberformer": "EmberFormer",
+    "unet": "U-Net",
+    "unet_grid": "U-Net on patches",
+    "res18_unet": "ResNet-18 U-Net",
+    "conv_head": "Convolutional head",
+    "conv_lstm": "ConvLSTM",
+    "tiny_3d": "Tiny 3-D network",
+    "utae": "U-TAE",
+    "no_dino": "No DINO",
+}
 
 
 class Estimate(NamedTuple):
@@ -61,27 +74,67 @@ class Scoreboard:
 
     @property
     def methods(self) -> list[str]:
-        """The mean over seeds first, then each seed, then the baselines."""
+        """EmberFormer's phases, the trained rivals, then the baselines; the mean over seeds before its seeds."""
         names = list(dict.fromkeys(self.scores.method))
-        return sorted(names, key=lambda name: (not is_model(name), is_seed(name)))
+        trained = list(dict.fromkeys(parse_method(name).trained for name in names))
+
+        def rank(method: str) -> tuple[int, int, bool]:
+            name = parse_method(method)
+            return GROUPS.index(group_of(method)), trained.index(name.trained), name.seed is not None
+
+        return sorted(names, key=rank)
+
+    @property
+    def standing(self) -> list[str]:
+        """What stands for each method: the mean over its seeds, or its only one."""
+        return representatives(self.methods)
 
     @property
     def models(self) -> list[str]:
+        """EmberFormer, in all phases and seeds."""
         return [name for name in self.methods if is_model(name)]
 
     @property
     def headline(self) -> str:
-        """What the verdict is about: the mean over seeds, or the only seed."""
-        return (self.models or self.methods)[0]
+        """What the verdict is about: the phase of EmberFormer of highest new-fire AP on the validation fires.
+
+        The first of them where several are as high, or none has such a score; a distilled network is none of them.
+        """
+        phases = [name for name in self.standing if is_model(name) and parse_method(name).phase != "student"]
+        return max(phases, key=self._validation_score, default=self.standing[0])
 
     @property
     def first_seed(self) -> str:
-        """The one model whose forecasts are drawn."""
-        return next((name for name in self.models if is_seed(name)), self.headline)
+        """The one model whose forecasts are drawn: the headline's first seed."""
+        return self.first_seeds.get(parse_method(self.headline).trained, self.headline)
+
+    @property
+    def first_seeds(self) -> dict[str, str]:
+        """Trained network -> its first seed."""
+        seeds = [name for name in self.methods if is_seed(name)]
+        return {parse_method(name).trained: name for name in reversed(seeds)}
+
+    @property
+    def others(self) -> list[str]:
+        """What the headline is compared with in the verdict: trained rivals, then baselines."""
+        return [name for name in self.standing if not is_model(name)]
 
     @property
     def baselines(self) -> list[str]:
-        return [name for name in self.methods if not is_model(name)]
+        return [name for name in self.methods if parse_method(name).phase is None]
+
+    def compared(self, model: str) -> list[str]:
+        """Methods that a model has a paired difference to, in their order."""
+        named = set(self.differences.baseline[self.differences.method == model])
+        return [name for name in self.methods if name in named]
+
+    def _validation_score(self, method: str) -> float:
+        rows = select(
+            self.scores,
+            {"split": "validation", "lead": self.lead, "dataset": POOLED, "history": POOLED, "method": method,
+             "region": "new", "metric": "average_precision"},
+        )  # fmt: skip
+        return float(np.nan_to_num(_estimate(rows).value, nan=-1))
 
     @property
     def lead(self) -> int:
@@ -120,24 +173,45 @@ def select(table: pd.DataFrame, wanted: Mapping[str, object]) -> pd.DataFrame:
 
 
 def is_model(method: str) -> bool:
-    """Whether a method is EmberFormer, one seed or the mean of several."""
-    return method.startswith(MODEL_PREFIX)
+    """Whether a method is EmberFormer in any phase, one seed or the mean of several."""
+    return parse_method(method).is_model
 
 
 def is_seed(method: str) -> bool:
-    """Whether a method is one trained EmberFormer."""
-    return method.startswith(f"{MODEL_PREFIX}-seed-")
+    """Whether a method is one trained network."""
+    return parse_method(method).seed is not None
+
+
+def group_of(method: str) -> str:
+    """Which of `GROUPS` a method belongs to."""
+    return GROUPS[0] if is_model(method) else GROUPS[1] if parse_method(method).phase else GROUPS[2]
+
+
+def network_label(method: str) -> str:
+    """A network and its phase for people, without its seeds.
+
+    >>> network_label("emberformer-phase2-seed-0")
+    'EmberFormer phase 2'
+    """
+    network, phase, _ = parse_method(method)
+    label = LABELS.get(network, network.replace("_", " ").capitalize())
+    return label + {"phase2": " phase 2", "phase3": " phase 3", "student": " distilled"}.get(phase or "", "")
+
+
+def name_in_text(method: str) -> str:
+    """A method's name within a sentence: simple rivals are common words."""
+    return method.replace("_", " ") if group_of(method) == GROUPS[2] else method_label(method)
 
 
 def method_label(method: str) -> str:
-    """A method's name for people: 'emberformer-seed-0' is 'EmberFormer, seed 0'.
+    """A method's name for people.
 
-    >>> method_label("emberformer (mean of 3 seeds)")
-    'EmberFormer (mean of 3 seeds)'
+    >>> method_label("emberformer-phase2 (mean of 3 seeds)"), method_label("no_dino-seed-1")
+    ('EmberFormer phase 2 (mean of 3 seeds)', 'No DINO, seed 1')
     """
-    if not is_model(method):
-        return method.replace("_", " ").capitalize()
-    return "EmberFormer" + method.removeprefix(MODEL_PREFIX).replace("-seed-", ", seed ")
+    _, phase, seed = parse_method(method)
+    mean = method[method.index(" (mean of") :] if phase and seed is None else ""
+    return network_label(method) + (f", seed {seed}" if seed is not None else mean)
 
 
 def read_scoreboard(folder: Path) -> Scoreboard:

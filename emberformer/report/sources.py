@@ -14,6 +14,7 @@ import yaml
 from emberformer.data.split import SPLITS, read_split
 from emberformer.layout import Layout
 from emberformer.provenance import provenance
+from emberformer.report.scoreboard import method_label
 from emberformer.settings import Settings
 
 # Attributes of a feature store that the page shows, and what it calls them.
@@ -38,23 +39,25 @@ class Fact(NamedTuple):
     value: str
 
 
-def read_curves(layout: Layout) -> tuple[dict[int, pd.DataFrame], list[str]]:
-    """Training metrics of each seed, and a line for each that cannot be shown."""
-    curves, missing = {}, []
-    for seed in layout.settings.training.seeds:
-        path = layout.model(seed) / "metrics.csv"
-        try:
-            table = pd.read_csv(path)
-        except (OSError, ValueError):
-            missing.append(f"No training curves of seed {seed}: {_short(path, layout)} is missing or empty.")
-            continue
-        if "epoch" in table:
-            # The logger writes numbers of one epoch in several rows, and "train/loss_epoch" where it also logs steps.
-            curves[seed] = table.rename(columns=lambda name: name.removesuffix("_epoch")).loc[
-                :, lambda t: ~t.columns.duplicated()
-            ]
-        else:
-            missing.append(f"No training curves of seed {seed}: {_short(path, layout)} has no column 'epoch'.")
+def read_curves(layout: Layout) -> tuple[dict[str, dict[int, pd.DataFrame]], list[str]]:
+    """Training metrics of each network and phase by seed, and a line for each run that cannot be shown."""
+    curves: dict[str, dict[int, pd.DataFrame]] = {}
+    missing = []
+    for name, trained in layout.trained.items():
+        for seed in trained.seeds:
+            path = trained.folder(seed) / "metrics.csv"
+            said = f"No training curves of {method_label(f'{name}-seed-{seed}')}: {_short(path, layout)}"
+            try:
+                table = pd.read_csv(path)
+            except (OSError, ValueError):
+                missing.append(f"{said} is missing or empty.")
+                continue
+            if "epoch" in table:
+                # The logger writes numbers of one epoch in several rows; "train/loss_epoch" where it also logs steps.
+                table = table.rename(columns=lambda column: column.removesuffix("_epoch"))
+                curves.setdefault(name, {})[seed] = table.loc[:, lambda t: ~t.columns.duplicated()]
+            else:
+                missing.append(f"{said} has no column 'epoch'.")
     return curves, missing
 
 
@@ -108,7 +111,8 @@ def collect_provenance(
         facts += _flattened(f"data set {dataset}", store.attrs.get("provenance") or {})
         facts += _backbone_facts(dataset, features[dataset], layout)
     facts += _split_facts(settings, layout)
-    facts.append(Fact("models", _short(layout.model(settings.training.seeds[0]).parent, layout)))
+    for name, trained in layout.trained.items():
+        facts.append(Fact(f"models of {name}", _short(trained.folder(trained.seeds[0]).parent, layout)))
     for method, attributes in forecasts.items():
         facts += _flattened(f"forecasts by {method}", attributes.get("provenance") or {})
     return _joined([*facts, *_flattened("this page", provenance())])

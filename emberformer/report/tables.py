@@ -7,18 +7,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emberformer.report.scoreboard import Estimate, Scoreboard, is_seed, method_label
+from emberformer.report.scoreboard import (
+    Estimate,
+    Scoreboard,
+    group_of,
+    is_seed,
+    method_label,
+    name_in_text,
+    network_label,
+)
 from emberformer.report.verdict import METRICS, number
 
 
 class Column(NamedTuple):
-    """One score of a table; `threshold` as in scores.csv."""
+    """One score of a table; `threshold` as in scores.csv. Where no value is best, `ranked` is false."""
 
     metric: str
     threshold: str
     heading: str
     digits: int = 3
     lower_is_better: bool = False
+    ranked: bool = True
 
 
 class Cell(NamedTuple):
@@ -31,11 +40,12 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A method and its cells; `minor`: one seed among several, shown small."""
+    """A method and its cells; `minor`: one seed among several, shown small; `group`: what it stands under."""
 
     label: str
     cells: list[Cell]
     minor: bool
+    group: str
 
 
 AT_VALIDATION = (
@@ -49,6 +59,15 @@ AT_VALIDATION = (
 )
 AT_HALF = tuple(Column(metric, "0.5", heading) for metric, heading in
                 [("f1", "F1"), ("iou", "IoU"), ("precision", "Precision"), ("recall", "Recall")])  # fmt: skip
+PERIMETERS = (
+    Column("boundary_f1", "validation", "Boundary F1"),
+    Column("hausdorff_95_m", "validation", "HD95, m", 0, lower_is_better=True),
+    Column("surface_distance_m", "validation", "Mean distance, m", 0, lower_is_better=True),
+    Column("perimeter_ratio", "validation", "Length ratio", 2, ranked=False),
+    Column("isolated_pixels", "validation", "Isolated pixels", 2, lower_is_better=True),
+    Column("detached_components", "validation", "Detached parts", 2, lower_is_better=True),
+)
+WHOLE_PERIMETERS = PERIMETERS[:4]
 BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
 
 
@@ -57,8 +76,8 @@ def score_rows(board: Scoreboard, region: str, columns: Sequence[Column], datase
 
     The best value of a column is marked among all methods but single seeds beside their mean.
     """
-    methods = board.methods
-    minor = {name: is_seed(name) and not is_seed(board.headline) for name in methods}
+    methods, standing = board.methods, board.standing
+    minor = {name: name not in standing for name in methods}
     estimates = {
         name: [board.estimate(name, region, c.metric, c.threshold, dataset) for dataset in datasets for c in columns]
         for name in methods
@@ -72,26 +91,28 @@ def score_rows(board: Scoreboard, region: str, columns: Sequence[Column], datase
         Row(
             method_label(name),
             [
-                _cell(e, c, not minor[name] and e.value == b)
+                _cell(e, c, not minor[name] and c.ranked and e.value == b)
                 for e, c, b in zip(estimates[name], shown, best, strict=True)
             ],
             minor[name],
+            group_of(name),
         )
         for name in methods
     ]
 
 
 def difference_rows(board: Scoreboard) -> list[Row]:
-    """A row for each model and baseline: the difference of new-fire scores, marked where it is surely above zero."""
+    """A row for each pair that was subtracted: the difference of new-fire scores, marked where surely above zero."""
     rows = []
     for model in board.models:
-        for baseline in board.baselines:
+        for other in board.compared(model):
             cells = []
             for metric in METRICS:
-                estimate = board.difference(model, baseline, metric)
+                estimate = board.difference(model, other, metric)
                 cells.append(_cell(estimate, Column(metric, "", ""), estimate.verdict == "better", signed=True))
-            label = f"{method_label(model)} minus {baseline}"
-            rows.append(Row(label, cells, is_seed(model) and model != board.headline))
+            label = f"{method_label(model)} minus {name_in_text(other)}"
+            minor = is_seed(model) and model not in board.standing
+            rows.append(Row(label, cells, minor, network_label(model)))
     return rows
 
 

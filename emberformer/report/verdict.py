@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emberformer.report.scoreboard import Estimate, Scoreboard, is_seed, method_label
+from emberformer.evaluate.names import parse_method
+from emberformer.report.scoreboard import Estimate, Scoreboard, is_seed, method_label, name_in_text, network_label
 
 METRICS = {"average_precision": ("AP", ""), "f1": ("F1", "validation")}
 
 
 class Verdict(NamedTuple):
-    """Outcome ("all" baselines are beaten, "some", "none", or "unknown"), a headline, and sentences."""
+    """Outcome ("all" others are beaten, "some", "none", or "unknown"), a headline, and sentences."""
 
     outcome: str
     headline: str
@@ -21,24 +22,29 @@ class Verdict(NamedTuple):
 
 
 def verdict(board: Scoreboard) -> Verdict:
-    """Compare the model with every baseline by the paired 95 % intervals of new-fire AP and F1.
+    """Compare the headline model with every rival by the paired 95 % intervals of new-fire AP and F1.
 
-    A baseline is beaten on a score if the whole interval of the difference lies above zero.
+    A rival is beaten on a score if the whole interval of the difference lies above zero.
     """
-    model, baselines = board.headline, board.baselines
-    outcomes = {metric: {name: board.difference(model, name, metric) for name in baselines} for metric in METRICS}
+    model, subject = board.headline, network_label(board.headline)
+    others = {name_in_text(name): name for name in board.others}
+    baselines = list(others)
+    outcomes = {
+        metric: {text: board.difference(model, name, metric) for text, name in others.items()} for metric in METRICS
+    }
     beaten = [name for name in baselines if all(of[name].verdict == "better" for of in outcomes.values())]
     kinds = {estimate.verdict for of in outcomes.values() for estimate in of.values()}
     if not kinds or kinds == {"unknown"}:
-        outcome, headline = "unknown", "The tables hold no comparison with a baseline that has an interval."
+        outcome, headline = "unknown", "The tables hold no comparison with a rival that has an interval."
     elif len(beaten) == len(baselines):
-        outcome, headline = "all", f"EmberFormer beats {_every(baselines)} on new fire."
+        simple = set(others.values()) <= set(board.baselines)
+        outcome, headline = "all", f"{subject} beats {_every(baselines, simple)} on new fire."
     elif beaten:
         outcome = "some"
         rest = [name for name in baselines if name not in beaten]
-        headline = f"EmberFormer beats {_listed(beaten)} on new fire, but not {_listed(rest, 'or')}."
+        headline = f"{subject} beats {_listed(beaten)} on new fire, but not {_listed(rest, 'or')}."
     else:
-        outcome, headline = "none", f"EmberFormer does not beat {_listed(baselines, 'or')} on new fire on both scores."
+        outcome, headline = "none", f"{subject} does not beat {_listed(baselines, 'or')} on new fire on both scores."
     return Verdict(
         outcome, headline, [_sample(board), *_comparisons(outcomes), *_closest(outcome, outcomes), *_remark(board)]
     )
@@ -116,7 +122,8 @@ def _closest(outcome: str, outcomes: dict[str, dict[str, Estimate]]) -> list[str
 
 def _remark(board: Scoreboard) -> list[str]:
     fires, _, _ = board.size()
-    seeds = sum(is_seed(name) for name in board.models)
+    trained = parse_method(board.headline).trained
+    seeds = sum(is_seed(name) and parse_method(name).trained == trained for name in board.models)
     remarks = []
     if fires < 10:
         remarks.append("So few fires make wide and rough intervals.")
@@ -125,8 +132,9 @@ def _remark(board: Scoreboard) -> list[str]:
     return [" ".join(remarks)] if remarks else []
 
 
-def _every(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"all {len(names)} baselines ({_listed(names)})"
+def _every(names: Sequence[str], simple: bool) -> str:
+    kind = "baselines" if simple else "rivals"
+    return names[0] if len(names) == 1 else f"all {len(names)} {kind} ({_listed(names)})"
 
 
 def _listed(names: Sequence[str], conjunction: str = "and") -> str:

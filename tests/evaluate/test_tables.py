@@ -153,7 +153,9 @@ def test_threshold_is_chosen_on_validation_fires(tables):
 def test_what_is_undefined_is_absent_or_empty(tables):
     table = tables[3]["scores"]
     distance = table[table.method == "distance"]
-    assert set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall"}
+    perimeters = {"boundary_f1", "hausdorff_95_m", "surface_distance_m", "perimeter_ratio", "isolated_pixels",
+                  "detached_components"}  # fmt: skip
+    assert set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall"} | perimeters
     assert "0.5" not in set(distance.threshold.dropna())
     assert set(tables[3]["reliability"].method) == {"emberformer-seed-0", "emberformer-seed-1", "persistence"}
     where = {"method": "persistence", "dataset": "all", "split": "test", "history": "all", "region": "new"}

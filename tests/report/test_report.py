@@ -18,6 +18,7 @@ VOID = {"meta", "img", "br", "link", "input"}
 SECTIONS = [
     "new",
     "whole",
+    "perimeters",
     "differences",
     "history",
     "training",
@@ -150,7 +151,7 @@ def test_missing_optional_inputs_are_named(tmp_path):
     settings, layout = write_experiment(tmp_path, curves=False)
     (layout.features("valley") / "zarr.json").unlink()
     said = Page(write_report(settings, layout).read_text(encoding="utf-8")).text
-    assert "No training curves of seed 0" in said
+    assert "No training curves of EmberFormer, seed 0" in said
     assert "features of valley" in said
     assert "not found" in said
 
@@ -161,7 +162,7 @@ def test_torn_training_curves_are_read_as_far_as_they_go(tmp_path):
     metrics.write_text("epoch,train/loss_epoch\n0,\n0,0.5\n1,0.25\n")
     curves, missing = read_curves(layout)
     assert not missing
-    loss, score = training_curves(curves)
+    loss, score = training_curves(curves["emberformer"])
     assert "training of seed 0 from 0.500 to 0.250" in loss.alt
     assert "no values" in score.alt
     metrics.write_text("")

@@ -10,12 +10,15 @@ import pytest
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
+from emberformer.layout import Layout
 from emberformer.report.cases import Choice, choose_fires, read_case
+from emberformer.report.figures import forest_plot
 from emberformer.report.maps import draw_case, fuel_colours, hillshade, wind_text
-from emberformer.report.methods import describe_methods
+from emberformer.report.methods import describe_methods, network_description
 from emberformer.report.scoreboard import Estimate, method_label, read_scoreboard
 from emberformer.report.tables import AT_VALIDATION, difference_rows, score_rows
 from emberformer.report.verdict import verdict
+from emberformer.settings import Settings
 from tests.report.synthetic import BETTER, MODEL, THRESHOLD, burned, scoreboard, write_experiment, write_tables
 
 
@@ -172,7 +175,8 @@ def test_methods_say_what_was_fitted_and_what_they_saw(stores, tmp_path):
         "threshold": -2.5,
         "fitted": {"valley": {"radius_px": 3.5, "chosen_on": ["valley"], "left_out": []}},
     }
-    model, persistence, distance = describe_methods(board, stores[0], "dinov2-tiny", {MODEL: True, "distance": False})
+    layout = Layout(stores[0])
+    model, persistence, distance = describe_methods(board, layout, "dinov2-tiny", {MODEL: True, "distance": False})
     assert "dinov2-tiny" in model.description
     assert (model.threshold, model.wind) == ("0.300", "yes")
     assert (persistence.threshold, persistence.wind, persistence.fitted) == ("–", "not known", "nothing")
@@ -200,3 +204,66 @@ def test_a_table_without_a_column_is_an_error_that_names_both(tmp_path):
 def test_method_labels():
     assert method_label("emberformer-seed-3") == "EmberFormer, seed 3"
     assert method_label("persistence") == "Persistence"
+
+
+PHASE2, UNET = "emberformer-phase2-seed-0", "unet (mean of 2 seeds)"
+
+
+def several_networks(folder):
+    """The tables of a model in two phases, of a U-Net in two seeds and its mean, and of two simple rivals."""
+    board = scoreboard(folder)
+    of_model = board.scores[board.scores.method == MODEL]
+    named = [PHASE2, "unet-seed-0", "unet-seed-1", UNET]
+    validation = [
+        of_model.assign(method=name, split="validation", value=value)
+        for name, value in ((MODEL, 0.9), (PHASE2, 0.7), ("unet-seed-0", 0.99))
+    ]
+    scores = pd.concat([board.scores, *(of_model.assign(method=name, value=0.95) for name in named), *validation])
+    of_distance = board.differences[board.differences.baseline == "distance"]
+    others = [of_distance.assign(baseline=name) for name in (UNET, PHASE2)]
+    return replace(board, scores=scores, differences=pd.concat([board.differences, *others]))
+
+
+def test_the_headline_is_the_phase_that_is_best_on_validation_not_on_test(tmp_path):
+    board = several_networks(tmp_path)
+    assert board.headline == MODEL
+    swapped = board.scores.method.replace({MODEL: PHASE2, PHASE2: MODEL})
+    assert replace(board, scores=board.scores.assign(method=swapped)).headline == PHASE2
+
+
+def test_methods_stand_in_groups_and_every_network_is_compared(tmp_path):
+    board = several_networks(tmp_path)
+    rows = score_rows(board, "new", AT_VALIDATION, ["all"])
+    assert [(row.group, row.label, row.minor) for row in rows] == [
+        ("EmberFormer", "EmberFormer, seed 0", False),
+        ("EmberFormer", "EmberFormer phase 2, seed 0", False),
+        ("Trained rivals", "U-Net (mean of 2 seeds)", False),
+        ("Trained rivals", "U-Net, seed 0", True),
+        ("Trained rivals", "U-Net, seed 1", True),
+        ("Simple rivals", "Persistence", False),
+        ("Simple rivals", "Distance", False),
+    ]
+    assert board.others == [UNET, "persistence", "distance"]
+    said = verdict(board)
+    assert (
+        said.headline
+        == "EmberFormer beats all 3 rivals (U-Net (mean of 2 seeds), persistence and distance) on new fire."
+    )
+    assert "EmberFormer, seed 0 minus U-Net (mean of 2 seeds)" in [row.label for row in difference_rows(board)]
+    assert "minus EmberFormer phase 2, seed 0 +0.312" in forest_plot(board, "average_precision").alt
+
+
+def test_each_trained_network_is_described_by_its_settings(tmp_path):
+    settings, _ = write_experiment(tmp_path)
+    content = settings.model_dump(mode="json")
+    content["variants"] = {
+        "unet": {"model": {"network": "unet"}, "training": {"seeds": [0, 1]}, "phase2": None},
+        "no_dino": {"model": {"fire": "stem", "terrain": "conv", "wind": False}, "phase2": None},
+    }
+    layout = Layout(Settings.model_validate(content | {"phase2": {"path": "pixels"}}))
+    said = {name: network_description(trained, "dinov2-tiny") for name, trained in layout.trained.items()}
+    assert said["emberformer"].startswith("Frozen dinov2-tiny features of the newest 6 frames")
+    assert "fine-tuned (lora)" in said["emberformer-phase2"]
+    assert said["unet"] == "A U-Net on the pixels of the newest frames, terrain and wind."
+    assert "dinov2" not in said["no_dino"]
+    assert "without the wind" in said["no_dino"]
