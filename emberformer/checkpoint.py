@@ -82,6 +82,7 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
         terrain_pixels=len(sizes.normaliser.channels),
         category_sizes=sizes.normaliser.category_sizes,
         settings=settings.model,
+        layers=len(settings.features.layers),
     )
 
 

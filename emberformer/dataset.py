@@ -15,6 +15,7 @@ from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
 from emberformer.model_settings import ModelSettings
+from emberformer.token_batches import Sample, TokenBatches
 from emberformer.windows import choose_window, padded, pixel_slices, turn
 
 CACHED_INPUTS = (
@@ -53,27 +54,6 @@ def list_steps(
     return steps
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One item before its features are read: arrays on the raster, and which features belong to them.
-
-    Args:
-        arrays: everything but the features; what `FireSteps` names.
-        landscape: whose stores are read.
-        fire: number of the fire.
-        frames: rows and window of the history's features, oldest first.
-        terrain: row and window of the terrain's features.
-        view: how the window is mirrored and turned.
-    """
-
-    arrays: dict[str, np.ndarray]
-    landscape: Landscape
-    fire: int
-    frames: Cut
-    terrain: Cut
-    view: int
-
-
 class FireSteps(Dataset):
     """Model inputs and targets of steps, a batch at a time.
 
@@ -91,7 +71,8 @@ class FireSteps(Dataset):
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
     these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
-    padding and for a band that a landscape lacks), `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`,
+    padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
+    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`,
     `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding). H and W are
     whole patches; the raster lies at the upper left.
     """
@@ -112,8 +93,9 @@ class FireSteps(Dataset):
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
-        self.buffers, self.pinned = buffers, pinned
-        self._ring: dict[tuple, list[Tensor]] = {}
+        self._tokens = TokenBatches(self.inputs, history, buffers, pinned)
+        if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
+            self._layers = [landscape.layer_reader for landscape in self.landscapes]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -131,7 +113,7 @@ class FireSteps(Dataset):
         """A whole batch."""
         samples = [self._sample(index) for index in indices]
         batch = {key: torch.from_numpy(np.stack([s.arrays[key] for s in samples])) for key in samples[0].arrays}
-        batch |= self._features(samples)
+        batch |= self._tokens.read(samples, self.size(indices[0]))
         for name in self.hidden & set(batch):
             batch[name].zero_()
         return batch
@@ -143,6 +125,8 @@ class FireSteps(Dataset):
             landscape, rows = self.landscapes[step.landscape], self._rows(step)
             if "frame_patches" in self.inputs:
                 landscape.frame_reader.announce(landscape.frame_of[rows.start : rows.stop].tolist())
+            if "frame_layers" in self.inputs:
+                landscape.layer_reader.announce([int(landscape.frame_of[rows[-1]])])
             if "terrain_patches" in self.inputs:
                 landscape.terrain_reader.announce([int(landscape.terrain_row[step.fire])])
 
@@ -190,62 +174,6 @@ class FireSteps(Dataset):
         return Sample(
             arrays, landscape, step.fire, Cut(frames, rows, columns, view), Cut(terrain, rows, columns, view), view
         )
-
-    def _features(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Cached tokens of a batch; padding never passes the backbone, it is zero here."""
-        found = {}
-        if "frame_patches" in self.inputs:
-            found["frame_patches"] = self._frame_patches(samples)
-        if "terrain_patches" in self.inputs:
-            found["terrain_patches"] = self._terrain_patches(samples)
-        return found
-
-    def _frame_patches(self, samples: list[Sample]) -> Tensor:
-        first = samples[0].landscape
-        size = self.size(int(samples[0].arrays["index"]))
-        frames = self._buffer("frame", (len(samples), self.history, *size, first.features), first)
-        for landscape, own in _by_landscape(samples):
-            outs = []
-            for n, sample in own:
-                padding = self.history - len(sample.frames.rows)
-                frames[n, :padding] = 0
-                outs.append(frames[n, padding:])
-            landscape.frame_reader.read([sample.frames for _, sample in own], outs)
-        return frames
-
-    def _terrain_patches(self, samples: list[Sample]) -> Tensor:
-        first = samples[0].landscape
-        size = self.size(int(samples[0].arrays["index"]))
-        terrain = self._buffer("terrain", (len(samples), len(first.channel_order), *size, first.features), first)
-        for landscape, own in _by_landscape(samples):
-            landscape.read_terrain([sample.terrain for _, sample in own], [terrain[n] for n, _ in own])
-        for n, sample in enumerate(samples):
-            if sample.view:  # the cached images of an angle's sine and cosine cannot be turned
-                terrain[n, sample.landscape.angle_channels] = 0
-        return terrain
-
-    def _buffer(self, name: str, shape: tuple[int, ...], landscape: Landscape) -> Tensor:
-        """Memory for a batch; the next one of the ring, so that pages are not given back and cleared at every step."""
-        kind = (landscape.frame_reader.dtype, landscape.frame_reader.device)
-        if not self.buffers:
-            return torch.empty(shape, dtype=kind[0], device=kind[1])
-        ring = self._ring.setdefault((name, *shape[1:], *kind), [])
-        if ring and shape[0] <= len(ring[0]) and len(ring) >= self.buffers:
-            ring.append(ring.pop(0))
-        else:
-            if ring and shape[0] > len(ring[0]):
-                ring.clear()
-            pinned = self.pinned and kind[1].type == "cpu"
-            ring.append(torch.empty(shape, dtype=kind[0], device=kind[1], pin_memory=pinned))
-        return ring[-1][: shape[0]]
-
-
-def _by_landscape(samples: list[Sample]) -> list[tuple[Landscape, list[tuple[int, Sample]]]]:
-    """Samples with their place in the batch, by landscape, so that each reader is asked once."""
-    found: dict[Landscape, list[tuple[int, Sample]]] = {}
-    for n, sample in enumerate(samples):
-        found.setdefault(sample.landscape, []).append((n, sample))
-    return list(found.items())
 
 
 def whole_frames_at_once(device: torch.device) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from emberformer.data.fires import UNKNOWN, observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.errors import InputError
 from emberformer.features.plan import cut
-from emberformer.features.reading import Cut, FeatureReader, Memory
+from emberformer.features.reading import Cut, FeatureReader, LayerReader, Memory
 from emberformer.features.store import open_features
 
 TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
@@ -52,6 +53,8 @@ class Landscape:
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
     ):
         self.name, self.normaliser = name, normaliser
+        self.features_location, self.device = features_location, device
+        self.memory: Memory = memory
         self.fires = open_fires(fires_path)
         features = open_features(features_location, key)
         if features.attrs["fires_content_digest"] != self.fires.attrs["content_digest"]:
@@ -78,9 +81,18 @@ class Landscape:
             FeatureReader(features_location, axis, features.attrs, blank, memory, device)
             for axis in ("frame", "terrain")
         )
-        self.features = self.frame_reader.shape[-1]
+        self.features, self._identity = self.frame_reader.shape[-1], features.attrs
         self._terrain: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._frames, self._targets = (PackedFrames(self.fires.sizes["y"], self.fires.sizes["x"]) for _ in range(2))
+
+    @cached_property
+    def layer_reader(self) -> LayerReader:
+        """Tokens of hidden layers, opened when a network asks for them.
+
+        Raises:
+            InputError: the store has none.
+        """
+        return LayerReader(self.features_location, self._identity, self.memory, self.device)
 
     def terrain(self, fire: int) -> tuple[np.ndarray, np.ndarray]:
         """Normalised terrain channels and categories of a fire's window, kept while they are used."""

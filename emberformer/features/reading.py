@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emberformer.errors import InputError
 from emberformer.features.rows import Memory, Rows, open_rows, runs
 from emberformer.features.shape import Axis
 from emberformer.views import turned
@@ -124,3 +125,34 @@ class FeatureReader:
         if self.blank is not None:
             values += self.blank[cut.y, cut.x]
         return torch.as_tensor(turned(values, -3, cut.view))
+
+
+class LayerReader(FeatureReader):
+    """Patch tokens after some of the backbone's blocks, `frame_layers` of a finished store, as it keeps them.
+
+    Args:
+        location: the store, a folder or a URL.
+        identity: attributes of the store.
+        memory: as in `FeatureReader`.
+        device: as in `FeatureReader`.
+
+    Raises:
+        InputError: the store has no such tokens, or the rows do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        identity: dict[str, Any],
+        memory: Memory = "disk",
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+    ):
+        if not identity["layers"]:
+            raise InputError(
+                location, "a feature store without hidden layers", "tokens after some of the backbone's blocks",
+                "name the blocks in `features.layers`, such as [3, 6, 9, 12], and extract again",
+            )  # fmt: skip
+        self.device = device if memory == "device" else torch.device("cpu")
+        self.kind = "float32" if identity["dtype"] == "float32" else "float16"
+        self.patches, self.scale, self.blank = open_rows(location, "frame_layers", memory, self.device), None, None
+        self.shape, self.dtype = self.patches.shape, getattr(torch, self.kind)

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from emberformer.model.decoders import MinimalDecoder
+from emberformer.model.decoders.build import build_decoder
+from emberformer.model.decoders.decoder import SpatialDecoder
 from emberformer.model.fusion import BandMix, ConcatFusion
 from emberformer.model.history import look_back, look_back_near_fire, patches_near_fire
 from emberformer.model.refinement import Refinement
@@ -38,7 +39,7 @@ class EmberFormer(SpreadNetwork):
         bands: BandMix,
         fusion: ConcatFusion,
         temporal: TemporalTransformer,
-        decoder: MinimalDecoder,
+        decoder: SpatialDecoder,
         refinement: Refinement,
         category_embeddings: nn.ModuleList,
         reach: int | None = None,
@@ -47,6 +48,8 @@ class EmberFormer(SpreadNetwork):
         self.bands, self.fusion, self.temporal = bands, fusion, temporal
         self.decoder, self.refinement = decoder, refinement
         self.category_embeddings, self.reach = category_embeddings, reach
+        if decoder.takes_layers:
+            self.inputs = (*self.inputs, "frame_layers")
 
     def parts(self) -> dict[str, list[nn.Module]]:
         return {
@@ -64,6 +67,7 @@ class EmberFormer(SpreadNetwork):
         fire_pixels: Float[Tensor, "B 2 H W"],
         terrain_pixels: Float[Tensor, "B K H W"],
         categories: Int[Tensor, "B Q H W"],
+        frame_layers: Float[Tensor, "B L Gy Gx D"] | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits of the next burned area.
 
@@ -76,6 +80,7 @@ class EmberFormer(SpreadNetwork):
             fire_pixels: newest burned area and recency of the burn, on the raster.
             terrain_pixels: normalised terrain on the raster.
             categories: indices of categorical bands on the raster, 0 = unknown.
+            frame_layers: cached tokens of the newest frame after some blocks, where the decoder takes them.
         """
         rows, columns = frame_patches.shape[2:4]
         parts = {
@@ -89,7 +94,7 @@ class EmberFormer(SpreadNetwork):
         else:
             near = patches_near_fire(fire_pixels[:, 0], self.refinement.pixels, self.reach).flatten(1)
             newest = look_back_near_fire(self.fusion, self.temporal, near, **parts)
-        features, coarse = self.decoder(newest.unflatten(1, (rows, columns)))
+        features, coarse = self.decoder(newest.unflatten(1, (rows, columns)), frame_layers)
         pixel_input = self._pixel_input(fire_pixels, wind[:, -1], terrain_pixels, categories)
         return self.refinement(
             coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=wind[:, -1]
@@ -113,7 +118,14 @@ CATEGORY_FEATURES = 6
 
 
 def build_emberformer(
-    *, features: int, channels: int, pixels: int, terrain_pixels: int, category_sizes: tuple[int, ...], settings
+    *,
+    features: int,
+    channels: int,
+    pixels: int,
+    terrain_pixels: int,
+    category_sizes: tuple[int, ...],
+    settings,
+    layers: int = 0,
 ) -> EmberFormer:
     """EmberFormer from sizes that come from the data and from `ModelSettings`.
 
@@ -124,9 +136,10 @@ def build_emberformer(
         terrain_pixels: continuous full-resolution terrain channels, K.
         category_sizes: rows of each categorical band's table.
         settings: `ModelSettings`.
+        layers: hidden layers in the cache, L.
     """
     tables = nn.ModuleList(nn.Embedding(size, CATEGORY_FEATURES) for size in category_sizes)
-    decoder = MinimalDecoder(settings.d_model, settings.decoder_channels)
+    decoder = build_decoder(settings, features, layers)
     inputs = FIRE_CHANNELS + 2 + terrain_pixels + CATEGORY_FEATURES * len(tables)
     return EmberFormer(
         bands=BandMix(channels, features),
@@ -135,7 +148,15 @@ def build_emberformer(
             settings.d_model, settings.layers, settings.heads, settings.feedforward, settings.dropout
         ),
         decoder=decoder,
-        refinement=Refinement(inputs, decoder.channels, settings.refinement_channels, settings.d_wind, pixels),
+        refinement=Refinement(
+            inputs,
+            decoder.channels,
+            settings.refinement_channels,
+            settings.d_wind,
+            pixels,
+            decoder.finer,
+            settings.norm,
+        ),
         category_embeddings=tables,
         reach=settings.reach,
     )

@@ -1,4 +1,4 @@
-"""GroupNorm, gate and ReLU in one step, whose backward pass is written out for a CPU."""
+"""Norm, gate and ReLU in one step; with GroupNorm, the backward pass is written out for a CPU."""
 
 from __future__ import annotations
 
@@ -68,14 +68,15 @@ def _norm_backward(
 
 
 def norm_relu(
-    norm: nn.GroupNorm,
+    norm: nn.GroupNorm | nn.BatchNorm2d,
     x: Float[Tensor, "B C h w"],
     scale: Float[Tensor, "B C"] | None = None,
     shift: Float[Tensor, "B C"] | None = None,
 ) -> Float[Tensor, "B C h w"]:
-    """ReLU(GroupNorm(x) * scale + shift).
+    """ReLU(norm(x) * scale + shift).
 
-    On a CPU that trains, with channels innermost in memory, the backward pass is several times quicker than PyTorch's.
+    With GroupNorm on a CPU that trains, with channels innermost in memory, the backward pass is several times quicker
+    than PyTorch's.
 
     Args:
         norm: the layer.
@@ -83,10 +84,15 @@ def norm_relu(
         scale: factor of every channel, given together with `shift`.
         shift: added to every channel.
     """
+    if isinstance(norm, nn.BatchNorm2d):
+        y = norm(x)
+        if scale is not None and shift is not None:
+            y = torch.addcmul(_everywhere(shift, y), y, _everywhere(scale, y))
+        return functional.relu(y)
     gain, offset = (part.expand(x.shape[0], -1) for part in (norm.weight, norm.bias))
     if scale is not None and shift is not None:
         gain, offset = gain * scale, offset * scale + shift
     if x.device.type == "cpu" and torch.is_grad_enabled():
         return _NormRelu.apply(x, gain.float(), offset.float(), norm.num_groups, norm.eps)  # type: ignore[return-value]
-    y = functional.group_norm(x, norm.num_groups, eps=norm.eps)
+    y = torch.group_norm(x, norm.num_groups, eps=norm.eps)  # functional's refuses one pixel, whose norm is 0
     return torch.addcmul(_everywhere(offset, y), y, _everywhere(gain, y)).relu_()

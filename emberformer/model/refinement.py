@@ -6,13 +6,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emberformer.model.decoders import Convolution
+from emberformer.model.convolution import Convolution, Norm
 
 DILATIONS = (1, 2, 4, 8, 1)
 
 
 def upsampling_stages(pixels: int) -> tuple[int, int]:
-    """Factors from the patch grid to the half-resolution grid and on to the raster: 14 -> (7, 2), 7 -> (7, 1).
+    """Factors from the patch grid to the half-resolution grid and on to the raster: 14 -> (7, 2).
+
+    Pixels of an odd patch make no cells of 2 x 2; they are worked on at full resolution, at four times the cost.
 
     >>> upsampling_stages(14), upsampling_stages(16), upsampling_stages(7)
     ((7, 2), (8, 2), (7, 1))
@@ -52,39 +54,60 @@ class Refinement(nn.Module):
         coarse_channels: channels of the decoder's features.
         channels: half the channels at half resolution.
         d_wind: hidden width of the wind gates.
-        pixels: raster pixels on a side of a patch.
+        pixels: raster pixels on a side of a patch, any number.
+        finer: cells of the coarse maps on a side of a patch (`SpatialDecoder.finer`); they need not divide `pixels`.
+        norm: 'group' or 'batch'.
     """
 
-    def __init__(self, pixel_channels: int, coarse_channels: int, channels: int, d_wind: int, pixels: int):
+    def __init__(
+        self,
+        pixel_channels: int,
+        coarse_channels: int,
+        channels: int,
+        d_wind: int,
+        pixels: int,
+        finer: int = 1,
+        norm: Norm = "group",
+    ):
         super().__init__()
-        self.pixels = pixels
+        self.pixels, self.finer = pixels, finer
         self.coarse_factor, self.fine_factor = upsampling_stages(pixels)
         wide, cell = 2 * channels, self.fine_factor**2
         self.wind = nn.Sequential(nn.Linear(2, d_wind), nn.GELU(), nn.Linear(d_wind, d_wind), nn.GELU())
-        self.stem = Convolution(cell * pixel_channels, wide)
+        self.stem = Convolution(cell * pixel_channels, wide, norm=norm)
         self.join = nn.Conv2d(coarse_channels, wide, 1)
-        self.body = nn.ModuleList(Convolution(wide, wide, dilation) for dilation in DILATIONS)
+        self.body = nn.ModuleList(Convolution(wide, wide, dilation, norm) for dilation in DILATIONS)
         self.gates = nn.ModuleList(WindGate(d_wind, wide) for _ in DILATIONS)
-        self.last = Convolution(wide, wide)
+        self.last = Convolution(wide, wide, norm=norm)
         self.head = nn.Conv2d(wide, cell, 3, padding=1)
 
     def forward(
         self,
         *,
-        coarse_features: Float[Tensor, "B C Gy Gx"],
-        coarse_logits: Float[Tensor, "B 1 Gy Gx"],
+        coarse_features: Float[Tensor, "B C h w"],
+        coarse_logits: Float[Tensor, "B 1 h w"],
         pixel_input: Float[Tensor, "B K H W"],
         wind: Float[Tensor, "B 2"],
     ) -> Float[Tensor, "B H W"]:
-        """Logits at full resolution; arguments by keyword, because swapped feature maps would pass unnoticed."""
+        """Logits at full resolution; arguments by keyword, because swapped feature maps would pass unnoticed.
+
+        Raises:
+            ValueError: the coarse maps are not of the patches that the raster has.
+        """
         height, width = pixel_input.shape[2:]
-        rows, columns = (side * self.pixels for side in coarse_logits.shape[2:])
+        patches = (-(-height // self.pixels), -(-width // self.pixels))
+        if tuple(coarse_logits.shape[2:]) != (patches[0] * self.finer, patches[1] * self.finer):
+            raise ValueError(
+                f"coarse maps of {tuple(coarse_logits.shape[2:])} cells on a raster of {height} x {width} pixels, "
+                f"that is {patches[0]} x {patches[1]} patches of {self.finer} x {self.finer} cells"
+            )
+        rows, columns = (side * self.pixels for side in patches)
         if (rows, columns) != (height, width):
             pixel_input = functional.pad(pixel_input, (0, columns - width, 0, rows - height))
         fine = self.stem(into_cells(pixel_input, self.fine_factor))
         # Mixed before it is enlarged, which is the same: the weights of the interpolation add up to 1.
         coarse = functional.interpolate(
-            self.join(coarse_features), scale_factor=self.coarse_factor, mode="bilinear", align_corners=False
+            self.join(coarse_features), size=fine.shape[2:], mode="bilinear", align_corners=False
         )
         x, code = fine + coarse, self.wind(wind)
         for layer, gate in zip(self.body, self.gates, strict=True):
