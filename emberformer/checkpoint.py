@@ -20,8 +20,10 @@ from emberformer.features.store import open_features
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
 from emberformer.model.emberformer import build_emberformer
+from emberformer.model.pixel_input import PixelInput
 from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
+from emberformer.rivals.unet import PixelUNet
 from emberformer.settings import Settings
 
 
@@ -75,15 +77,22 @@ def open_landscape(
 
 def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
     """The untrained network of these sizes and settings."""
-    return build_emberformer(
-        features=sizes.features,
-        channels=len(sizes.channels),
-        pixels=sizes.pixels,
-        terrain_pixels=len(sizes.normaliser.channels),
-        category_sizes=sizes.normaliser.category_sizes,
-        settings=settings.model,
-        layers=len(settings.features.layers),
-    )
+    terrain_pixels, category_sizes = len(sizes.normaliser.channels), sizes.normaliser.category_sizes
+    match settings.model.network:
+        case "emberformer":
+            return build_emberformer(
+                features=sizes.features,
+                channels=len(sizes.channels),
+                pixels=sizes.pixels,
+                terrain_pixels=terrain_pixels,
+                category_sizes=category_sizes,
+                settings=settings.model,
+                layers=len(settings.features.layers),
+            )
+        case "unet":
+            return PixelUNet(PixelInput(terrain_pixels, category_sizes), settings.model.channels)
+        case other:
+            raise NotImplementedError(other)
 
 
 def model_inputs(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

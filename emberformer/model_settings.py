@@ -65,7 +65,7 @@ class ModelSettings(Stage):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     decoder_channels: int = Field(default=128, ge=8)
     refinement_channels: int = Field(default=32, ge=4)
-    channels: int = Field(default=32, ge=4, description="width of a rival on pixels")
+    channels: int = Field(default=32, ge=8, multiple_of=8, description="width of a rival")
     reach: int | None = Field(
         default=2,
         ge=0,
