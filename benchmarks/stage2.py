@@ -27,9 +27,9 @@ VARIANTS = ("plain", "float32", "bfloat16")
 
 
 def make_network(reach: int | None = None) -> EmberFormer:
-    """EmberFormer with 8 heads and the other sizes of `ModelSettings`, without dropout."""
+    """EmberFormer with 8 heads and the other sizes of `ModelSettings`, without dropout and travel time."""
     torch.manual_seed(0)
-    settings = ModelSettings(heads=8, dropout=0.0, history=HISTORY, reach=reach)
+    settings = ModelSettings(heads=8, dropout=0.0, history=HISTORY, reach=reach, travel_time=False)
     return build_emberformer(
         features=FEATURES, channels=BANDS, pixels=PIXELS, terrain_pixels=8, category_sizes=(12,), settings=settings
     )

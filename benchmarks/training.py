@@ -39,7 +39,7 @@ from emberformer.losses import open_pixels, spread_loss
 HISTORY, BATCH, REPEATS = 5, 4, 3
 LONG, SHORT = 6, 2  # batches of an epoch: where reading is compared, and where the backbone runs in every step
 MODEL = {"d_model": 256, "layers": 4, "heads": 8, "feedforward": 1024, "d_wind": 32, "history": HISTORY,
-         "dropout": 0.0, "decoder_channels": 128, "refinement_channels": 32}  # fmt: skip
+         "dropout": 0.0, "decoder_channels": 128, "travel_time": False, "refinement_channels": 32}  # fmt: skip
 
 
 def train_on(network: nn.Module, batches, mixed: bool) -> None:

@@ -19,7 +19,7 @@ from emberformer.token_batches import Sample, TokenBatches
 from emberformer.windows import choose_window, padded, pixel_slices, turn
 
 CACHED_INPUTS = (
-    "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
+    "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories", "resolution",
 )  # fmt: skip
 ALWAYS = frozenset(("target", "fire_pixels"))  # a loss needs them, whatever the network takes
 
@@ -72,9 +72,9 @@ class FireSteps(Dataset):
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
     these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
     padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
-    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`,
-    `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding). H and W are
-    whole patches; the raster lies at the upper left.
+    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]` uint8
+    (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel, seconds of a step). H and W are whole
+    patches; the raster lies at the upper left.
     """
 
     def __init__(
@@ -158,6 +158,7 @@ class FireSteps(Dataset):
             "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
             "categories": padded(categories[:, y, x], shape, 0),
             "target": padded(target[y, x], shape, UNKNOWN),
+            "resolution": landscape.resolution,
         }
         if "history_pixels" in self.inputs:
             history = np.zeros((self.history, *shape), np.uint8)

@@ -76,6 +76,8 @@ class Landscape:
         self.angle_channels = [n for n, channel in enumerate(channels) if channel.endswith((".sin", ".cos"))]
         self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]
         self.wind = self.fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
+        of_fires = self.fires.attrs
+        self.resolution = np.array([of_fires["cell_m"], of_fires["seconds_per_frame"]], np.float32)
         blank = features.blank.values if "blank" in features else None
         self.frame_reader, self.terrain_reader = (
             FeatureReader(features_location, axis, features.attrs, blank, memory, device)

@@ -53,6 +53,9 @@ class ModelSettings(Stage):
     norm: Literal["group", "batch"] = Field(
         default="group", description="in decoder and refinement; batch: for batches of 8 or more"
     )
+    travel_time: bool = Field(
+        default=True, description="the refinement also computes when fire arrives, by learned spread rates"
+    )
     token_size: int | None = Field(
         default=None, ge=2, description="pixels on a side of a stem's or token network's patch; null: the backbone's"
     )

@@ -32,6 +32,7 @@ class EmberFormer(SpreadNetwork):
 
     inputs = (
         "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
+        "resolution",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,7 @@ class EmberFormer(SpreadNetwork):
         terrain_pixels: Float[Tensor, "B K H W"],
         categories: Int[Tensor, "B Q H W"],
         frame_layers: Float[Tensor, "B L Gy Gx D"] | None = None,
+        resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits of the next burned area.
 
@@ -81,6 +83,7 @@ class EmberFormer(SpreadNetwork):
             terrain_pixels: normalised terrain on the raster.
             categories: indices of categorical bands on the raster, 0 = unknown.
             frame_layers: cached tokens of the newest frame after some blocks, where the decoder takes them.
+            resolution: metres of a pixel and seconds of a step, for the travel time of fire; None: its reference.
         """
         rows, columns = frame_patches.shape[2:4]
         parts = {
@@ -97,8 +100,9 @@ class EmberFormer(SpreadNetwork):
         features, coarse = self.decoder(newest.unflatten(1, (rows, columns)), frame_layers)
         pixel_input = self._pixel_input(fire_pixels, wind[:, -1], terrain_pixels, categories)
         return self.refinement(
-            coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=wind[:, -1]
-        )
+            coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=wind[:, -1],
+            resolution=resolution,
+        )  # fmt: skip
 
     def _pixel_input(
         self,
@@ -156,6 +160,7 @@ def build_emberformer(
             pixels,
             decoder.finer,
             settings.norm,
+            settings.travel_time,
         ),
         category_embeddings=tables,
         reach=settings.reach,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emberformer.model.convolution import Convolution, Norm
+from emberformer.model.travel_time import TravelTime
 
 DILATIONS = (1, 2, 4, 8, 1)
+TRAVEL_FEATURES = 16
 
 
 def upsampling_stages(pixels: int) -> tuple[int, int]:
@@ -57,6 +60,7 @@ class Refinement(nn.Module):
         pixels: raster pixels on a side of a patch, any number.
         finer: cells of the coarse maps on a side of a patch (`SpatialDecoder.finer`); they need not divide `pixels`.
         norm: 'group' or 'batch'.
+        travel_time: add what the fire's travel time says (`TravelTime`), from the same features.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Refinement(nn.Module):
         pixels: int,
         finer: int = 1,
         norm: Norm = "group",
+        travel_time: bool = False,
     ):
         super().__init__()
         self.pixels, self.finer = pixels, finer
@@ -80,6 +85,8 @@ class Refinement(nn.Module):
         self.gates = nn.ModuleList(WindGate(d_wind, wide) for _ in DILATIONS)
         self.last = Convolution(wide, wide, norm=norm)
         self.head = nn.Conv2d(wide, cell, 3, padding=1)
+        self.travel_features = nn.Conv2d(wide, cell * TRAVEL_FEATURES, 1) if travel_time else None
+        self.travel_time = TravelTime(TRAVEL_FEATURES + pixel_channels) if travel_time else None
 
     def forward(
         self,
@@ -88,8 +95,16 @@ class Refinement(nn.Module):
         coarse_logits: Float[Tensor, "B 1 h w"],
         pixel_input: Float[Tensor, "B K H W"],
         wind: Float[Tensor, "B 2"],
+        resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits at full resolution; arguments by keyword, because swapped feature maps would pass unnoticed.
+
+        Args:
+            coarse_features: of the decoder.
+            coarse_logits: of the decoder.
+            pixel_input: what is known of every pixel; the first channel is the newest burned area.
+            wind: (u, v) of the step in units of 10 m/s.
+            resolution: metres of a pixel and seconds of a step, see `TravelTime`.
 
         Raises:
             ValueError: the coarse maps are not of the patches that the raster has.
@@ -112,9 +127,16 @@ class Refinement(nn.Module):
         x, code = fine + coarse, self.wind(wind)
         for layer, gate in zip(self.body, self.gates, strict=True):
             x = x + layer(x, *gate(code))
-        sharp = functional.pixel_shuffle(self.head(self.last(x + fine)), self.fine_factor)
+        last = self.last(x + fine)
+        sharp = functional.pixel_shuffle(self.head(last), self.fine_factor)
         smooth = functional.interpolate(coarse_logits, size=(rows, columns), mode="bilinear", align_corners=False)
-        return (sharp + smooth)[:, 0, :height, :width]
+        logits = (sharp + smooth)[:, 0]
+        if self.travel_time is not None and self.travel_features is not None:
+            own = functional.relu(functional.pixel_shuffle(self.travel_features(last), self.fine_factor))
+            with torch.autocast(own.device.type, enabled=False):
+                known = torch.cat([own.float(), pixel_input.float()], 1)
+                logits = logits + self.travel_time(known, wind.float(), pixel_input[:, 0] > 0.5, resolution)
+        return logits[:, :height, :width]
 
 
 def into_cells(x: Float[Tensor, "B K H W"], factor: int) -> Float[Tensor, "B C h w"]:

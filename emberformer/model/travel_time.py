@@ -18,57 +18,59 @@ from torch.nn import functional
 # The eight neighbours as (row, column) offsets; rows run south.
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 NEVER = 1e4  # arrival time where no path leads, in steps
-SWEEPS = 48  # most passes over all neighbours; fire crosses at least one pixel in each
+REFERENCE = (30.0, 1800.0)  # metres of a pixel and seconds of a step, in whose units paces are learned
+HORIZON = 3.0  # steps; how much later than this fire arrives is of no interest
+SWEEPS = 64  # most passes over all neighbours; fire crosses at least one pixel in each
 
 
-def neighbour_views(x: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Views of [.., H, W]: the pixels that have a neighbour there, and these neighbours."""
-    (dy, dx), (height, width) = offset, x.shape[-2:]
-    here = x[..., max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-    there = x[..., max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
-    return here, there
+def shifted(x: Float[Tensor, "*n H W"], offset: tuple[int, int], fill: float) -> Float[Tensor, "*n H W"]:
+    """Every pixel's value at the place of its neighbour; `fill` where no pixel has that neighbour.
+
+    >>> shifted(torch.tensor([[1.0, 2.0]]), (0, 1), 0.0).tolist()
+    [[0.0, 1.0]]
+    """
+    dy, dx = offset
+    padded = functional.pad(x, (max(dx, 0), max(-dx, 0), max(dy, 0), max(-dy, 0)), value=fill)
+    height, width = x.shape[-2:]
+    return padded[..., max(-dy, 0) : max(-dy, 0) + height, max(-dx, 0) : max(-dx, 0) + width]
 
 
 class _ShortestPaths(torch.autograd.Function):
-    """Arrival times by relaxation until nothing changes; the gradient runs back along the paths."""
+    """Arrival times by relaxation until nothing before the horizon changes; the gradient runs back along the paths."""
 
     @staticmethod
     def forward(ctx, crossing, burned):
-        arrival = torch.where(burned, 0.0, NEVER).to(crossing.dtype)
+        into = [shifted(crossing[:, n], offset, NEVER).contiguous() for n, offset in enumerate(NEIGHBOURS)]
+        batch, height, width = burned.shape
+        padded = crossing.new_full((batch, height + 2, width + 2), NEVER)
+        arrival = padded[:, 1:-1, 1:-1]
+        arrival.masked_fill_(burned, 0)
+        from_there = [padded[:, 1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width] for dy, dx in NEIGHBOURS]
+        through = torch.empty_like(into[0])
         for _ in range(SWEEPS):
-            before = arrival.clone()
-            for number, offset in enumerate(NEIGHBOURS):
-                source, target = neighbour_views(arrival, offset)
-                time, _ = neighbour_views(crossing[:, number], offset)
-                torch.minimum(target, source + time, out=target)
-            if torch.equal(before, arrival):
+            before = arrival.clamp(max=HORIZON)
+            for source, time in zip(from_there, into, strict=True):
+                torch.minimum(arrival, torch.add(source, time, out=through), out=arrival)
+            if torch.equal(before, arrival.clamp(max=HORIZON)):
                 break
-        best = torch.full_like(arrival, torch.inf)
-        chosen = torch.full_like(arrival, -1, dtype=torch.int8)
-        for number, offset in enumerate(NEIGHBOURS):
-            source, _ = neighbour_views(arrival, offset)
-            time, _ = neighbour_views(crossing[:, number], offset)
-            _, known = neighbour_views(best, offset)
-            _, choice = neighbour_views(chosen, offset)
-            through = source + time
-            choice.masked_fill_(through < known, number)
-            torch.minimum(known, through, out=known)
-        chosen.masked_fill_(burned | (arrival >= NEVER), -1)
+        best = torch.full_like(through, torch.inf)
+        chosen = torch.full_like(through, -1, dtype=torch.int8)
+        for number, (source, time) in enumerate(zip(from_there, into, strict=True)):
+            torch.add(source, time, out=through)
+            chosen.masked_fill_(through < best, number)
+            torch.minimum(best, through, out=best)
+        chosen.masked_fill_(burned | (arrival > HORIZON), -1)
         ctx.save_for_backward(chosen)
-        return arrival
+        return arrival.clamp(max=HORIZON)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         (chosen,) = ctx.saved_tensors
-        passed = along_paths(gradient, chosen)
-        of_crossing = gradient.new_zeros((len(chosen), len(NEIGHBOURS), *chosen.shape[1:]))
-        for number, offset in enumerate(NEIGHBOURS):
-            source, _ = neighbour_views(of_crossing[:, number], offset)
-            _, flow = neighbour_views(passed, offset)
-            _, choice = neighbour_views(chosen, offset)
-            source.copy_(torch.where(choice == number, flow, 0))
-        return of_crossing, None
+        passed = along_paths(torch.where(chosen >= 0, gradient, 0), chosen)
+        flows = (torch.where(chosen == number, passed, 0) for number in range(len(NEIGHBOURS)))
+        back = [shifted(flow, (-dy, -dx), 0.0) for flow, (dy, dx) in zip(flows, NEIGHBOURS, strict=True)]
+        return torch.stack(back, 1), None
 
 
 def along_paths(values: Float[Tensor, "B H W"], chosen: Int[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
@@ -84,67 +86,94 @@ def along_paths(values: Float[Tensor, "B H W"], chosen: Int[Tensor, "B H W"]) ->
     place = torch.arange(count, device=chosen.device)
     flat = chosen.flatten().long()
     parent = torch.where(flat >= 0, place - steps[flat.clamp(min=0)], count)
-    parent = torch.cat([parent, parent.new_tensor([count])])  # the last entry is where paths begin
-    total = torch.cat([values.flatten(), values.new_zeros(1)])
-    for _ in range(max(1, math.ceil(math.log2(SWEEPS * len(NEIGHBOURS))))):
-        total = total.index_add(0, parent, total)
-        total[count] = 0
-        if bool((parent == count).all()):
-            break
-        parent = parent[parent]
+    total = torch.cat([values.flatten(), values.new_zeros(1)])  # the last entry is where paths begin
+    moving = (parent < count).nonzero()[:, 0]
+    parent = torch.cat([parent, parent.new_tensor([count])])
+    while len(moving):
+        total.index_add_(0, parent[moving], total[moving].clone())
+        parent[moving] = parent[parent[moving]]
+        moving = moving[parent[moving] < count]
     return total[:count].view_as(values)
 
 
 def arrival_times(crossing: Float[Tensor, "B 8 H W"], burned: Bool[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """When fire arrives at every pixel: 0 where it burns, `NEVER` where no path leads.
+    """When fire arrives at every pixel: 0 where it burns, `HORIZON` where that is later or never.
 
     Args:
         crossing: time from a pixel to each neighbour (`NEIGHBOURS`), above 0.
         burned: where fire starts from.
 
-    >>> crossing = torch.full((1, 8, 1, 3), 2.0)
-    >>> arrival_times(crossing, torch.tensor([[[True, False, False]]])).tolist()
-    [[[0.0, 2.0, 4.0]]]
+    >>> arrival_times(torch.ones(1, 8, 1, 3), torch.tensor([[[True, False, False]]])).tolist()
+    [[[0.0, 1.0, 2.0]]]
     """
     return _ShortestPaths.apply(crossing, burned)  # type: ignore[return-value]
 
 
 class TravelTime(nn.Module):
-    """Arrival times from features of every pixel and the wind.
+    """What the arrival time of fire says of burning at the next step; pixels that burn already come first.
 
-    The pace towards a neighbour is exp(MLP(features here, change of potentials towards it, wind along and across)): the
-    same function in all directions, so that a turned world gives the turned forecast.
+    The time from a pixel to its neighbour in direction d, a unit vector, over the length l in pixels is, in steps,
+
+        l exp(a + b (w d) + c |w x d| + e |w d| + sum_k f_k (p_k' - p_k) / (l m)) m / s
+
+    with the wind w, the potentials p_k (learned fields such as elevation or fuel, p_k' at the neighbour), factors a, b,
+    c, e, f_k of the pixel, metres m of a pixel and seconds s of a step in units of `REFERENCE`. It is one function in
+    all directions and at any resolution: a turned world gives the turned forecast, and what was learned on pixels of
+    30 m says something on pixels of 100 m.
 
     Args:
         features: features of a pixel.
-        channels: hidden width.
-        potentials: learned scalar fields, such as elevation, whose change along the way counts.
+        potentials: learned fields whose change along the way counts.
     """
 
-    def __init__(self, features: int, channels: int, potentials: int = 2):
+    def __init__(self, features: int, potentials: int = 3):
         super().__init__()
-        self.here = nn.Conv2d(features, channels, 1)
+        self.factors = nn.Conv2d(features, 4 + potentials, 1)
         self.potential = nn.Conv2d(features, potentials, 1, bias=False)
-        self.along = nn.Linear(potentials + 2, channels, bias=False)
-        self.out = nn.Conv2d(channels, 1, 1)
-        nn.init.constant_(self.out.bias, -1.5)  # about 4.5 pixels a step
+        self.weight = nn.Parameter(torch.tensor([3.0, 1.0]))  # of the arrival time and of its logarithm
+        with torch.no_grad():  # at first about 4 pixels a step, faster with the wind
+            self.factors.weight.mul_(0.1)
+            self.factors.bias.copy_(torch.tensor([-1.5, -0.5, 0.0, 0.0] + [0.1] * potentials))
 
     def forward(
-        self, features: Float[Tensor, "B C H W"], wind: Float[Tensor, "B 2"], burned: Bool[Tensor, "B H W"]
+        self,
+        features: Float[Tensor, "B C H W"],
+        wind: Float[Tensor, "B 2"],
+        burned: Bool[Tensor, "B H W"],
+        resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
-        """Arrival times in steps."""
-        here, potential = self.here(features), self.potential(features)
+        """Logits, above 0 where fire arrives before the step has passed.
+
+        Args:
+            features: of every pixel.
+            wind: (u, v) of the step in units of 10 m/s.
+            burned: where fire starts from.
+            resolution: metres of a pixel and seconds of a step; None: `REFERENCE`.
+        """
+        arrival = arrival_times(self.crossing_times(features, wind, resolution), burned)
+        return self.weight[0] * (1 - arrival) - self.weight[1] * (arrival + 0.02).log()
+
+    def crossing_times(
+        self, features: Float[Tensor, "B C H W"], wind: Float[Tensor, "B 2"], resolution: Float[Tensor, "B 2"] | None
+    ) -> Float[Tensor, "B 8 H W"]:
+        """Time from every pixel to each of its neighbours, in steps; arguments as above."""
+        metres, seconds = self._in_units(resolution, features)
+        factors, potential = self.factors(features), self.potential(features)
         crossings = []
         for dy, dx in NEIGHBOURS:
             length = math.hypot(dy, dx)
-            change = torch.zeros_like(potential)
-            source, _ = neighbour_views(change, (dy, dx))
-            own, there = neighbour_views(potential, (dy, dx))
-            source.copy_((there - own) / length)
-            along = (wind[:, 0] * dx - wind[:, 1] * dy) / length
-            across = (wind[:, 0] * dy + wind[:, 1] * dx).abs() / length
-            of_wind = torch.stack([along, across], 1) @ self.along.weight[:, -2:].T
-            of_way = functional.conv2d(change, self.along.weight[:, :-2, None, None])
-            hidden = functional.relu(here + of_way + of_wind[:, :, None, None])
-            crossings.append(length * torch.exp(self.out(hidden)[:, 0].clamp(-6, 6)))
-        return arrival_times(torch.stack(crossings, 1).float(), burned)
+            along = ((wind[:, 0] * dx - wind[:, 1] * dy) / length)[:, None, None]
+            across = ((wind[:, 0] * dy + wind[:, 1] * dx).abs() / length)[:, None, None]
+            change = (shifted(potential, (-dy, -dx), 0.0) - potential) / (length * metres[:, None])
+            log = factors[:, 0] + factors[:, 1] * along + factors[:, 2] * across + factors[:, 3] * along.abs()
+            log = log + (factors[:, 4:] * change).sum(1)
+            crossings.append(length * log.clamp(-6, 6).exp() * (metres / seconds))
+        return torch.stack(crossings, 1)
+
+    @staticmethod
+    def _in_units(
+        resolution: Float[Tensor, "B 2"] | None, like: Tensor
+    ) -> tuple[Float[Tensor, "B 1 1"], Float[Tensor, "B 1 1"]]:
+        known = like.new_tensor(REFERENCE).expand(len(like), 2) if resolution is None else resolution
+        metres, seconds = (known / known.new_tensor(REFERENCE)).unbind(1)
+        return metres[:, None, None], seconds[:, None, None]

@@ -145,7 +145,7 @@ def sizes_of(layers: int, reach: int | None = None) -> EmberFormer:
     torch.manual_seed(0)
     settings = ModelSettings(
         d_model=32, d_wind=8, layers=layers, heads=4, feedforward=64, dropout=0.0, decoder_channels=16,
-        refinement_channels=8, reach=reach,
+        refinement_channels=8, reach=reach, travel_time=False,
     )  # fmt: skip
     return build_emberformer(
         features=24, channels=3, pixels=14, terrain_pixels=4, category_sizes=(5,), settings=settings
