@@ -72,9 +72,9 @@ class FireSteps(Dataset):
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
     these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
     padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
-    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]` uint8
-    (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel, seconds of a step). H and W are whole
-    patches; the raster lies at the upper left.
+    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]`
+    uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel, seconds of a step). H and W are
+    whole patches; the raster lies at the upper left.
     """
 
     def __init__(

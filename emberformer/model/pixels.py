@@ -53,6 +53,7 @@ class PixelEmberFormer(nn.Module):
         fire_pixels: Float[Tensor, "B 2 H W"],
         terrain_pixels: Float[Tensor, "B K H W"],
         categories: Tensor,
+        resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits of the next burned area.
 
@@ -64,10 +65,11 @@ class PixelEmberFormer(nn.Module):
             fire_pixels: as in `EmberFormer.forward`.
             terrain_pixels: as in `EmberFormer.forward`.
             categories: as in `EmberFormer.forward`.
+            resolution: as in `EmberFormer.forward`.
         """
         padded = self.encode(frames, "frame")
         return self.model(
             frame_patches=torch.where(valid_t[:, :, None, None, None], padded, 0),
             terrain_patches=self.encode(terrain, "terrain"), wind=wind, valid_t=valid_t,
-            fire_pixels=fire_pixels, terrain_pixels=terrain_pixels, categories=categories,
+            fire_pixels=fire_pixels, terrain_pixels=terrain_pixels, categories=categories, resolution=resolution,
         )  # fmt: skip
