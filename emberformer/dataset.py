@@ -68,6 +68,7 @@ class FireSteps(Dataset):
         pinned: page-locked memory, for a GPU.
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
         hidden: arrays that are served as zeros: what the network is not to know.
+        category_dropout: share of items whose categories are served as unknown.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
     these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
@@ -89,7 +90,9 @@ class FireSteps(Dataset):
         pinned: bool = False,
         inputs: Sequence[str] = CACHED_INPUTS,
         hidden: Collection[str] = (),
+        category_dropout: float = 0.0,
     ):
+        self.category_dropout = category_dropout
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
@@ -164,6 +167,8 @@ class FireSteps(Dataset):
             history = np.zeros((self.history, *shape), np.uint8)
             history[self.history - seen :] = padded(lit.astype(np.uint8), shape, 0)
             arrays["history_pixels"] = history
+        if self.category_dropout and rng.random() < self.category_dropout:
+            arrays["categories"] = np.zeros_like(arrays["categories"])
         view = 0
         if self.flip:
             view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch

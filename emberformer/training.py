@@ -245,7 +245,10 @@ def make_loaders(
             expected = "fires with two frames or more in every split"
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
     served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda"}
-    dataset = FireSteps(landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, **served)
+    dropout = training.category_dropout
+    dataset = FireSteps(
+        landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, category_dropout=dropout, **served
+    )
     order = GridBatches([], training.batch_size, True, seed, rank, world)
     epochs = EpochSteps(dataset, order, training.steps_per_fire)
     whole = FireSteps(landscapes, of_validation, history, buffers=BUFFERS, **served)

@@ -65,6 +65,12 @@ class TrainingSettings(Stage):
     )
     loss: LossSettings = LossSettings()
     flip: bool = Field(default=True, description="mirror and turn pixels, terrain angles and wind together")
+    category_dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of training steps whose fuel codes are served as unknown, for ground of another fuel model",
+    )
     precision: Precision = "32-true"
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one model a seed")
 

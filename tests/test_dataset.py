@@ -94,6 +94,19 @@ def test_chance_is_the_epoch_and_the_index_alone(opened):
     assert any(not torch.equal(a["fire_pixels"], b["fire_pixels"]) for a, b in zip(again, first, strict=True))
 
 
+def test_some_items_do_not_know_the_fuel_and_all_else_is_as_ever(opened):
+    _, _, split, landscapes = opened
+    steps = [s for s in list_steps(landscapes, split, "train") if s.landscape == 0]
+    known, dropped = (FireSteps(landscapes, steps, 3, category_dropout=share) for share in (0.0, 0.5))
+    without = 0
+    for index in range(len(steps)):
+        first, second = known[index], dropped[index]
+        assert all(torch.equal(first[key], second[key]) for key in first if key != "categories")
+        without += int((second["categories"] == 0).all())
+        assert (second["categories"] == 0).all() or torch.equal(first["categories"], second["categories"])
+    assert 0 < without < len(steps)
+
+
 def test_features_turn_with_the_picture(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
