@@ -40,6 +40,7 @@ class InPipelineOrder(TyperGroup):
             "ingest",
             "split",
             "features",
+            "check",
             "train",
             "forecast",
             "baseline",
@@ -107,6 +108,34 @@ def split(config: Config) -> None:
 
 
 app.add_typer(features_app, name="features")
+
+
+@app.command()
+def check(
+    config: Config,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="One data set alone; by default all.", show_default=False)
+    ] = None,
+    variant: Variant = None,
+    fires: Annotated[int, typer.Option(min=1, help="Fires of a data set whose pixels are read.")] = 200,
+    device: Device = "auto",
+) -> None:
+    """Look at data, split and network before a long run; exit code 1 where something is wrong.
+
+    Data need `ingest`, leakage needs `split`, the one batch through the network needs features.
+
+    Example: emberformer check --config config/portillo.yaml
+    """
+    from emberformer.checks.finding import table, worst
+    from emberformer.checks.run import check as run
+    from emberformer.checks.run import write_findings
+
+    settings, layout = open_configuration(config, dataset, variant)
+    findings = run(settings, layout, [dataset] if dataset else list(settings.datasets), fires, device)
+    write_findings(layout, findings)
+    typer.echo(table(findings))
+    if worst([finding for of in findings.values() for finding in of]) == "ERROR":
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,0 +1,88 @@
+"""Leakage: content of one split in another, and ground that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from emberformer.checks.duplicates import SHOWN, equal_fires, frames_of
+from emberformer.checks.finding import Finding
+from emberformer.data.split import SPLITS
+
+MUCH = 0.05  # of the test's ground in training windows, where the split was to keep them apart
+
+
+def check_content(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]]) -> Finding:
+    """The same fire in two splits, also over data sets.
+
+    Args:
+        fires: open fires stores by data set.
+        split: {dataset: {fire_id: split}}.
+    """
+    frames = {(name, fire): d for name, of in fires.items() for fire, d in frames_of(of).items()}
+    pairs = [
+        (one, other) for one, other in equal_fires(frames) if split[one[0]].get(one[1]) != split[other[0]].get(other[1])
+    ]
+    names = ", ".join(f"{'/'.join(one)} and {'/'.join(other)}" for one, other in pairs[:SHOWN])
+    return Finding(
+        "ERROR" if pairs else "OK",
+        "content in two splits",
+        f"{len(pairs)} pairs of fires share most of their frames ({names})" if pairs else "none",
+        "remove one of each from the data" if pairs else "",
+        {"pairs": len(pairs)},
+    )
+
+
+def shared_ground(fires: xr.Dataset, split: Mapping[str, str], of: str = "test", within: str = "train") -> float:
+    """Share of the ground under the windows of one split that lies in windows of another.
+
+    Args:
+        fires: an open fires store.
+        split: fire_id -> split.
+        of: the split whose ground is measured; ground under several of its windows counts once.
+        within: the other split.
+
+    Returns:
+        0 to 1; NaN where one of the two has no fire.
+    """
+    height, width = fires.sizes["y"], fires.sizes["x"]
+    corners = np.stack([fires["window_row"].values, fires["window_col"].values], 1).astype(int)
+    corners = corners - corners.min(0)
+    ground = {name: np.zeros(corners.max(0) + np.array([height, width]), bool) for name in (of, within)}
+    for fire_id, (row, column) in zip(map(str, fires["fire_id"].values), corners, strict=True):
+        if (name := split.get(fire_id)) in ground:
+            ground[name][row : row + height, column : column + width] = True
+    measured = ground[of].sum()
+    return float((ground[of] & ground[within]).sum() / measured) if measured and ground[within].any() else np.nan
+
+
+def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Finding:
+    """How much of the test's ground the network has seen in training, by what the split asks for.
+
+    Args:
+        fires: an open fires store.
+        split: fire_id -> split.
+        by: `split.by`.
+    """
+    share = shared_ground(fires, split)
+    if np.isnan(share):
+        return Finding("OK", "ground of the test", "this data set is not both in training and in the test")
+    said, level, remedy = f"{100 * share:.0f} % of it lies in windows of training fires", "OK", ""
+    if by == "fire":
+        said += " (by: fire asks for new fires on known ground)" if share > MUCH else ""
+    elif share > MUCH:
+        level, remedy = "WARNING", "windows reach over the blocks' edges: see scores as of partly known ground"
+    return Finding(level, "ground of the test", said, remedy, {"share": share, "by": by})
+
+
+def check_shares(split: Mapping[str, Mapping[str, str]]) -> Finding:
+    """Number of fires in each split."""
+    count = {name: sum(s == name for of in split.values() for s in of.values()) for name in SPLITS}
+    empty = [name for name in SPLITS if not count[name]]
+    few = [name for name in SPLITS if 0 < count[name] < 5]
+    said = ", ".join(f"{number} {name}" for name, number in count.items())
+    level = "ERROR" if "train" in empty or "validation" in empty else "WARNING" if empty or few else "OK"
+    remedy = f"{', '.join(empty + few)}: give more fires or other shares in `split`" if level != "OK" else ""
+    return Finding(level, "fires a split", said, remedy, dict(count))

@@ -1,0 +1,155 @@
+"""One batch through the network, forward and backward, before any epoch; and what an epoch will take."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checks.finding import Finding
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.features.extraction import choose_device
+from emberformer.layout import Layout
+from emberformer.losses import open_pixels, spread_loss
+from emberformer.network import SpreadNetwork
+from emberformer.settings import Settings
+
+REPEATS = 3  # timed steps after the first
+
+
+def check_network(settings: Settings, layout: Layout, device: str = "auto") -> list[Finding]:
+    """The single-batch test: shapes, a finite loss, a gradient in every part; time and memory of an epoch.
+
+    Args:
+        settings: the configuration.
+        layout: its paths; split and features must be there.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        InputError: a store or the split is missing or does not fit.
+    """
+    where = choose_device(device)
+    lightning.seed_everything(settings.training.seeds[0], verbose=False)
+    split = read_split(layout.split)
+    sizes = Sizes.of(layout, split)
+    landscapes = open_landscapes(layout, sizes)
+    model = build_model(sizes, settings).to(where)
+    training = settings.training
+    served = {"inputs": model.inputs, "hidden": hidden_inputs(settings.model)}
+    steps = list_steps(landscapes, split, "train")
+    if not steps:
+        return [Finding("ERROR", "batch", "no training step", "give fires with two frames or more, or another split")]
+    data = FireSteps(landscapes, steps, settings.model.history, training.crop, training.flip, 0, **served)
+    first = data.size(0)
+    alike = [n for n in range(len(steps)) if data.size(n) == first]
+    spread = alike[:: max(1, len(alike) // training.batch_size)][: training.batch_size]
+    batch = {key: value.to(where) for key, value in data.__getitems__(spread).items()}
+    findings = check_batch(model, batch, training.loss.pos_weight, training.loss.dice)
+    if any(f.level == "ERROR" for f in findings):
+        return findings
+    in_epoch = list_steps(landscapes, split, "train", training.steps_per_fire)
+    scored = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
+    whole = FireSteps(landscapes, (scored or steps)[:1], settings.model.history, **served)
+    one = {key: value.to(where) for key, value in whole.__getitems__([0]).items()}
+    return [*findings, _epoch(model, batch, one, -(-len(in_epoch) // training.batch_size), len(scored))]
+
+
+def check_batch(model: SpreadNetwork, batch: dict[str, Tensor], pos_weight: float | None, dice: float) -> list[Finding]:
+    """Shapes, loss and gradients of one batch.
+
+    Args:
+        model: the network, in training mode.
+        batch: of `FireSteps`, on the network's device.
+        pos_weight: of the loss.
+        dice: of the loss.
+    """
+    shapes = {key: list(value.shape) for key, value in model_inputs(model, batch).items()}
+    logits = model(**model_inputs(model, batch)).float()
+    said = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in shapes.items())
+    if logits.shape != batch["target"].shape:
+        message = f"logits {tuple(logits.shape)} for a target {tuple(batch['target'].shape)}"
+        return [Finding("ERROR", "batch", message, "the network does not give one logit a pixel", shapes)]
+    counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
+    loss = spread_loss(logits, batch["target"], counted, pos_weight, dice)
+    loss.backward()
+    new = float((batch["target"][counted] == 1).float().mean()) if counted.any() else 0.0
+    finite = bool(torch.isfinite(loss))
+    return [
+        Finding("OK", "batch", said, "", {"inputs": shapes, "logits": list(logits.shape)}),
+        Finding(
+            "OK" if finite else "ERROR",
+            "loss of a batch",
+            f"{loss.item():.4f}; {100 * new:.2f} % of its open pixels burn",
+            "" if finite else "look for NaN in the inputs, lower training.learning_rate, take precision 32-true",
+            {"loss": loss.item() if finite else None, "new_fire_share": new},
+        ),
+        _gradients(model),
+    ]
+
+
+def _gradients(model: SpreadNetwork) -> Finding:
+    """Whether every module of every part that trains got a finite gradient that is not zero."""
+    idle, broken, norms = [], [], {}
+    for part, modules in model.parts().items():
+        for number, module in enumerate(modules):
+            name = f"{part}.{_name(model, module) or number}"
+            gradients = [p.grad for p in module.parameters() if p.requires_grad and p.grad is not None]
+            if not any(p.requires_grad for p in module.parameters()):
+                continue
+            norm = float(sum(g.double().square().sum() for g in gradients) ** 0.5) if gradients else 0.0
+            norms[name] = norm
+            idle += [name] if norm == 0 else []
+            broken += [name] if norm != norm or norm == float("inf") else []
+    if broken or idle:
+        said = f"not finite in {', '.join(broken)}" if broken else f"none in {', '.join(idle)}"
+        return Finding("ERROR", "gradients", said, "this part would not learn: report it with the configuration", norms)
+    return Finding("OK", "gradients", ", ".join(f"{name} {norm:.2g}" for name, norm in norms.items()), "", norms)
+
+
+def _name(model: nn.Module, wanted: nn.Module) -> str:
+    return next((name for name, module in model.named_modules() if module is wanted), "")
+
+
+def _epoch(
+    model: SpreadNetwork, batch: dict[str, Tensor], whole: dict[str, Tensor], batches: int, scored: int
+) -> Finding:
+    """Time of an epoch without reading, and the most memory so far."""
+    step = _seconds(lambda: model(**model_inputs(model, batch)).float().square().mean().backward(), batch)
+    with torch.inference_mode():
+        forward = _seconds(lambda: model.eval()(**model_inputs(model, whole)), batch)
+    seconds = batches * step + scored * forward
+    memory = peak_bytes(batch["target"].device)
+    return Finding(
+        "OK",
+        "an epoch",
+        f"about {seconds:.0f} s: {batches} batches of {step:.2f} s, {scored} forecasts of {forward:.2f} s, without "
+        f"reading; {memory / 2**30:.1f} GiB at most so far",
+        "",
+        {"seconds": seconds, "step_seconds": step, "forecast_seconds": forward, "peak_bytes": memory},
+    )
+
+
+def _seconds(run, batch: dict[str, Tensor]) -> float:
+    """The quickest of some runs, after one that does not count."""
+    cuda, times = batch["target"].device.type == "cuda", []
+    for _ in range(REPEATS + 1):
+        begin = time.perf_counter()
+        run()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory so far: of the GPU's tensors, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

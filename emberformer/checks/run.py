@@ -1,0 +1,112 @@
+"""All checks of a configuration, in the order of the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import xarray as xr
+
+from emberformer.checks.duplicates import check_duplicates
+from emberformer.checks.finding import Finding
+from emberformer.checks.growth import check_growth, measure_growth
+from emberformer.checks.leakage import check_content, check_ground, check_shares
+from emberformer.checks.network import check_network
+from emberformer.checks.target import check_target
+from emberformer.checks.terrain import check_terrain
+from emberformer.checks.time import check_time
+from emberformer.checks.wind import check_wind
+from emberformer.data.fires import open_fires
+from emberformer.data.split import read_split
+from emberformer.errors import InputError
+from emberformer.layout import Layout
+from emberformer.settings import Settings
+
+TERRAIN_SHARE = 8  # terrain is read for one fire in so many: its windows overlap, and a band weighs four times a frame
+
+
+def check_dataset(fires: xr.Dataset, most: int) -> list[Finding]:
+    """All that a fires store alone tells.
+
+    Args:
+        fires: an open fires store.
+        most: fires whose pixels are read, evenly over the store; digests, times and weather are of all.
+    """
+    chosen = evenly(fires.sizes["fire"], most)
+    growth = measure_growth(fires, chosen)
+    windows = evenly(fires.sizes["terrain"], max(1, most // TERRAIN_SHARE))
+    count = f"{fires.sizes['fire']} fires, {fires.sizes['frame']} frames of {fires.sizes['y']} x {fires.sizes['x']}"
+    looked = "" if len(chosen) == fires.sizes["fire"] else f"; pixels of {len(chosen)} fires were looked at"
+    size = Finding("OK", "fires", count + looked, "", {"fires": fires.sizes["fire"], "frames": fires.sizes["frame"]})
+    return [
+        size, *check_growth(growth), *check_target(fires), *check_time(fires), *check_wind(fires, growth),
+        *check_duplicates(fires), *check_terrain(fires, windows),
+    ]  # fmt: skip
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many positions, evenly spaced.
+
+    >>> evenly(10, 3)
+    [0, 4, 9]
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+
+
+def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding]:
+    """Sizes of the splits and leakage between them."""
+    split = read_split(layout.split)
+    by = layout.settings.split.by
+    ground = [
+        Finding(f.level, f"{f.subject}, {name}" if len(fires) > 1 else f.subject, f.message, f.remedy, f.numbers)
+        for name, of in fires.items()
+        for f in [check_ground(of, split[name], by)]
+    ]
+    return [check_shares(split), check_content(fires, split), *ground]
+
+
+def check(
+    settings: Settings, layout: Layout, datasets: Sequence[str], most: int, device: str = "auto"
+) -> dict[str, list[Finding]]:
+    """Findings by what they are of: each data set, the split, the network.
+
+    What is not made yet is said and left out; a data set must have been read.
+
+    Args:
+        settings: the configuration.
+        layout: its paths.
+        datasets: whose fires are looked at; split and network are of all.
+        most: fires of a data set whose pixels are read.
+        device: where the network runs.
+
+    Raises:
+        InputError: a data set has no fires store.
+    """
+    fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
+    findings = {name: check_dataset(fires[name], most) for name in datasets}
+    if not layout.split.exists():
+        missing = Finding("WARNING", "split", "not made yet: leakage not checked", "run `emberformer split`")
+        return {**findings, "split": [missing]}
+    findings["split"] = check_split(fires, layout)
+    absent = [
+        name
+        for name in settings.datasets
+        if layout.extracts(name) and not (layout.features(name) / "zarr.json").is_file()
+    ]
+    if absent:
+        said = f"no finished features of {', '.join(absent)}: not tried"
+        return {**findings, "network": [Finding("WARNING", "network", said, "run `snakemake extract_features`")]}
+    try:
+        findings["network"] = check_network(settings, layout, device)
+    except InputError as error:
+        findings["network"] = [Finding("ERROR", "network", f"{error.where}: {error.found}", error.remedy)]
+    return findings
+
+
+def write_findings(layout: Layout, findings: Mapping[str, list[Finding]]) -> None:
+    """`check.json` in the configuration's results."""
+    layout.experiment.mkdir(parents=True, exist_ok=True)
+    content = {name: [asdict(finding) for finding in of] for name, of in findings.items()}
+    (layout.experiment / "check.json").write_text(json.dumps(content, indent=1) + "\n")
