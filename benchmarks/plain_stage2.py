@@ -10,14 +10,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.model.attention import AttentionBlock
 from emberformer.model.decoders import Convolution
 from emberformer.model.emberformer import EmberFormer
+from emberformer.model.fusion import ConcatFusion
+from emberformer.model.patch_tokens import BandMix
 from emberformer.model.position import lag_encoding
 from emberformer.model.refinement import Refinement
-from emberformer.model.temporal import TemporalBlock
 
 
-def plain_layer(block: TemporalBlock, dropout: float) -> nn.TransformerEncoderLayer:
+def plain_layer(block: AttentionBlock, dropout: float) -> nn.TransformerEncoderLayer:
     """PyTorch's own layer with the weights of one temporal block."""
     first, last = block.feedforward[1], block.feedforward[4]
     layer = nn.TransformerEncoderLayer(
@@ -53,17 +55,20 @@ class PlainStage2(nn.Module):
     def __init__(self, model: EmberFormer, dropout: float = 0.0):
         super().__init__()
         model = copy.deepcopy(model)
-        fusion = model.fusion
+        fusion, bands = model.fusion, model.terrain
+        assert isinstance(fusion, ConcatFusion), "a plain network concatenates"
+        assert isinstance(bands, BandMix), "a plain network takes cached terrain"
+        assert fusion.from_terrain is not None, "and fuses it"
         parts = [fusion.from_fire.weight, fusion.from_terrain.weight, fusion.from_wind.weight]
         whole = torch.cat(parts, 1).detach()
-        self.bands, self.wind, self.fusion_norm = model.bands, fusion.wind, fusion.norm
+        self.bands, self.wind, self.fusion_norm = bands, fusion.wind, fusion.norm
         self.fuse = nn.Linear(whole.shape[1], whole.shape[0])
         self.fuse.load_state_dict({"weight": whole, "bias": fusion.from_fire.bias})
         layers = [plain_layer(block, dropout) for block in model.temporal.blocks]
         self.encoder = nn.TransformerEncoder(layers[0], len(layers), model.temporal.norm, enable_nested_tensor=False)
         self.encoder.layers = nn.ModuleList(layers)
         self.decoder_body, self.decoder_head = model.decoder.body, model.decoder.head
-        self.refinement, self.category_embeddings = model.refinement, model.category_embeddings
+        self.refinement, self.tables = model.refinement, model.pixel_input.tables
 
     def forward(
         self,
@@ -89,7 +94,7 @@ class PlainStage2(nn.Module):
         features = newest.permute(0, 3, 1, 2)
         for layer in self.decoder_body:
             features = plain_convolution(layer, features)
-        embedded = [table(categories[:, n]).permute(0, 3, 1, 2) for n, table in enumerate(self.category_embeddings)]
+        embedded = [table(categories[:, n]).permute(0, 3, 1, 2) for n, table in enumerate(self.tables)]
         everywhere = wind[:, -1, :, None, None].expand(-1, -1, *fire_pixels.shape[2:])
         pixels = torch.cat([fire_pixels, everywhere, terrain_pixels, *embedded], 1)
         return plain_refinement(self.refinement, features, self.decoder_head(features), pixels, wind[:, -1])

@@ -84,6 +84,16 @@ class ModelSettings(Stage):
             raise ValueError(f"d_model {self.d_model} must be a multiple of heads {self.heads}")
         return self
 
+    @model_validator(mode="after")
+    def _cached_tokens_have_their_size(self):
+        cached = "dino" in (self.fire, self.terrain) or self.decoder == "fpn"
+        if self.network == "emberformer" and self.token_size and cached:
+            raise ValueError(
+                "cached tokens have the backbone's patches: token_size needs fire: stem, and neither terrain: dino "
+                "nor decoder: fpn"
+            )
+        return self
+
 
 class LoraSettings(Stage):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), by the library peft."""

@@ -1,124 +1,173 @@
-"""EmberFormer: composition of fusion, temporal transformer, decoder and refinement; no layer of its own."""
+"""EmberFormer: composition of tokens, fusion, temporal part, decoder and refinement; no layer of its own."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
+from emberformer.errors import InputError
+from emberformer.model.cross_patch import CrossPatch
 from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.decoder import SpatialDecoder
-from emberformer.model.fusion import BandMix, ConcatFusion
+from emberformer.model.fusion import Fusion, Ground
 from emberformer.model.history import look_back, look_back_near_fire, patches_near_fire
+from emberformer.model.parts import build_cross_patch, build_fusion, build_temporal, build_terrain
+from emberformer.model.patch_tokens import BandMix, PatchLinear, PixelStem, frame_tokens
+from emberformer.model.pixel_input import PixelInput
 from emberformer.model.refinement import Refinement
-from emberformer.model.temporal import TemporalTransformer
+from emberformer.model.temporal import PooledPast, Temporal, TemporalTransformer
+from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
-
-FIRE_CHANNELS = 2  # newest burned area, share of the history in which a pixel was burned
 
 
 class EmberFormer(SpreadNetwork):
     """Probability (as a logit) that a pixel is burned at the next step.
 
     Args:
-        bands: mix of the terrain bands' features.
+        fire: tokens of the frames from their pixels; None: cached ones are taken.
+        terrain: tokens of the terrain, from cached ones of every band or from pixels; None: it is not fused.
         fusion: fire, terrain and wind to one token.
         temporal: tokens of the history to the newest one.
+        cross_patch: attention between the newest tokens; None: there is none.
         decoder: token grid to coarse features and logits.
         refinement: coarse to full resolution.
-        category_embeddings: one table a categorical band; row 0 is 'unknown'.
+        pixel_input: what the refinement, and a stem of the terrain, know of every pixel.
         reach: patches from the newest burned area within which a patch looks back along its history; None: all do.
     """
 
-    inputs = (
-        "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories",
-        "resolution",
-    )  # fmt: skip
-
     def __init__(
         self,
-        bands: BandMix,
-        fusion: ConcatFusion,
-        temporal: TemporalTransformer,
+        *,
+        fire: PixelStem | None,
+        terrain: BandMix | PixelStem | PatchLinear | None,
+        fusion: Fusion,
+        temporal: Temporal,
+        cross_patch: CrossPatch | None,
         decoder: SpatialDecoder,
         refinement: Refinement,
-        category_embeddings: nn.ModuleList,
+        pixel_input: PixelInput,
         reach: int | None = None,
     ):
         super().__init__()
-        self.bands, self.fusion, self.temporal = bands, fusion, temporal
+        self.fire, self.terrain, self.fusion = fire, terrain, fusion
+        self.temporal, self.cross_patch = temporal, cross_patch
         self.decoder, self.refinement = decoder, refinement
-        self.category_embeddings, self.reach = category_embeddings, reach
-        if decoder.takes_layers:
-            self.inputs = (*self.inputs, "frame_layers")
+        self.pixel_input, self.reach = pixel_input, reach
+        own = ("frame_patches" if fire is None else "history_pixels",)
+        own += ("terrain_patches",) if isinstance(terrain, BandMix) else ()
+        own += ("frame_layers",) if decoder.takes_layers else ()
+        own += ("resolution",) if refinement.travel_time is not None else ()
+        self.inputs = (*own, "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories")
 
     def parts(self) -> dict[str, list[nn.Module]]:
+        before = (self.fire, self.terrain, self.fusion, self.temporal, self.cross_patch)
         return {
-            "temporal": [self.bands, self.fusion, self.temporal],
-            "decoder": [self.decoder, self.refinement, self.category_embeddings],
+            "temporal": [part for part in before if part is not None],
+            "decoder": [self.decoder, self.refinement, self.pixel_input],
         }
 
     def forward(
         self,
         *,
-        frame_patches: Float[Tensor, "B T Gy Gx D"],
-        terrain_patches: Float[Tensor, "B C Gy Gx D"],
         wind: Float[Tensor, "B T 2"],
         valid_t: Bool[Tensor, "B T"],
         fire_pixels: Float[Tensor, "B 2 H W"],
         terrain_pixels: Float[Tensor, "B K H W"],
         categories: Int[Tensor, "B Q H W"],
+        frame_patches: Float[Tensor, "B T Gy Gx D"] | None = None,
+        terrain_patches: Float[Tensor, "B C Gy Gx D"] | None = None,
         frame_layers: Float[Tensor, "B L Gy Gx D"] | None = None,
+        history_pixels: UInt8[Tensor, "B T H W"] | None = None,
         resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
-        """Logits of the next burned area.
+        """Logits of the next burned area, from the arrays of `inputs`.
 
         Args:
-            frame_patches: cached tokens of the history, oldest first, zero where padded on the left; in the type that
-                they are stored in, or any wider one.
-            terrain_patches: cached tokens of the terrain bands, likewise; zero for a band that the landscape lacks.
             wind: (u, v) in units of 10 m/s from each frame to the next, towards.
             valid_t: false on padding; the newest frame is always real.
             fire_pixels: newest burned area and recency of the burn, on the raster.
             terrain_pixels: normalised terrain on the raster.
             categories: indices of categorical bands on the raster, 0 = unknown.
-            frame_layers: cached tokens of the newest frame after some blocks, where the decoder takes them.
+            frame_patches: cached tokens of the history, oldest first, zero where padded on the left; in the type that
+                they are stored in, or any wider one.
+            terrain_patches: cached tokens of the terrain bands, likewise; zero for a band that the landscape lacks.
+            frame_layers: cached tokens of the newest frame after some blocks.
+            history_pixels: burned masks of the history, oldest first.
             resolution: metres of a pixel and seconds of a step, for the travel time of fire; None: its reference.
         """
-        rows, columns = frame_patches.shape[2:4]
-        parts = {
-            "fire": frame_patches.flatten(2, 3).transpose(1, 2),
-            "terrain": self.bands(terrain_patches).flatten(1, 2),
-            "wind": wind,
-            "valid_t": valid_t,
-        }
+        ground_pixels = self.pixel_input.ground(terrain_pixels, categories)
+        fire, ground, moments = self._to_fuse(valid_t, ground_pixels, frame_patches, terrain_patches, history_pixels)
+        history = {
+            "fire": fire.flatten(2, 3).transpose(1, 2), "ground": ground,
+            "wind": wind[:, -moments:], "valid_t": valid_t[:, -moments:],
+        }  # fmt: skip
         if self.reach is None:
-            newest = look_back(self.fusion, self.temporal, **parts)
+            newest = look_back(self.fusion, self.temporal, **history)
         else:
             near = patches_near_fire(fire_pixels[:, 0], self.refinement.pixels, self.reach).flatten(1)
-            newest = look_back_near_fire(self.fusion, self.temporal, near, **parts)
-        features, coarse = self.decoder(newest.unflatten(1, (rows, columns)), frame_layers)
-        pixel_input = self._pixel_input(fire_pixels, wind[:, -1], terrain_pixels, categories)
+            newest = look_back_near_fire(self.fusion, self.temporal, near, **history)
+        newest = newest.unflatten(1, fire.shape[2:4])
+        if self.cross_patch is not None:
+            newest = self.cross_patch(newest)
+        features, coarse = self.decoder(newest, frame_layers)
+        if self.temporal.moments == 1:  # how long a pixel has burned is of the past, which this network is not told
+            fire_pixels = fire_pixels[:, :1].expand_as(fire_pixels)
         return self.refinement(
-            coarse_features=features, coarse_logits=coarse, pixel_input=pixel_input, wind=wind[:, -1],
+            coarse_features=features,
+            coarse_logits=coarse,
+            pixel_input=self.pixel_input(fire_pixels, wind[:, -1], ground_pixels),
+            wind=wind[:, -1],
             resolution=resolution,
-        )  # fmt: skip
+        )
 
-    def _pixel_input(
+    @torch.no_grad()
+    def attention_by_lag(self, inputs: dict[str, Tensor]) -> Float[Tensor, "K B Gy Gx h T"]:
+        """How the newest moment of every patch weighs the moments of its history, in each block and head.
+
+        The weights of a patch sum to 1 over time, are 0 on padding and beyond what the temporal part sees. They are
+        those of a patch that looks back; with `reach`, patches far from the fire do not.
+
+        Args:
+            inputs: the arguments of `forward`; fire_pixels is not used.
+
+        Raises:
+            InputError: this network does not weigh its past.
+        """
+        if not isinstance(self.temporal, TemporalTransformer | PooledPast):
+            expected = "transformer, local or pooled"
+            raise InputError("model.temporal", "last_frame", expected, "ask a network that looks back")
+        valid_t = inputs["valid_t"]
+        ground_pixels = self.pixel_input.ground(inputs["terrain_pixels"], inputs["categories"])
+        tokens = (inputs.get(name) for name in ("frame_patches", "terrain_patches", "history_pixels"))
+        fire, ground, moments = self._to_fuse(valid_t, ground_pixels, *tokens)
+        fused = self.fusion(fire.flatten(2, 3).transpose(1, 2), ground, inputs["wind"][:, -moments:])
+        weights = self.temporal.attention_by_lag(fused, valid_t[:, -moments:])
+        weights = nn.functional.pad(weights, (valid_t.shape[1] - weights.shape[-1], 0))
+        grid = fire.shape[2:4]
+        return weights.expand(-1, -1, grid[0] * grid[1], -1, -1).unflatten(2, grid)
+
+    def _to_fuse(
         self,
-        fire_pixels: Float[Tensor, "B 2 H W"],
-        wind: Float[Tensor, "B 2"],
-        terrain_pixels: Float[Tensor, "B K H W"],
-        categories: Int[Tensor, "B Q H W"],
-    ) -> Float[Tensor, "B P H W"]:
-        """What is known of every pixel, with the channels innermost in memory, as the convolutions run fastest."""
-        embedded = [table(categories[:, n]) for n, table in enumerate(self.category_embeddings)]
-        everywhere = wind[:, None, None].expand(-1, *fire_pixels.shape[2:], -1)
-        known = [fire_pixels.permute(0, 2, 3, 1), everywhere, terrain_pixels.permute(0, 2, 3, 1), *embedded]
-        return torch.cat(known, -1).permute(0, 3, 1, 2)
-
-
-CATEGORY_FEATURES = 6
+        valid_t: Bool[Tensor, "B T"],
+        ground_pixels: list[Float[Tensor, "B H W _"]],
+        frame_patches: Float[Tensor, "B T Gy Gx D"] | None,
+        terrain_patches: Float[Tensor, "B C Gy Gx D"] | None,
+        history_pixels: UInt8[Tensor, "B T H W"] | None,
+    ) -> tuple[Float[Tensor, "B t gy gx D"], Ground, int]:
+        """Tokens of the frames that can matter, what the fusion knows of the ground, and how many frames these are."""
+        moments = min(self.temporal.moments or valid_t.shape[1], valid_t.shape[1])
+        if self.fire is not None:
+            assert history_pixels is not None, "inputs name history_pixels"
+            fire = frame_tokens(self.fire, history_pixels[:, -moments:], valid_t[:, -moments:])
+        else:
+            assert frame_patches is not None, "inputs name frame_patches"
+            fire = frame_patches[:, -moments:]
+        terrain = None
+        if self.terrain is not None:
+            cached = isinstance(self.terrain, BandMix)
+            terrain = self.terrain(terrain_patches if cached else torch.cat(ground_pixels, -1).permute(0, 3, 1, 2))
+        return fire, self.fusion.ground(terrain, (fire.shape[2], fire.shape[3])), moments
 
 
 def build_emberformer(
@@ -128,40 +177,40 @@ def build_emberformer(
     pixels: int,
     terrain_pixels: int,
     category_sizes: tuple[int, ...],
-    settings,
+    settings: ModelSettings,
     layers: int = 0,
 ) -> EmberFormer:
     """EmberFormer from sizes that come from the data and from `ModelSettings`.
 
     Args:
-        features: length D of the cached tokens.
+        features: length D of the cached tokens, and of a stem's.
         channels: terrain images in the cache, C.
-        pixels: raster pixels on a side of a patch.
+        pixels: raster pixels on a side of a cached patch.
         terrain_pixels: continuous full-resolution terrain channels, K.
         category_sizes: rows of each categorical band's table.
         settings: `ModelSettings`.
         layers: hidden layers in the cache, L.
     """
-    tables = nn.ModuleList(nn.Embedding(size, CATEGORY_FEATURES) for size in category_sizes)
+    side = settings.token_size or pixels
+    pixel_input = PixelInput(terrain_pixels, category_sizes)
     decoder = build_decoder(settings, features, layers)
-    inputs = FIRE_CHANNELS + 2 + terrain_pixels + CATEGORY_FEATURES * len(tables)
     return EmberFormer(
-        bands=BandMix(channels, features),
-        fusion=ConcatFusion(features, settings.d_model, settings.d_wind),
-        temporal=TemporalTransformer(
-            settings.d_model, settings.layers, settings.heads, settings.feedforward, settings.dropout
-        ),
+        fire=PixelStem(1, features, side) if settings.fire == "stem" else None,
+        terrain=build_terrain(settings, features, channels, pixel_input.ground_channels, side),
+        fusion=build_fusion(settings, features),
+        temporal=build_temporal(settings),
+        cross_patch=build_cross_patch(settings),
         decoder=decoder,
         refinement=Refinement(
-            inputs,
+            pixel_input.channels,
             decoder.channels,
             settings.refinement_channels,
             settings.d_wind,
-            pixels,
+            side,
             decoder.finer,
             settings.norm,
             settings.travel_time,
         ),
-        category_embeddings=tables,
+        pixel_input=pixel_input,
         reach=settings.reach,
     )

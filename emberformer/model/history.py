@@ -7,18 +7,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.model.fusion import ConcatFusion
-from emberformer.model.temporal import TemporalTransformer
+from emberformer.model.fusion import Fusion, Ground
+from emberformer.model.temporal import Temporal
 
 MOST = 0.6  # share of patches near the fire from which on picking them costs more than it saves
 
 
 def look_back(
-    fusion: ConcatFusion,
-    temporal: TemporalTransformer,
+    fusion: Fusion,
+    temporal: Temporal,
     *,
     fire: Float[Tensor, "B N T D"],
-    terrain: Float[Tensor, "B N D"],
+    ground: Ground,
     wind: Float[Tensor, "B T 2"],
     valid_t: Bool[Tensor, "B T"],
 ) -> Float[Tensor, "B N M"]:
@@ -31,7 +31,7 @@ def look_back(
         fusion: fire, terrain and wind to tokens.
         temporal: tokens of a history to the newest one.
         fire: features of N patches at T moments, oldest first, padded on the left.
-        terrain: mixed terrain features of the patches.
+        ground: what the fusion knows of the patches' terrain.
         wind: (u, v) of each moment.
         valid_t: false on padding; the newest moment is always real.
     """
@@ -40,10 +40,12 @@ def look_back(
     starts = together.unique().tolist()
     if len(starts) < 2:
         start = starts[0] if starts else 0
-        return temporal(fusion(fire[:, :, start:], terrain, wind[:, start:]), _unless_all(valid_t[:, start:]))
+        return temporal(fusion(fire[:, :, start:], ground, wind[:, start:]), _unless_all(valid_t[:, start:]))
     groups = [(together == start).nonzero()[:, 0] for start in starts]
     newest = [
-        temporal(fusion(fire[rows, :, start:], terrain[rows], wind[rows, start:]), _unless_all(valid_t[rows, start:]))
+        temporal(
+            fusion(fire[rows, :, start:], ground.rows(rows), wind[rows, start:]), _unless_all(valid_t[rows, start:])
+        )
         for start, rows in zip(starts, groups, strict=True)
     ]
     return torch.cat(newest).index_select(0, torch.cat(groups).argsort())
@@ -55,12 +57,12 @@ def _unless_all(valid_t: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:
 
 
 def look_back_near_fire(
-    fusion: ConcatFusion,
-    temporal: TemporalTransformer,
+    fusion: Fusion,
+    temporal: Temporal,
     near: Bool[Tensor, "B N"],
     *,
     fire: Float[Tensor, "B N T D"],
-    terrain: Float[Tensor, "B N D"],
+    ground: Ground,
     wind: Float[Tensor, "B T 2"],
     valid_t: Bool[Tensor, "B T"],
 ) -> Float[Tensor, "B N M"]:
@@ -74,20 +76,20 @@ def look_back_near_fire(
         temporal: as in `look_back`.
         near: patches that look back (`patches_near_fire`).
         fire: as in `look_back`.
-        terrain: as in `look_back`.
+        ground: as in `look_back`.
         wind: as in `look_back`.
         valid_t: as in `look_back`.
     """
-    tokens = temporal.without_history(fusion(fire[:, :, -1:], terrain, wind[:, -1:])[:, :, 0])
+    tokens = temporal.without_history(fusion(fire[:, :, -1:], ground, wind[:, -1:])[:, :, 0])
     if near.float().mean() > MOST:
-        looking = look_back(fusion, temporal, fire=fire, terrain=terrain, wind=wind, valid_t=valid_t)
+        looking = look_back(fusion, temporal, fire=fire, ground=ground, wind=wind, valid_t=valid_t)
         return torch.where(near[:, :, None], looking.to(tokens.dtype), tokens)
     samples, patches = near.nonzero(as_tuple=True)
     looking = look_back(
         fusion,
         temporal,
         fire=fire[samples, patches][:, None],
-        terrain=terrain[samples, patches][:, None],
+        ground=ground.pick(samples, patches),
         wind=wind[samples],
         valid_t=valid_t[samples],
     )

@@ -1,4 +1,4 @@
-"""Position in time: how long ago a frame was, never its absolute number."""
+"""Position: how long ago a frame was, never its absolute number; which row and column of the grid a patch is."""
 
 from __future__ import annotations
 
@@ -11,13 +11,30 @@ from torch import Tensor
 LONGEST_PERIOD = 1000.0
 
 
+def sinusoids(position: Float[Tensor, " n"], features: int) -> Float[Tensor, "n D"]:
+    """Sines and cosines of a position at geometrically falling rates (Vaswani et al. 2017, arXiv:1706.03762)."""
+    half = (features + 1) // 2
+    rate = torch.exp(-math.log(LONGEST_PERIOD) * torch.arange(half, device=position.device) / max(half - 1, 1))
+    angle = position[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], 1)[:, :features]
+
+
 def lag_encoding(history: int, features: int, device: torch.device | None = None) -> Float[Tensor, "T D"]:
-    """Sinusoids of the lag T - 1 - t (0 = newest frame), as Vaswani et al. 2017 (arXiv:1706.03762, section 3.5).
+    """Sinusoids of the lag T - 1 - t (0 = newest frame).
 
     The newest frame has the same code whatever lies before it, so padding on the left changes nothing.
     """
-    lag = torch.arange(history - 1, -1, -1, device=device, dtype=torch.float32)
-    half = (features + 1) // 2
-    rate = torch.exp(-math.log(LONGEST_PERIOD) * torch.arange(half, device=device) / max(half - 1, 1))
-    angle = lag[:, None] * rate
-    return torch.cat([angle.sin(), angle.cos()], 1)[:, :features]
+    return sinusoids(torch.arange(history - 1, -1, -1, device=device, dtype=torch.float32), features)
+
+
+def grid_encoding(
+    rows: int, columns: int, features: int, device: torch.device | None = None
+) -> Float[Tensor, "Gy Gx D"]:
+    """Sinusoids of a patch's row in the first half of the features, of its column in the second.
+
+    A patch has the same code in a grid of any size.
+    """
+    row, column = (torch.arange(side, device=device, dtype=torch.float32) for side in (rows, columns))
+    half = features // 2
+    of_row = sinusoids(row, half)[:, None].expand(-1, columns, -1)
+    return torch.cat([of_row, sinusoids(column, features - half).expand(rows, -1, -1)], -1)
