@@ -7,6 +7,7 @@ import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -17,6 +18,7 @@ from emberformer.dataset import training_terrain
 from emberformer.errors import InputError
 from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
+from emberformer.finetuned_checkpoint import fine_tuned, read_encodings
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
 from emberformer.model.emberformer import build_emberformer
@@ -25,6 +27,7 @@ from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
 from emberformer.rivals.unet import PixelUNet
 from emberformer.settings import Settings
+from emberformer.training_settings import Phase
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,29 @@ def model_inputs(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> dict[s
 
 
 def save_model(
-    folder: Path, best: str, sizes: Sizes, settings: Settings, layout: Layout, seed: int, score: float
+    folder: Path,
+    best: str,
+    sizes: Sizes,
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    score: float,
+    phase: Phase = "phase1",
+    backbone: dict[str, Any] | None = None,
 ) -> Path:
-    """Write the best weights with sizes, settings and provenance; plain types, so that loading runs no code."""
+    """Write the best weights with sizes, settings and provenance; plain types, so that loading runs no code.
+
+    Args:
+        folder: the model's folder.
+        best: checkpoint of the training's best epoch.
+        sizes: of the data.
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of the training.
+        score: validation new-fire average precision of the best epoch.
+        phase: what was trained.
+        backbone: of phases 2 and 3, what `emberformer.finetuned_checkpoint.written` says.
+    """
     state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
     content = {
         "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
@@ -111,6 +134,8 @@ def save_model(
                   "normaliser": json.dumps(sizes.normaliser.to_dict())},
         "settings": settings.model_dump(mode="json"),
         "features": {name: features_key(settings.features) for name in settings.datasets},
+        "phase": phase,
+        "backbone": backbone,
         "seed": seed,
         "validation_new_ap": score,
         "provenance": provenance(),
@@ -138,12 +163,12 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
         ) from error
-    settings = Settings.model_validate(content["settings"])
+    settings, phase = Settings.model_validate(content["settings"]), content["phase"]
+    if phase == "student":
+        settings = settings.of_student()
     model = build_model(sizes, settings)
+    if (told := content["backbone"]) is not None:
+        model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
     model.load_state_dict(content["state"])
-    return (
-        model.eval(),
-        sizes,
-        settings,
-        {key: content[key] for key in ("features", "seed", "validation_new_ap", "provenance")},
-    )
+    about = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")
+    return model.eval(), sizes, settings, {key: content[key] for key in about}

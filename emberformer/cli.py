@@ -28,6 +28,8 @@ NOT_FOR_USERS = (
     r".*isinstance\(treespec, LeafSpec\).* is deprecated",
     "The '.*dataloader' does not have many workers",
     "Use `@` matmul instead of",
+    "Found .* in eval mode at the start of training",
+    "Already found a `peft_config` attribute",
 )
 
 
@@ -42,6 +44,7 @@ class InPipelineOrder(TyperGroup):
             "features",
             "check",
             "train",
+            "finetune",
             "forecast",
             "baseline",
             "evaluate",
@@ -163,6 +166,27 @@ def train(
     path = run(settings, layout, seed, device, threads, devices, memory)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes of `--devices` run this verb as well
         typer.echo(path)
+
+
+@app.command()
+def finetune(
+    config: Config,
+    phase: Annotated[
+        Literal["phase2", "phase3"], typer.Option(help="Phase to train, from the phase before.", show_default=False)
+    ],
+    variant: Variant = None,
+    seed: Annotated[int, typer.Option(help="Seed of the model to go on from.")] = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train on with the backbone, by adapters or as a whole; goes on where it was stopped.
+
+    Example: emberformer finetune --config config/portillo.yaml --phase phase2 --seed 0
+    """
+    from emberformer.finetuning import finetune as run
+
+    settings, layout = open_configuration(config, variant=variant)
+    typer.echo(run(settings, layout, seed, phase, device, threads))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
 from emberformer.model_settings import ModelSettings
 from emberformer.token_batches import Sample, TokenBatches
+from emberformer.whole_frames import whole_frame_arrays
 from emberformer.windows import choose_window, padded, pixel_slices, turn
 
 CACHED_INPUTS = (
@@ -69,13 +70,15 @@ class FireSteps(Dataset):
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
         hidden: arrays that are served as zeros: what the network is not to know.
         category_dropout: share of items whose categories are served as unknown.
+        block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
     these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
     padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
-    `wind [B T 2]`, `valid_t [B T]`, `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]`
-    uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel, seconds of a step). H and W are
-    whole patches; the raster lies at the upper left.
+    `frame_hidden [B T S D]` (all tokens of whole frames after a block), `wind [B T 2]`, `valid_t [B T]`,
+    `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or
+    padding), `resolution [B 2]` (metres of a pixel, seconds of a step), and of `whole_frame_arrays`. H and W are whole
+    patches; the raster lies at the upper left.
     """
 
     def __init__(
@@ -91,22 +94,31 @@ class FireSteps(Dataset):
         inputs: Sequence[str] = CACHED_INPUTS,
         hidden: Collection[str] = (),
         category_dropout: float = 0.0,
+        block: int | None = None,
     ):
         self.category_dropout = category_dropout
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
-        self._tokens = TokenBatches(self.inputs, history, buffers, pinned)
+        self.block = block
+        self._tokens = TokenBatches(self.inputs, history, buffers, pinned, block)
         if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
             self._layers = [landscape.layer_reader for landscape in self.landscapes]
+        if block is not None:
+            self._hidden = [landscape.hidden_reader(block) for landscape in self.landscapes]
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Patch grid of an item; items of one batch must agree."""
+        """Patch grid of an item."""
         grid = self.landscapes[self.steps[index].landscape].grid
         return tuple(min(side, self.crop or side) for side in grid)  # type: ignore[return-value]
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """What items of one batch must agree in: their patch grid, and the whole frames' where these are served."""
+        whole = self.landscapes[self.steps[index].landscape].grid if "patch_index" in self.inputs else ()
+        return (*self.size(index), *whole)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """One item, without the batch's axis."""
@@ -130,6 +142,8 @@ class FireSteps(Dataset):
                 landscape.frame_reader.announce(landscape.frame_of[rows.start : rows.stop].tolist())
             if "frame_layers" in self.inputs:
                 landscape.layer_reader.announce([int(landscape.frame_of[rows[-1]])])
+            if self.block is not None:
+                landscape.hidden_reader(self.block).announce(landscape.frame_of[rows.start : rows.stop].tolist())
             if "terrain_patches" in self.inputs:
                 landscape.terrain_reader.announce([int(landscape.terrain_row[step.fire])])
 
@@ -175,11 +189,10 @@ class FireSteps(Dataset):
             arrays = turn(arrays, view, landscape.vectors)
         arrays = {name: values for name, values in arrays.items() if name in self.inputs | ALWAYS}
         arrays["index"] = np.array(index)
-        frames = tuple(landscape.frame_of[observed.start : observed.stop].tolist())
-        terrain = (int(landscape.terrain_row[step.fire]),)
-        return Sample(
-            arrays, landscape, step.fire, Cut(frames, rows, columns, view), Cut(terrain, rows, columns, view), view
-        )
+        frames = Cut(tuple(landscape.frame_of[observed.start : observed.stop].tolist()), rows, columns, view)
+        terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
+        arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
+        return Sample(arrays, landscape, step.fire, frames, terrain, view)
 
 
 def whole_frames_at_once(device: torch.device) -> int:

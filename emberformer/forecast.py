@@ -97,7 +97,10 @@ def forecast_blocks(
     """Forecasts of all steps of validation and test fires, whole frames, in order."""
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
-        dataset = FireSteps([landscape], steps, settings.history, inputs=model.inputs, hidden=hidden_inputs(settings))
+        dataset = FireSteps(
+            [landscape], steps, settings.history,
+            inputs=model.inputs, hidden=hidden_inputs(settings), block=model.block,
+        )  # fmt: skip
         size = whole_frames_at_once(device)
         chunks = [list(range(n, min(n + size, len(steps)))) for n in range(0, len(steps), size)]
         with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,12 +15,17 @@ from torch import Tensor
 from emberformer.data.fires import UNKNOWN, observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.errors import InputError
+from emberformer.features.encoding import Encoding
+from emberformer.features.hidden import HiddenReader
 from emberformer.features.plan import cut
 from emberformer.features.reading import Cut, FeatureReader, LayerReader, Memory
+from emberformer.features.rendering import render_terrain
+from emberformer.features.shape import AXES
 from emberformer.features.store import open_features
 
 TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
 FRAME_MEMORY = 2**31  # bytes of packed frames that stay in memory
+NUMBERS = itertools.count()  # every opened landscape has its own
 
 
 class Landscape:
@@ -52,7 +58,7 @@ class Landscape:
         memory: Memory = "disk",
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
     ):
-        self.name, self.normaliser = name, normaliser
+        self.name, self.normaliser, self.number = name, normaliser, next(NUMBERS)
         self.features_location, self.device = features_location, device
         self.memory: Memory = memory
         self.fires = open_fires(fires_path)
@@ -79,12 +85,20 @@ class Landscape:
         of_fires = self.fires.attrs
         self.resolution = np.array([of_fires["cell_m"], of_fires["seconds_per_frame"]], np.float32)
         blank = features.blank.values if "blank" in features else None
+        self.identity = features.attrs
+        self.encoding = Encoding(
+            features.attrs["dtype"],
+            None if blank is None else torch.from_numpy(blank.copy()),
+            {a: torch.from_numpy(features[f"{a}_directions"].values) for a in AXES if f"{a}_directions" in features},
+        )
         self.frame_reader, self.terrain_reader = (
             FeatureReader(features_location, axis, features.attrs, blank, memory, device)
             for axis in ("frame", "terrain")
         )
-        self.features, self._identity = self.frame_reader.shape[-1], features.attrs
+        self.features = self.frame_reader.shape[-1]
+        self._hidden: dict[int, HiddenReader] = {}
         self._terrain: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
         self._frames, self._targets = (PackedFrames(self.fires.sizes["y"], self.fires.sizes["x"]) for _ in range(2))
 
     @cached_property
@@ -94,7 +108,7 @@ class Landscape:
         Raises:
             InputError: the store has none.
         """
-        return LayerReader(self.features_location, self._identity, self.memory, self.device)
+        return LayerReader(self.features_location, self.identity, self.memory, self.device)
 
     def terrain(self, fire: int) -> tuple[np.ndarray, np.ndarray]:
         """Normalised terrain channels and categories of a fire's window, kept while they are used."""
@@ -106,6 +120,29 @@ class Landscape:
         self._terrain.move_to_end(index)
         channels, categories = self._terrain[index]
         return self.cut(channels, fire), self.cut(categories, fire)
+
+    def terrain_images(self, fire: int) -> np.ndarray:
+        """Rendered terrain [C H W] of a fire's window, in the model's order of channels, kept while it is used."""
+        row = int(self.terrain_row[fire])
+        if row not in self._images:
+            terrain = self.cut(self.fires.terrain[int(self.terrain_index[fire])].values, fire)
+            own = render_terrain(terrain, list(map(str, self.fires.band_kind.values)))
+            blank = np.zeros_like(own[0])
+            self._images[row] = np.stack([blank if number is None else own[number] for number in self.channel_order])
+            if len(self._images) > TERRAIN_MEMORY:
+                self._images.popitem(last=False)
+        self._images.move_to_end(row)
+        return self._images[row]
+
+    def hidden_reader(self, block: int) -> HiddenReader:
+        """Reader of the frames' tokens after a block.
+
+        Raises:
+            InputError: the store does not hold them.
+        """
+        if block not in self._hidden:
+            self._hidden[block] = HiddenReader(self.features_location, self.identity, block, self.memory, self.device)
+        return self._hidden[block]
 
     def burned(self, fire: int, rows: range) -> np.ndarray:
         """Burned masks [n, H, W] (0, 1, 255 = unknown) of frames of a fire, by their rows in the fires store."""

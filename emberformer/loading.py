@@ -28,7 +28,7 @@ class GridBatches:
     every batch: together they make the batches that one process makes, none dropped and no item twice.
 
     Args:
-        sizes: patch grid of every item.
+        sizes: patch grid of every item, `FireSteps.shape`.
         batch_size: items a batch, over all processes.
         shuffle: a new order in every epoch, batches of different grids mixed.
         seed: with `epoch` the only source of chance.
@@ -38,7 +38,7 @@ class GridBatches:
 
     def __init__(
         self,
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[tuple[int, ...]],
         batch_size: int,
         shuffle: bool,
         seed: int = 0,
@@ -49,9 +49,9 @@ class GridBatches:
         self.rank, self.world = rank, world
         self.set_sizes(sizes)
 
-    def set_sizes(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def set_sizes(self, sizes: Sequence[tuple[int, ...]]) -> None:
         """Serve other items from the next epoch on."""
-        self.groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self.groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, size in enumerate(sizes):
             self.groups[size].append(index)
 
@@ -114,7 +114,7 @@ class EpochSteps:
         rng = np.random.default_rng((self.order.seed, epoch)).spawn(1)[0]  # the order draws from its parent
         chosen = [steps[n] for steps in self.fires for n in rng.permutation(len(steps))[: self.per_fire]]
         self.dataset.steps[:] = chosen
-        self.order.set_sizes([self.dataset.size(n) for n in range(len(chosen))])
+        self.order.set_sizes([self.dataset.shape(n) for n in range(len(chosen))])
 
 
 class Prefetched:

@@ -11,9 +11,11 @@ class SpreadNetwork(nn.Module, ABC):
     """`forward` takes the arrays of `inputs`, by keyword, and gives logits of the next burned area [B H W].
 
     `inputs` are names of arrays that `emberformer.dataset.FireSteps` serves; what is not named is not even read.
+    `block` is the block of the backbone after which the network takes the frames' tokens (`frame_hidden`), if it does.
     """
 
     inputs: tuple[str, ...]
+    block: int | None = None
 
     @abstractmethod
     def parts(self) -> dict[str, list[nn.Module]]:

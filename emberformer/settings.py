@@ -206,6 +206,15 @@ class Settings(Stage):
             raise ValueError("phase3 starts from the best of phase 2: give phase2 too")
         if (self.phase2 or self.phase3) and (self.model.network, self.model.fire) != ("emberformer", "dino"):
             raise ValueError("phase2 and phase3 train the backbone: they need model.network emberformer, fire dino")
+        phases = [phase for phase in (self.phase2, self.phase3) if phase]
+        if self.model.terrain != "dino" and any("terrain" in phase.encoders for phase in phases):
+            raise ValueError("encoders: terrain trains the terrain's tokens: it needs model.terrain dino")
+        adapted = [phase.lora.adaptive for phase in phases if phase.method == "lora"]
+        if any(adapted) and len(adapted) > 1:
+            raise ValueError("lora.adaptive: only one of phase2 and phase3 can have adapters then; use method: full")
+        earlier = self.phase2 if self.phase3 and self.phase3.path == "tail" else None
+        if earlier and "fire" in earlier.encoders and earlier.blocks is None:
+            raise ValueError("phase3.path: tail needs frozen blocks, and phase2 trains all: use path: pixels")
         return self
 
     @model_validator(mode="after")
@@ -217,6 +226,12 @@ class Settings(Stage):
                 raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")
             self.variant(name)
         return self
+
+    def of_student(self) -> Settings:
+        """The configuration with the small network as its network; it looks back as far as its teacher."""
+        assert self.distillation is not None, "there is a student where there is distillation"
+        student = self.distillation.model.model_copy(update={"history": self.model.history})
+        return self.model_copy(update={"model": student})
 
     def variant(self, name: str) -> Settings:
         """The configuration of one variant, which has no variants of its own, and only the further phases it names.

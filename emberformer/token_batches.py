@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emberformer.features.hidden import HiddenReader
 from emberformer.features.reading import Cut, FeatureReader
 from emberformer.landscape import Landscape
 
@@ -42,10 +43,12 @@ class TokenBatches:
         history: frames of a sample, T.
         buffers: batches whose memory is used in turn; 0: fresh memory for every batch.
         pinned: page-locked memory, for a GPU.
+        block: whose tokens of whole frames are read too, as `frame_hidden`; None: none.
     """
 
-    def __init__(self, names: Collection[str], history: int, buffers: int, pinned: bool):
+    def __init__(self, names: Collection[str], history: int, buffers: int, pinned: bool, block: int | None = None):
         self.names, self.history, self.buffers, self.pinned = names, history, buffers, pinned
+        self.block = block
         self._ring: dict[tuple, list[Tensor]] = {}
 
     def read(self, samples: Sequence[Sample], size: tuple[int, int]) -> dict[str, Tensor]:
@@ -57,7 +60,18 @@ class TokenBatches:
             found["frame_layers"] = self._frame_layers(samples, size)
         if "terrain_patches" in self.names:
             found["terrain_patches"] = self._terrain_patches(samples, size)
+        if self.block is not None:
+            found["frame_hidden"] = self._frame_hidden(samples, self.block)
         return found
+
+    def _frame_hidden(self, samples: Sequence[Sample], block: int) -> Tensor:
+        reader = samples[0].landscape.hidden_reader(block)
+        hidden = self._buffer("hidden", (len(samples), self.history, *reader.shape), reader)
+        for n, sample in enumerate(samples):
+            padding = self.history - len(sample.frames.rows)
+            hidden[n, :padding] = 0
+            sample.landscape.hidden_reader(block).read(sample.frames.rows, hidden[n, padding:])
+        return hidden
 
     def _frame_patches(self, samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
         first = samples[0].landscape
@@ -91,7 +105,7 @@ class TokenBatches:
                 terrain[n, sample.landscape.angle_channels] = 0
         return terrain
 
-    def _buffer(self, name: str, shape: tuple[int, ...], reader: FeatureReader) -> Tensor:
+    def _buffer(self, name: str, shape: tuple[int, ...], reader: FeatureReader | HiddenReader) -> Tensor:
         """Memory for a batch; the next one of the ring, so that pages are not given back and cleared at every step."""
         kind = (reader.dtype, reader.device)
         if not self.buffers:

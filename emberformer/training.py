@@ -35,6 +35,7 @@ from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings, TrainingSettings
 
 log = logging.getLogger(__name__)
+Penalty = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 BINS = 4096  # of the forecast, for the scores after an epoch; 0.5 is an edge
 
 
@@ -48,17 +49,29 @@ def counts_of_forecast(
 
 
 class SpreadTraining(lightning.LightningModule):
-    """Training of everything but the backbone.
+    """Training of a network: everything that has a gradient.
 
     Args:
         model: the network.
         settings: how to train it.
         total_steps: optimiser steps of the whole run, for the learning rate's course.
+        backbone_rate: learning rate of the backbone, where it trains; None: the same.
+        penalty: further loss of a batch, its logits and the pixels that count.
+        observed: weight of the loss against what was observed.
     """
 
-    def __init__(self, model: SpreadNetwork, settings: TrainingSettings, total_steps: int):
+    def __init__(
+        self,
+        model: SpreadNetwork,
+        settings: TrainingSettings,
+        total_steps: int,
+        backbone_rate: float | None = None,
+        penalty: Penalty | None = None,
+        observed: float = 1.0,
+    ):
         super().__init__()
         self.model, self.settings, self.total_steps = model, settings, total_steps
+        self.backbone_rate, self.penalty, self.observed = backbone_rate, penalty, observed
         self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, forecast's bin]
         self.sums = torch.zeros(6, dtype=torch.float64)  # of `spread_sums`
 
@@ -70,7 +83,9 @@ class SpreadTraining(lightning.LightningModule):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         logits, counted = self._forecast(batch)
         sums = over_processes(spread_sums(logits, batch["target"], counted))
-        loss = loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice)
+        loss = self.observed * loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice)
+        if self.penalty is not None:
+            loss = loss + self.penalty(batch, logits, counted)
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
@@ -93,7 +108,11 @@ class SpreadTraining(lightning.LightningModule):
     def configure_optimizers(self):
         """AdamW; every part of the network with its own rate."""
         rate, of = self.settings.learning_rate, self.settings
-        rates = {"temporal": rate, "decoder": of.decoder_learning_rate or rate}
+        rates = {
+            "temporal": rate,
+            "decoder": of.decoder_learning_rate or rate,
+            "backbone": self.backbone_rate or rate,
+        }
         groups = parameter_groups(self.model.parts(), self.model, rates)
         optimizer = torch.optim.AdamW(groups, weight_decay=of.weight_decay)
         schedule = warm_cosine(optimizer, of.warmup, self.total_steps)
@@ -230,8 +249,19 @@ def make_loaders(
     seed: int,
     trainer: lightning.Trainer,
     inputs: tuple[str, ...],
+    block: int | None = None,
 ) -> tuple[EpochSteps, Prefetched, Prefetched]:
     """What begins an epoch, and this process's loaders of training and validation.
+
+    Args:
+        settings: the configuration; `training` says how steps are drawn.
+        layout: its paths.
+        landscapes: its data sets.
+        split: data set -> fire -> split.
+        seed: of order, windows and views.
+        trainer: that the batches are for.
+        inputs: arrays that are served.
+        block: whose tokens `frame_hidden` holds.
 
     Raises:
         InputError: a split without training or validation steps.
@@ -244,7 +274,8 @@ def make_loaders(
         if not steps:
             expected = "fires with two frames or more in every split"
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
-    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda"}
+    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda",
+              "block": block}  # fmt: skip
     dropout = training.category_dropout
     dataset = FireSteps(
         landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, category_dropout=dropout, **served
@@ -252,7 +283,7 @@ def make_loaders(
     order = GridBatches([], training.batch_size, True, seed, rank, world)
     epochs = EpochSteps(dataset, order, training.steps_per_fire)
     whole = FireSteps(landscapes, of_validation, history, buffers=BUFFERS, **served)
-    grids = [whole.size(n) for n in range(len(whole))]
+    grids = [whole.shape(n) for n in range(len(whole))]
     in_order = GridBatches(grids, whole_frames_at_once(device) * world, False, 0, rank, world)
     return (
         epochs,

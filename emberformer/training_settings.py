@@ -110,6 +110,10 @@ class FinetuningSettings(Stage):
     def _a_tail_is_of_frames(self):
         if self.path == "tail" and (self.encoders != ("fire",) or self.blocks is None):
             raise ValueError("path: tail trains the last `blocks` blocks of the frames' encoder; use path: pixels")
+        if len(set(self.encoders)) < len(self.encoders):
+            raise ValueError("encoders: each once")
+        if self.method == "lora" and self.lora.adaptive and (len(self.encoders) > 1 or self.lora.rank_pattern):
+            raise ValueError("lora.adaptive gives out ranks itself, to one encoder: no rank_pattern, one encoder")
         return self
 
 
@@ -117,7 +121,8 @@ class DistillationSettings(Stage):
     """A small network learns the forecasts of the last phase (Hinton et al. 2015, arXiv:1503.02531)."""
 
     model: ModelSettings = Field(
-        default=ModelSettings(network="unet", channels=16), description="the small network; it may do without features"
+        default=ModelSettings(network="unet", channels=16),
+        description="the small network; it may do without features, and has the history of its teacher",
     )
     temperature: float = Field(default=2.0, gt=0)
     weight: float = Field(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
+from emberformer.features.blocks import blocks_of
 from emberformer.features.openvino_runtime import OpenVinoRuntime
 from emberformer.features.patch_embedding import fold_grey
 from emberformer.settings import FeatureSettings, expand
@@ -56,7 +57,7 @@ class BlockOutputs(nn.Module):
         super().__init__()
         self.model, self.layers = model, layers
         self._after: dict[int, Tensor] = {}
-        blocks = next(m for m in model.modules() if isinstance(m, nn.ModuleList))
+        blocks = blocks_of(model)
         if layers and max(layers) > len(blocks):
             raise InputError(
                 "features.layers", f"block {max(layers)}", f"blocks from 1 to {len(blocks)}", "leave the others out"

@@ -1,0 +1,166 @@
+"""Phases 2 and 3: the backbone trains too, from the best of the phase before."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from emberformer.checkpoint import load_model, open_landscapes, save_model
+from emberformer.data.split import read_split
+from emberformer.errors import InputError
+from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned, written
+from emberformer.layout import Layout
+from emberformer.model.finetuned import FinetunedEmberFormer
+from emberformer.model.lora import apart_from_orthogonal
+from emberformer.run import EachEpoch, UnfinishedRun
+from emberformer.run_logs import RunLogs
+from emberformer.settings import Settings
+from emberformer.training import SpreadTraining, fit, make_loaders, make_trainer
+from emberformer.training_settings import FinetuningSettings, Phase, TrainingSettings
+
+log = logging.getLogger(__name__)
+ORTHOGONAL = 0.5  # weight of AdaLoRA's regularisation, as peft's default
+WARM, SETTLED = 0.1, 0.3  # shares of the steps before AdaLoRA takes ranks away, and after
+
+
+def finetune(
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    phase: Phase,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Path:
+    """Train one phase and write its folder, as `emberformer.training.train` does for phase 1.
+
+    The parent's own score is the first candidate: the kept model is never worse than it on the validation steps.
+
+    Args:
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of the parent, of order, windows and dropout.
+        phase: 'phase2' or 'phase3'.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads; None: torch's own choice.
+
+    Returns:
+        `model.ckpt`, which holds what was trained and no frozen weight of the backbone.
+
+    Raises:
+        InputError: no such phase, a parent that is not trained yet, or features and weights that do not fit.
+    """
+    of_phase = phase_settings(settings, layout, phase)
+    parent = layout.model(seed, layout.parent_phase(phase)) / "model.ckpt"
+    if not parent.exists():
+        verb = "train" if layout.parent_phase(phase) == "phase1" else f"finetune --phase {layout.parent_phase(phase)}"
+        raise InputError(parent, "no file", f"the model that {phase} starts from", f"run `emberformer {verb}` first")
+    folder = layout.model(seed, phase)
+    folder.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed, verbose=False)
+    in_training = settings.model_copy(update={"training": training_of(settings.training, of_phase)})
+    trainer = make_trainer(in_training, folder, device, threads, 1)
+    model, sizes, _, _ = load_model(parent)
+    landscapes = open_landscapes(layout, sizes)
+    encodings, weights = encodings_of(landscapes), backbone_hash(layout, landscapes)
+    network = fine_tuned(model, settings, phase, encodings, weights, folder)
+    split = read_split(layout.split)
+    steps, batches, validation = make_loaders(
+        in_training, layout, landscapes, split, seed, trainer, network.inputs, network.block
+    )
+    total = len(batches) * of_phase.epochs
+    training = SpreadTraining(
+        network, in_training.training, total, of_phase.backbone_learning_rate, _orthogonality(network)
+    )
+    trainer.callbacks += [EachEpoch(steps, seed), ParentFirst()]  # type: ignore[attr-defined]
+    if network.backbone.adaptive is not None:
+        trainer.callbacks.append(AdaptiveRanks(network, total))  # type: ignore[attr-defined]
+    digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
+    told = written(encodings, weights)
+    fit(
+        trainer, training, batches, validation, UnfinishedRun(folder, digests),
+        RunLogs(settings, folder, seed, phase),
+        lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score, phase, told),
+    )  # fmt: skip
+    return folder / "model.ckpt"
+
+
+def phase_settings(settings: Settings, layout: Layout, phase: Phase) -> FinetuningSettings:
+    """Settings of phase 2 or 3.
+
+    Raises:
+        InputError: the configuration has no such phase.
+    """
+    found = {"phase2": settings.phase2, "phase3": settings.phase3}.get(phase)
+    if found is None:
+        raise InputError(
+            f"{layout.config}: {phase}", "no settings", "the settings of this phase", f"add `{phase}: {{}}`"
+        )
+    return found
+
+
+def training_of(first: TrainingSettings, of_phase: FinetuningSettings) -> TrainingSettings:
+    """How a phase trains: its own keys; loss, crop, views and validation steps are those of phase 1."""
+    own = {name: getattr(of_phase, name) for name in FinetuningSettings.model_fields if hasattr(first, name)}
+    return first.model_copy(update=own)
+
+
+def _orthogonality(network: FinetunedEmberFormer):
+    if network.backbone.adaptive is None:
+        return None
+
+    def penalty(batch: dict[str, Tensor], logits: Tensor, counted: Tensor) -> Tensor:
+        return ORTHOGONAL * apart_from_orthogonal(network.backbone)
+
+    return penalty
+
+
+class ParentFirst(lightning.Callback):
+    """Scores the network before its first step, so that the best epoch is none where no epoch is better."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.global_step == 0:
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            pl_module.train()
+
+
+class AdaptiveRanks(lightning.Callback):
+    """AdaLoRA's schedule: after every step the entries that matter least lose their rank (arXiv:2303.10512).
+
+    What it has learned of the entries' importance is part of the run's checkpoints.
+
+    Args:
+        network: whose adapters are adaptive.
+        total_steps: optimiser steps of the whole run.
+    """
+
+    def __init__(self, network: FinetunedEmberFormer, total_steps: int):
+        adaptive = network.backbone.adaptive
+        assert adaptive is not None, "AdaLoRA gives out ranks"
+        self.adaptive, self.config = adaptive, adaptive.peft_config[adaptive.trainable_adapter_name]
+        settled = min(round(SETTLED * total_steps), total_steps - 1)
+        self.config.total_step, self.config.tfinal = total_steps, settled
+        self.config.tinit = min(round(WARM * total_steps), total_steps - settled - 1)
+        self.config.deltaT = max(1, total_steps // 100)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *others: Any) -> None:
+        self.adaptive.update_and_allocate(trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Importance of the entries, and which have lost their rank."""
+        ranks = self.adaptive.rankallocator
+        return {
+            "importance": {name: getattr(ranks, name) for name in ("ipt", "exp_avg_ipt", "exp_avg_unc")},
+            "rank_pattern": self.config.rank_pattern,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with them."""
+        for name, values in state_dict["importance"].items():
+            where = next(self.adaptive.parameters()).device
+            setattr(self.adaptive.rankallocator, name, {key: torch.as_tensor(v).to(where) for key, v in values.items()})
+        self.config.rank_pattern = state_dict["rank_pattern"]
