@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from emberformer.checkpoint import load_model, open_landscapes, save_model
@@ -123,9 +124,17 @@ class ParentFirst(lightning.Callback):
     """Scores the network before its first step, so that the best epoch is none where no epoch is better."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if trainer.global_step == 0:
-            trainer.fit_loop.epoch_loop.val_loop.run()
-            pl_module.train()
+        if trainer.global_step:
+            return
+        trainer.fit_loop.epoch_loop.val_loop.run()
+        pl_module.train()
+        best = trainer.checkpoint_callback
+        assert isinstance(best, ModelCheckpoint), "make_trainer keeps the best epoch"
+        path, score = f"{best.dirpath}/best.ckpt", trainer.callback_metrics["val/new_ap"]
+        best.best_k_models = {path: score}  # which it would not write before the first step
+        best.kth_best_model_path, best.kth_value = path, score
+        best.best_model_path, best.best_model_score = path, score
+        trainer.save_checkpoint(path)
 
 
 class AdaptiveRanks(lightning.Callback):
@@ -141,7 +150,8 @@ class AdaptiveRanks(lightning.Callback):
     def __init__(self, network: FinetunedEmberFormer, total_steps: int):
         adaptive = network.backbone.adaptive
         assert adaptive is not None, "AdaLoRA gives out ranks"
-        self.adaptive, self.config = adaptive, adaptive.peft_config[adaptive.trainable_adapter_name]
+        self.adaptive: Any = adaptive
+        self.config: Any = adaptive.peft_config[adaptive.trainable_adapter_name]
         settled = min(round(SETTLED * total_steps), total_steps - 1)
         self.config.total_step, self.config.tfinal = total_steps, settled
         self.config.tinit = min(round(WARM * total_steps), total_steps - settled - 1)

@@ -221,9 +221,8 @@ def make_trainer(settings: Settings, folder: Path, device: str, threads: int | N
     if threads:
         torch.set_num_threads(max(1, threads // devices))
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // devices))  # else Lightning sets its own number
-    best = ModelCheckpoint(
-        folder, "best", monitor="val/new_ap", mode="max", save_last=True, enable_version_counter=False
-    )
+    best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", enable_version_counter=False)
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False)  # `save_last` keeps that of the best epoch
     return lightning.Trainer(
         max_epochs=settings.training.epochs,
         accelerator=where.type,
@@ -234,7 +233,12 @@ def make_trainer(settings: Settings, folder: Path, device: str, threads: int | N
         precision=settings.training.precision,
         gradient_clip_val=settings.training.gradient_clip,
         logger=False,  # `fit` knows whether the run goes on
-        callbacks=[best, EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience), Progress()],
+        callbacks=[
+            best,
+            last,
+            EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience),
+            Progress(),
+        ],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,

@@ -54,7 +54,7 @@ class FakeSteps(FireSteps):
 
     def __init__(self, count: int = 10, fails_at: int | None = None):
         self.steps = [Step(0, n // 4, n % 4) for n in range(count)]
-        self.epoch, self.fails_at = 0, fails_at
+        self.epoch, self.fails_at, self.inputs = 0, fails_at, frozenset()
         self.read: list[list[int]] = []
         self.announced: list[list[int]] = []
         self.threads: set[str] = set()

@@ -48,7 +48,7 @@ class FinetunedEmberFormer(SpreadNetwork):
         live = list(backbone.parts)
         cached = [name for name in model.inputs if name not in {f"{AXIS[encoder]}_patches" for encoder in live}]
         self.block = backbone.first_block("fire") if tail and "fire" in live else None
-        self.source = {encoder: f"{AXIS[encoder]}_images" for encoder in live}
+        self.source: dict[Encoder, str] = {encoder: f"{AXIS[encoder]}_images" for encoder in live}
         if self.block is not None:
             self.source["fire"] = "frame_hidden"
         self.inputs = (
@@ -89,7 +89,7 @@ class FinetunedEmberFormer(SpreadNetwork):
     def _tokens(
         self,
         encoder: Encoder,
-        values: Float[Tensor, "B K *image"],
+        values: Float[Tensor, "B K ..."],
         numbers: Int[Tensor, "B K"],
         patch_index: Int[Tensor, "B Gy Gx"],
         grid: tuple[int, int],

@@ -88,14 +88,15 @@ def add_adapter(model: nn.Module, settings: LoraSettings, blocks: int | None, na
             )  # fmt: skip
     if not settings.adaptive:
         config = LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=layers,
-            rank_pattern=dict(settings.rank_pattern),
+            r=settings.rank, lora_alpha=settings.alpha,  # type: ignore[arg-type]
+            lora_dropout=settings.dropout, target_modules=layers, rank_pattern=dict(settings.rank_pattern),
         )  # fmt: skip
         inject_adapter_in_model(config, model, name)
         return None
     config = AdaLoraConfig(
         init_r=max(settings.rank + 1, round(SPARE * settings.rank)), target_r=settings.rank,
-        lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=layers, total_step=1,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_dropout=settings.dropout, target_modules=layers, total_step=1,
     )  # fmt: skip
     return AdaLoraModel(model, {name: config}, name)
 

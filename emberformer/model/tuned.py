@@ -166,7 +166,7 @@ class TunedBackbone(nn.Module):
         return self
 
     def encode(
-        self, encoder: Encoder, values: Float[Tensor, n * rest], grid: tuple[int, int], first: int | None
+        self, encoder: Encoder, values: Float[Tensor, "n ..."], grid: tuple[int, int], first: int | None
     ) -> Float[Tensor, "n Gy Gx D"]:
         """Patch tokens after the final LayerNorm, float32.
 
