@@ -43,6 +43,7 @@ class InPipelineOrder(TyperGroup):
             "split",
             "features",
             "check",
+            "sizes",
             "train",
             "finetune",
             "forecast",
@@ -139,6 +140,35 @@ def check(
     typer.echo(table(findings))
     if worst([finding for of in findings.values() for finding in of]) == "ERROR":
         raise typer.Exit(1)
+
+
+@app.command()
+def sizes(
+    config: Config,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="One of the configuration's variants, or all of them.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Measure parameters, memory of a training step and time of a forecast of a network; needs features.
+
+    Example: emberformer sizes --config config/portillo.yaml --variant all
+    """
+    import torch
+
+    from emberformer.checks.sizes import measure_sizes, write_sizes
+    from emberformer.features.extraction import choose_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    everything = variant == "all"
+    open_configuration(config, variant=None if everything else variant)  # refuses an unknown one
+    settings, layout = open_configuration(config)
+    found = measure_sizes(layout, [None, *settings.variants] if everything else [variant], device)
+    cuda = choose_device(device).type == "cuda"
+    machine = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} CPU threads"
+    typer.echo(write_sizes(layout.experiment, found, machine))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Level = Literal["OK", "WARNING", "ERROR"]
 
@@ -25,7 +25,7 @@ class Finding:
     subject: str
     message: str
     remedy: str = ""
-    numbers: Mapping[str, object] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def worst(findings: list[Finding]) -> Level:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 
-import lightning
 import torch
 from torch import Tensor, nn
 
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checkpoint import model_inputs
 from emberformer.checks.finding import Finding
-from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, hidden_inputs, list_steps
-from emberformer.features.extraction import choose_device
+from emberformer.checks.first_batch import FirstBatch, first_batch
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
-
-REPEATS = 3  # timed steps after the first
 
 
 def check_network(settings: Settings, layout: Layout, device: str = "auto") -> list[Finding]:
@@ -34,30 +28,10 @@ def check_network(settings: Settings, layout: Layout, device: str = "auto") -> l
     Raises:
         InputError: a store or the split is missing or does not fit.
     """
-    where = choose_device(device)
-    lightning.seed_everything(settings.training.seeds[0], verbose=False)
-    split = read_split(layout.split)
-    sizes = Sizes.of(layout, split)
-    landscapes = open_landscapes(layout, sizes)
-    model = build_model(sizes, settings).to(where)
-    training = settings.training
-    served = {"inputs": model.inputs, "hidden": hidden_inputs(settings.model)}
-    steps = list_steps(landscapes, split, "train")
-    if not steps:
-        return [Finding("ERROR", "batch", "no training step", "give fires with two frames or more, or another split")]
-    data = FireSteps(landscapes, steps, settings.model.history, training.crop, training.flip, 0, **served)
-    first = data.size(0)
-    alike = [n for n in range(len(steps)) if data.size(n) == first]
-    spread = alike[:: max(1, len(alike) // training.batch_size)][: training.batch_size]
-    batch = {key: value.to(where) for key, value in data.__getitems__(spread).items()}
-    findings = check_batch(model, batch, training.loss.pos_weight, training.loss.dice)
-    if any(f.level == "ERROR" for f in findings):
-        return findings
-    in_epoch = list_steps(landscapes, split, "train", training.steps_per_fire)
-    scored = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
-    whole = FireSteps(landscapes, (scored or steps)[:1], settings.model.history, **served)
-    one = {key: value.to(where) for key, value in whole.__getitems__([0]).items()}
-    return [*findings, _epoch(model, batch, one, -(-len(in_epoch) // training.batch_size), len(scored))]
+    first = first_batch(settings, layout, device)
+    loss = settings.training.loss
+    findings = check_batch(first.model, first.batch, loss.pos_weight, loss.dice)
+    return findings if any(f.level == "ERROR" for f in findings) else [*findings, _epoch(first)]
 
 
 def check_batch(model: SpreadNetwork, batch: dict[str, Tensor], pos_weight: float | None, dice: float) -> list[Finding]:
@@ -116,35 +90,19 @@ def _name(model: nn.Module, wanted: nn.Module) -> str:
     return next((name for name, module in model.named_modules() if module is wanted), "")
 
 
-def _epoch(
-    model: SpreadNetwork, batch: dict[str, Tensor], whole: dict[str, Tensor], batches: int, scored: int
-) -> Finding:
+def _epoch(first: FirstBatch) -> Finding:
     """Time of an epoch without reading, and the most memory so far."""
-    step = _seconds(lambda: model(**model_inputs(model, batch)).float().square().mean().backward(), batch)
-    with torch.inference_mode():
-        forward = _seconds(lambda: model.eval()(**model_inputs(model, whole)), batch)
-    seconds = batches * step + scored * forward
-    memory = peak_bytes(batch["target"].device)
+    step, forecast = first.step_seconds(), first.forecast_seconds()
+    seconds = first.batches * step + first.scored * forecast
+    memory = peak_bytes(first.device)
     return Finding(
         "OK",
         "an epoch",
-        f"about {seconds:.0f} s: {batches} batches of {step:.2f} s, {scored} forecasts of {forward:.2f} s, without "
-        f"reading; {memory / 2**30:.1f} GiB at most so far",
+        f"about {seconds:.0f} s without reading: {first.batches} batches of {step:.2f} s, {first.scored} forecasts of "
+        f"{forecast:.2f} s; {memory / 2**30:.1f} GiB at most so far",
         "",
-        {"seconds": seconds, "step_seconds": step, "forecast_seconds": forward, "peak_bytes": memory},
+        {"seconds": seconds, "step_seconds": step, "forecast_seconds": forecast, "peak_bytes": memory},
     )
-
-
-def _seconds(run, batch: dict[str, Tensor]) -> float:
-    """The quickest of some runs, after one that does not count."""
-    cuda, times = batch["target"].device.type == "cuda", []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
-        run()
-        if cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
 
 
 def peak_bytes(device: torch.device) -> int:

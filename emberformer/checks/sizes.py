@@ -1,0 +1,220 @@
+"""What a network weighs: parameters by part, memory of a training step, time of a forecast; all measured here."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from emberformer.checkpoint import model_inputs
+from emberformer.checks.first_batch import FirstBatch, first_batch, quickest
+from emberformer.features.backbone import Backbone, load_backbone
+from emberformer.features.rendering import dino_input
+from emberformer.layout import Layout
+from emberformer.losses import open_pixels, spread_loss
+from emberformer.network import SpreadNetwork
+
+MIB = 2**20
+CACHED = {"frame_patches", "terrain_patches"}  # inputs that a backbone made
+COLUMNS = {
+    "network": "network", "part": "part", "trainable": "trainable parameters", "frozen": "frozen parameters",
+}  # fmt: skip
+MEASURES = {
+    "batch": "steps a batch",
+    "activations_mib": "kept for the backward pass, MiB",
+    "peak_mib": "most memory of a training step, MiB",
+    "step_s": "training step, s",
+    "cached_ms": "forecast of a frame from cached features, ms",
+    "pixels_ms": "forecast of a frame from its pixels, ms",
+}
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Sizes of one network.
+
+    Args:
+        name: of the network or variant.
+        parts: part -> (trainable, frozen) parameters.
+        measures: as in `MEASURES`; NaN = cannot be had here.
+    """
+
+    name: str
+    parts: dict[str, tuple[int, int]]
+    measures: dict[str, float]
+
+
+def measure_sizes(layout: Layout, variants: Sequence[str | None], device: str = "auto") -> list[NetworkSize]:
+    """Sizes of networks of one configuration.
+
+    Args:
+        layout: paths of the configuration.
+        variants: names of variants; None is the configuration's own network.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        InputError: split or features of a variant are not there.
+    """
+    found, backbones = [], {}
+    for name in variants:
+        own = layout.variant(name)
+        features = own.settings.features
+        first = first_batch(own.settings, own, device)
+        backbone = None
+        if CACHED & set(first.model.inputs):
+            if features not in backbones:
+                backbones[features] = load_backbone(features, first.device)
+            backbone = backbones[features]
+        label = name or own.settings.model.network
+        found.append(measure(label, first, backbone, features.scale))
+    return found
+
+
+def measure(name: str, first: FirstBatch, backbone: Backbone | None, scale: float) -> NetworkSize:
+    """Sizes of one network.
+
+    Args:
+        name: of the network.
+        first: the network with its first batch.
+        backbone: that made its features; None: it takes none.
+        scale: `features.scale`.
+    """
+    parts = count_parameters(first.model)
+    if backbone is not None:
+        parts["backbone"] = (0, sum(p.numel() for p in backbone.model.parameters()))
+    activations, peak = kept_bytes(first), step_bytes(first)
+    cached = first.forecast_seconds()
+    pixels = cached if backbone is None else cached + encode_seconds(backbone, first.whole, scale)
+    measures = {
+        "batch": len(first.batch["target"]),
+        "activations_mib": activations / MIB,
+        "peak_mib": float("nan") if peak is None else peak / MIB,
+        "step_s": first.step_seconds(),
+        "cached_ms": 1000 * cached,
+        "pixels_ms": 1000 * pixels,
+    }
+    return NetworkSize(name, parts, measures)
+
+
+def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Trainable and frozen parameters of each child with parameters, and of what belongs to the network itself."""
+    parts = {name: _count(list(child.parameters())) for name, child in model.named_children()}
+    parts["own"] = _count(list(model.parameters(recurse=False)))
+    return {name: counts for name, counts in parts.items() if any(counts)}
+
+
+def _count(parameters: list[nn.Parameter]) -> tuple[int, int]:
+    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    return trainable, sum(p.numel() for p in parameters) - trainable
+
+
+def _loss(model: SpreadNetwork, batch: dict[str, Tensor]) -> Tensor:
+    logits = model(**model_inputs(model, batch)).float()
+    return spread_loss(logits, batch["target"], open_pixels(batch["target"], batch["fire_pixels"][:, 0]), 1.0, 0.1)
+
+
+def kept_bytes(first: FirstBatch) -> int:
+    """Memory that the forward pass of a batch keeps for the backward pass, without parameters and inputs."""
+    model, kept = first.model.train(), {}
+    known = [*model.parameters(), *model.buffers(), *first.batch.values()]
+    not_counted = {tensor.untyped_storage().data_ptr() for tensor in known}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in not_counted:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _loss(model, first.batch)
+    return sum(kept.values())
+
+
+def step_bytes(first: FirstBatch) -> int | None:
+    """Most memory of a training step over what stands before it: activations, gradients, AdamW's two moments.
+
+    Returns:
+        Bytes; None where the system does not tell (no GPU, and not Linux).
+    """
+    model, cuda = first.model.train(), first.device.type == "cuda"
+    gc.collect()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(first.device)
+        before = torch.cuda.memory_allocated(first.device)
+    elif (before := _begin_peak()) is None:
+        return None
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
+    _loss(model, first.batch).backward()
+    optimizer.step()
+    model.zero_grad()
+    peak = torch.cuda.max_memory_allocated(first.device) if cuda else _status("VmHWM")
+    return max(0, peak - before)
+
+
+def _begin_peak() -> int | None:
+    """Memory of this process, whose peak is counted anew from here on (Linux, proc_pid_clear_refs(5))."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _status("VmRSS")
+    except OSError:
+        return None
+
+
+def _status(key: str) -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{key}:")]
+    return 1024 * int(line.split()[1])
+
+
+def encode_seconds(backbone: Backbone, whole: dict[str, Tensor], scale: float) -> float:
+    """Time of the backbone on the newest frame alone: the frames before it and the terrain are cached."""
+    newest = whole["fire_pixels"][:, 0]
+    with torch.inference_mode():
+        return quickest(lambda: backbone.encode(dino_input(newest, backbone.patch_size, scale)), newest.device)
+
+
+def size_tables(sizes: Sequence[NetworkSize]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Parameters by network and part with their sums, and measures by network."""
+    rows = []
+    for size in sizes:
+        counts = list(size.parts.items())
+        total = tuple(sum(count[n] for _, count in counts) for n in range(2))
+        rows += [(size.name, part, *count) for part, count in [*counts, ("all", total)]]
+    parameters = pd.DataFrame(rows, columns=list(COLUMNS))
+    return parameters, pd.DataFrame([{"network": size.name, **size.measures} for size in sizes])
+
+
+def write_sizes(folder: Path, sizes: Sequence[NetworkSize], machine: str) -> str:
+    """Write `sizes.csv`, `sizes_measured.csv` and `sizes.md`; gives the text of the last.
+
+    Args:
+        folder: to write to.
+        sizes: of `measure_sizes`.
+        machine: what they were measured on.
+    """
+    parameters, measures = size_tables(sizes)
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters.to_csv(folder / "sizes.csv", index=False)
+    measures.to_csv(folder / "sizes_measured.csv", index=False)
+    shown = parameters.rename(columns=COLUMNS).map(lambda v: f"{v:,}" if isinstance(v, int) else v)
+    text = f"{_markdown(shown)}\n\nMeasured on {machine}:\n\n{_markdown(_measured(measures))}\n"
+    (folder / "sizes.md").write_text(text)
+    return text
+
+
+def _measured(measures: pd.DataFrame) -> pd.DataFrame:
+    """Measures as people read them, a column a network."""
+    lines = [
+        [said, *("–" if value != value else f"{value:,.4g}" for value in measures[key])]
+        for key, said in MEASURES.items()
+    ]
+    return pd.DataFrame(lines, columns=["", *measures["network"]])
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
