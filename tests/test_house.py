@@ -142,3 +142,14 @@ def test_layers_hold():
 def test_files_stay_small():
     lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "emberformer").rglob("*.py")}
     assert not {str(path): length for path, length in lengths.items() if length > 320}
+
+
+def test_no_machine_and_no_account_is_written_into_the_package():
+    """Data, accounts and encodings are settings; the package names no home folder and no entity."""
+    for path in [*(ROOT / "emberformer").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk")]:
+        found = re.findall(r"/home/|/Users/|~/data|entity=['\"]", path.read_text())
+        assert not found, f"{path.name}: {found}"
+    settings = load_settings(ROOT / "config" / "demo.yaml")
+    encoding = settings.datasets["demo_valley"].encoding
+    assert (encoding.channel, encoding.value) == (1, 231)
+    assert settings.logging.entity is None

@@ -122,3 +122,20 @@ def test_a_fires_store_read_from_disk_gives_what_it_gives_in_memory(tmp_path):
     lazy = TerrainNormaliser.fit([(open_fires(tmp_path / "fires.zarr"), windows)])
     assert lazy == TerrainNormaliser.fit([(open_fires(tmp_path / "fires.zarr").load(), windows)])
     assert TerrainNormaliser.from_dict(lazy.to_dict()) == lazy
+
+
+def test_no_data_enters_no_statistics_and_has_a_channel_of_its_own():
+    """Hand-worked: one window of two pixels; the second knows three of five bands, the unknown ones are the mean, 0."""
+    two = np.full((1, len(BANDS), 1, 2), 90.0)
+    two[0, 0] = [100, np.nan]  # elevation
+    two[0, 1] = [8, 12]  # slope
+    two[0, 4] = [101, np.nan]  # fuel
+    fires = terrain_only(two)
+    fitted = TerrainNormaliser.fit([(fires, [0])])
+    assert fitted.continuous == {"elevation": (100.0, 1.0), "slope_deg": (10.0, 2.0)}
+    channels, categories = fitted.apply(fires.assign_coords(y=[0], x=[0, 1]), 0)
+    by_name = dict(zip(fitted.channels, channels[:, 0].tolist(), strict=True))
+    assert by_name["elevation"] == [0, 0]
+    assert by_name["slope_deg"] == [-1, 1]
+    assert by_name["known"] == pytest.approx([1, 0.6])
+    assert categories[0, 0].tolist() == [1, 0]

@@ -25,6 +25,13 @@ def test_wind_blows_towards_the_opposite_side(direction_from, u, v):
     np.testing.assert_allclose(wind_towards(np.array([10.0]), np.array([float(direction_from)])), [[u, v]], atol=1e-12)
 
 
+def test_359_and_1_degree_are_neighbours():
+    """Directions next to each other are next to each other as vectors, on both sides of north as everywhere."""
+    wind = wind_towards(np.full(4, 10.0), np.array([359.0, 1.0, 89.0, 91.0]))
+    across_north, across_east = np.linalg.norm(wind[0] - wind[1]), np.linalg.norm(wind[2] - wind[3])
+    assert across_north == pytest.approx(across_east) == pytest.approx(20 * np.sin(np.deg2rad(1)))
+
+
 @given(st.floats(0.1, 60), st.floats(0, 359.99))
 def test_speed_and_direction_come_back_from_the_vector(speed, direction):
     u, v = wind_towards(np.array([speed]), np.array([direction]))[0]

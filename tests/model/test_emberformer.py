@@ -101,6 +101,18 @@ def test_logits_have_the_rasters_size(pixels):
         assert network(pixels)(**x).shape == (2, 2 * pixels, 3 * pixels)
 
 
+def test_one_frame_and_one_terrain_band_are_enough():
+    """The smallest input there is: two patches, one moment, one band, no category."""
+    torch.manual_seed(0)
+    model = build_emberformer(features=24, channels=1, pixels=14, terrain_pixels=1, category_sizes=(), settings=SMALL)
+    x = inputs(batch=1, history=1, grid=(1, 2))
+    x["terrain_patches"] = x["terrain_patches"][:, :1]
+    x["terrain_pixels"], x["categories"] = x["terrain_pixels"][:, :1], x["categories"][:, :0]
+    logits = model(**x)
+    assert logits.shape == (1, 14, 28)
+    assert torch.isfinite(logits).all()
+
+
 def test_a_raster_that_is_no_whole_patch_is_cropped_back():
     torch.manual_seed(0)
     refinement = Refinement(4, 8, 8, 8, 14)
