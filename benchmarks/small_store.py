@@ -20,7 +20,7 @@ from emberformer.landscape import Landscape
 from emberformer.settings import FeatureSettings
 
 SHARDS = 2
-KINDS = ("_patches", "_cls", "_scale", "_layers", "_prefix")
+KINDS = ("_patches", "_cls", "_scale", "_layers", "_prefix", "_burned", "_mean")
 BATCH_TOKENS = 50  # a few batches a block
 FEATURES = {"architecture": "dinov2-tiny", "precision": "float32", "dtype": "int8", "layers": [2, 4]}
 

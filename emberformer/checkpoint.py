@@ -23,6 +23,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
 from emberformer.model.emberformer import build_emberformer
 from emberformer.model.pixel_input import PixelInput
+from emberformer.model.token_network import build_token_network
 from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
 from emberformer.rivals.unet import PixelUNet
@@ -92,6 +93,10 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
                 settings=settings.model,
                 layers=len(settings.features.layers),
             )
+        case "token":
+            means = len(sizes.normaliser.patch_channels)
+            raster = PixelInput(terrain_pixels, category_sizes)
+            return build_token_network(means=means, pixels=sizes.pixels, raster=raster, settings=settings.model)
         case "unet":
             return PixelUNet(PixelInput(terrain_pixels, category_sizes), settings.model.channels)
         case other:

@@ -15,6 +15,7 @@ from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
 from emberformer.model_settings import ModelSettings
+from emberformer.patch_arrays import patch_arrays
 from emberformer.token_batches import Sample, TokenBatches
 from emberformer.whole_frames import whole_frame_arrays
 from emberformer.windows import choose_window, padded, pixel_slices, turn
@@ -27,8 +28,8 @@ ALWAYS = frozenset(("target", "fire_pixels"))  # a loss needs them, whatever the
 
 def hidden_inputs(model: ModelSettings) -> set[str]:
     """Arrays that the settings keep from the network, wherever it would take them."""
-    wind = set() if model.wind else {"wind"}
-    return wind | ({"terrain_patches", "terrain_pixels", "categories"} if model.terrain == "none" else set())
+    terrain = {"terrain_patches", "terrain_means", "terrain_pixels", "categories"}
+    return (set() if model.wind else {"wind"}) | (terrain if model.terrain == "none" else set())
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class FireSteps(Dataset):
     padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
     `frame_hidden [B T S D]` (all tokens of whole frames after a block), `wind [B T 2]`, `valid_t [B T]`,
     `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or
-    padding), `resolution [B 2]` (metres of a pixel, seconds of a step), and of `whole_frame_arrays`. H and W are whole
-    patches; the raster lies at the upper left.
+    padding), `resolution [B 2]` (metres of a pixel, seconds of a step), and of `whole_frame_arrays` and
+    `patch_arrays`. H and W are whole patches; the raster lies at the upper left.
     """
 
     def __init__(
@@ -181,7 +182,8 @@ class FireSteps(Dataset):
             history = np.zeros((self.history, *shape), np.uint8)
             history[self.history - seen :] = padded(lit.astype(np.uint8), shape, 0)
             arrays["history_pixels"] = history
-        if self.category_dropout and rng.random() < self.category_dropout:
+        forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
+        if forgotten:
             arrays["categories"] = np.zeros_like(arrays["categories"])
         view = 0
         if self.flip:
@@ -192,6 +194,7 @@ class FireSteps(Dataset):
         frames = Cut(tuple(landscape.frame_of[observed.start : observed.stop].tolist()), rows, columns, view)
         terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
+        arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
         return Sample(arrays, landscape, step.fire, frames, terrain, view)
 
 

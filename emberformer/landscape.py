@@ -18,7 +18,7 @@ from emberformer.errors import InputError
 from emberformer.features.encoding import Encoding
 from emberformer.features.hidden import HiddenReader
 from emberformer.features.plan import cut
-from emberformer.features.reading import Cut, FeatureReader, LayerReader, Memory
+from emberformer.features.reading import Cut, FeatureReader, LayerReader, MeansReader, Memory
 from emberformer.features.rendering import render_terrain
 from emberformer.features.shape import AXES
 from emberformer.features.store import open_features
@@ -80,6 +80,8 @@ class Landscape:
         own = {str(band): number for number, band in enumerate(features.band.values)}
         self.channel_order = [own.get(channel) for channel in channels]
         self.angle_channels = [n for n, channel in enumerate(channels) if channel.endswith((".sin", ".cos"))]
+        self.mean_channels = list(map(str, features.channel.values))
+        self.units = dict(zip(map(str, self.fires.band.values), map(str, self.fires.band_unit.values), strict=True))
         self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]
         self.wind = self.fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
         of_fires = self.fires.attrs
@@ -109,6 +111,16 @@ class Landscape:
             InputError: the store has none.
         """
         return LayerReader(self.features_location, self.identity, self.memory, self.device)
+
+    @cached_property
+    def burned_reader(self) -> MeansReader:
+        """Shares of patches that burn."""
+        return MeansReader(self.features_location, "frame_burned", self.memory)
+
+    @cached_property
+    def mean_reader(self) -> MeansReader:
+        """Terrain means of patches."""
+        return MeansReader(self.features_location, "terrain_mean", self.memory)
 
     def terrain(self, fire: int) -> tuple[np.ndarray, np.ndarray]:
         """Normalised terrain channels and categories of a fire's window, kept while they are used."""

@@ -50,6 +50,10 @@ class ModelSettings(Stage):
     decoder_freeze_epochs: int = Field(
         default=0, ge=0, description="epochs in which the decoder does not train, such as with pretrained weights"
     )
+    upsampling: Literal["refinement", "nearest"] = Field(
+        default="refinement",
+        description="from patches to pixels; nearest: all pixels of a patch get its logit (network: token alone)",
+    )
     norm: Literal["group", "batch"] = Field(
         default="group", description="in decoder and refinement; batch: for batches of 8 or more"
     )
@@ -57,7 +61,7 @@ class ModelSettings(Stage):
         default=True, description="the refinement also computes when fire arrives, by learned spread rates"
     )
     token_size: int | None = Field(
-        default=None, ge=2, description="pixels on a side of a stem's or token network's patch; null: the backbone's"
+        default=None, ge=2, description="pixels on a side of a stem's patch; null: the backbone's"
     )
     d_model: int = Field(default=256, ge=8)
     d_wind: int = Field(default=32, ge=2)

@@ -101,6 +101,31 @@ class TerrainNormaliser:
         empty = np.zeros((0, *shape), np.int64)
         return np.stack(channels).astype(np.float32), np.stack(categories).astype(np.int64) if categories else empty
 
+    @property
+    def patch_channels(self) -> list[str]:
+        """Names of what `of_patches` gives: `channels`, then a flag for each code of the categorical bands."""
+        return [*self.channels, *(f"{key}={code}" for key, codes in self.codes.items() for code in codes)]
+
+    def of_patches(
+        self, means: dict[str, Float[np.ndarray, "Gy Gx"]], units: dict[str, str]
+    ) -> Float[np.ndarray, "K Gy Gx"]:
+        """Channels of patches from their means in a feature store; what is not known or not there is 0.
+
+        Args:
+            means: `terrain_mean` of a window by the store's `channel`.
+            units: unit of every band of the data set.
+        """
+        nothing = np.full_like(means["known"], np.nan)
+        found = [(means.get(band, nothing) - mean) / deviation for band, (mean, deviation) in self.continuous.items()]
+        found += [means.get(f"{band}.{part}", nothing) for band in self.angles for part in ("sin", "cos")]
+        found += [means.get(band, nothing) for band in self.binary]
+        found.append(means["known"])
+        for key, codes in self.codes.items():
+            band, unit = key.split("|", 1)
+            modes = means.get(band, nothing) if units.get(band) == unit else nothing
+            found += [modes == code for code in codes]
+        return np.nan_to_num(np.stack(found)).astype(np.float32)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

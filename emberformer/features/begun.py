@@ -16,6 +16,7 @@ from emberformer.errors import InputError
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.block import write_error
 from emberformer.features.encoding import Encoding, fit_encoding, load_encoding, save_encoding
+from emberformer.features.patch_means import mean_channels
 from emberformer.features.plan import plan_folder
 from emberformer.features.rendering import patch_grid, pixels_per_patch, terrain_channels
 from emberformer.features.sealed import read_sealed, write_sealed
@@ -96,6 +97,7 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
     """What the store says of itself; the same for all jobs of a store."""
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     height, width = (settings.window or fires.sizes[side] for side in ("y", "x"))
+    channels = terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values)))
     return {
         "model": backbone.name,
         "weights": settings.weights,
@@ -115,7 +117,8 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
         "pixels_per_patch": pixels,
         "grid": list(patch_grid(height, width, pixels)),
         "features": backbone.features,
-        "channels": terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values))),
+        "images": channels,
+        "channels": mean_channels(channels),
     }
 
 

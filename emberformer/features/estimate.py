@@ -105,7 +105,9 @@ def estimate(
         layers: number of further hidden layers that are stored.
     """
     channels = contents.terrain_channels
-    shape = StoreShape(grid, channels, transformer.features, transformer.prefix, layers, dtype, components)
+    shape = StoreShape(
+        grid, channels + 1, channels, transformer.features, transformer.prefix, layers, dtype, components
+    )
     total, files = 0, 0
     for axis in AXES:
         rows, block = contents.rows(axis), block_records(axis, contents.rows(axis))

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +25,9 @@ from emberformer.ahead import ahead
 from emberformer.features.backbone import Backbone, Tokens
 from emberformer.features.begun import BegunStore, begin_store
 from emberformer.features.block import BlockWriter
-from emberformer.features.plan import AXES, Plan, current_plan, cut, first_uses, plan_folder
-from emberformer.features.rendering import dino_input, render_frame, render_terrain
-from emberformer.features.rows import runs
+from emberformer.features.images import Batch, ImageSource
+from emberformer.features.plan import AXES, Plan, current_plan, plan_folder
+from emberformer.features.rendering import dino_input, pixels_per_patch
 from emberformer.features.sealed import write_sealed
 from emberformer.features.shape import Axis, StoreShape, block_path
 from emberformer.settings import FeatureSettings
@@ -47,25 +46,6 @@ def choose_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         log.info("device: %s", device)
     return torch.device(device)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some records of one block on their way to the backbone.
-
-    Args:
-        writers: of the block, one an array.
-        images: grey images of the records that have a source, one after the other.
-        present: which of the records have a source.
-        last: whether the block is whole after these records.
-        found: records before these that an earlier process left.
-    """
-
-    writers: dict[str, BlockWriter]
-    images: Tensor
-    present: np.ndarray
-    last: bool
-    found: int
 
 
 def extract(
@@ -126,9 +106,10 @@ def extract_axis(
 ) -> int:
     """Encode the unfinished blocks of one axis; returns how many records were encoded."""
     shape, encoded = begun.shape, 0
+    pixels = pixels_per_patch(begun.backbone.patch_size, begun.scale)
     images = max(1, tokens // (shape.grid[0] * shape.grid[1] + shape.prefix))
-    size = images if axis == "frame" else max(1, images // shape.channels)
-    source = ImageSource(fires, plan, axis, begun.window)
+    size = images if axis == "frame" else max(1, images // shape.images)
+    source = ImageSource(fires, plan, axis, begun.window, pixels)
     total = sum(len(plan.axis(axis).of_block(block)) for block in blocks)
     waiting: deque[Future] = deque()
     with (
@@ -190,44 +171,6 @@ def _jobs(
             yield partial(source.batch, writers, rows, start + size >= end, found if start == found else 0)
 
 
-class ImageSource:
-    """Grey images of the rows of one axis.
-
-    Args:
-        fires: the fires store.
-        plan: which row shows what.
-        axis: 'frame' or 'terrain'.
-        window: `FeatureSettings.window`.
-    """
-
-    def __init__(self, fires: xr.Dataset, plan: Plan, axis: Axis, window: int | None):
-        self.fires, self.plan, self.axis, self.window = fires, plan, axis, window
-        self.first = first_uses(plan, axis)
-        self.kinds = list(map(str, fires.band_kind.values))
-        self.fire_index = fires.fire_index.values
-
-    def batch(self, writers: dict[str, BlockWriter], rows: range, last: bool, found: int) -> Batch:
-        """Read and render some rows."""
-        present = np.array([row in self.first for row in rows], bool)
-        places = [self.first[row] for row in rows if row in self.first]
-        images = self._frames(places) if self.axis == "frame" else self._terrain(places)
-        return Batch(writers, torch.from_numpy(images), present, last, found)
-
-    def _frames(self, places: list[int]) -> np.ndarray:
-        rasters = []
-        for _, run in runs(places):
-            for place, burned in zip(run, self.fires.burned[run.start : run.stop].values, strict=True):
-                rasters.append(cut(burned, self.plan.origin[int(self.fire_index[place])], self.window))
-        return render_frame(np.stack(rasters)) if rasters else np.zeros((0, 1, 1), np.float32)
-
-    def _terrain(self, places: list[int]) -> np.ndarray:
-        images = []
-        for fire in places:
-            terrain = self.fires.terrain[int(self.fires.terrain_index.values[fire])].values
-            images.append(render_terrain(cut(terrain, self.plan.origin[fire], self.window), self.kinds))
-        return np.concatenate(images) if images else np.zeros((0, 1, 1), np.float32)
-
-
 def forward(images: Tensor, backbone: Backbone, scale: float, at_once: int) -> Tokens | None:
     """Tokens of some images, on the backbone's device; None where there is no image."""
     if not len(images):
@@ -260,13 +203,13 @@ def stored(tokens: Tokens, begun: BegunStore, axis: Axis) -> dict[str, np.ndarra
     finite = torch.stack([torch.isfinite(v).all() for v in arrays.values() if v.is_floating_point()]).all()
     begun.encoding.refuse_unless(bool(finite))
     if axis == "terrain":
-        arrays = {name: values.unflatten(0, (-1, shape.channels)) for name, values in arrays.items()}
+        arrays = {name: values.unflatten(0, (-1, shape.images)) for name, values in arrays.items()}
     return {name: as_stored(values) for name, values in arrays.items()}
 
 
 def _write(batch: Batch, tokens: Tokens | None, begun: BegunStore, axis: Axis) -> None:
     """Append the records of a batch to all arrays of its block, and finish the block with its last ones."""
-    arrays, fill = {} if tokens is None else stored(tokens, begun, axis), begun.fill
+    arrays, fill = {} if tokens is None else {**batch.means, **stored(tokens, begun, axis)}, begun.fill
     for name, writer in batch.writers.items():
         if not len(batch.present):
             continue

@@ -156,3 +156,28 @@ class LayerReader(FeatureReader):
         self.kind = "float32" if identity["dtype"] == "float32" else "float16"
         self.patches, self.scale, self.blank = open_rows(location, "frame_layers", memory, self.device), None, None
         self.shape, self.dtype = self.patches.shape, getattr(torch, self.kind)
+
+
+class MeansReader:
+    """`frame_burned` or `terrain_mean` of a finished store: a value a patch instead of a token.
+
+    Args:
+        location: the store, a folder or a URL.
+        array: name of the array.
+        memory: 'disk' reads what is asked for; else all rows are loaded first, into the machine's memory.
+
+    Raises:
+        InputError: the rows do not fit into memory.
+    """
+
+    def __init__(self, location: Path | str, array: str, memory: Memory = "disk"):
+        self.rows = open_rows(location, array, "disk" if memory == "disk" else "ram", torch.device("cpu"))
+
+    def read(self, cut: Cut) -> np.ndarray:
+        """A window of some rows [rows, (C), Gy', Gx'].
+
+        Raises:
+            InputError: a row is damaged.
+        """
+        pieces = [np.asarray(piece) for _, run in cut.runs() for piece in self.rows.pieces(run)]
+        return turned(np.concatenate(pieces)[..., cut.y, cut.x], -2, cut.view)

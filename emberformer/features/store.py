@@ -1,9 +1,10 @@
 """The feature store: one Zarr v3 group that opens with one `xr.open_zarr`.
 
 `frame_patches [frame, patch_y, patch_x, feature]`, `frame_cls [frame, feature]`, `terrain_patches [terrain, band,
-patch_y, patch_x, feature]`, `terrain_cls [terrain, band, feature]`; NaN = no data. Rows of `frame` are different
-images: `frame_of [observation]` says which row shows the n-th frame of the fires store, and the frames of a fire are
-the observations `row_start ... row_start + row_size`. Everything under `.plan` is the builder's own.
+patch_y, patch_x, feature]`, `terrain_cls [terrain, band, feature]`; beside them `frame_burned` and
+`terrain_mean` of the same patches; NaN = no data. Rows of `frame` are different images: `frame_of [observation]` says
+which row shows the n-th frame of the fires store, and the frames of a fire are the observations
+`row_start ... row_start + row_size`. Everything under `.plan` is the builder's own.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from emberformer.features.location import CHECKSUMS, checksums, damaged_files, i
 from emberformer.features.plan import Plan, current_plan, plan_folder
 from emberformer.features.rendering import valid_share
 from emberformer.features.sealed import read_sealed
-from emberformer.features.shape import AXES, FILL, ArrayShape, StoreShape, block_path
+from emberformer.features.shape import AXES, FILL, FURTHER_DIMENSIONS, ArrayShape, StoreShape, block_path
 
 MEANING = {
     "float16": "tokens as they are",
@@ -157,7 +158,8 @@ def _coordinates(plan: Plan, identity: dict, fires: xr.Dataset) -> dict[str, tup
         "window_x": (("fire",), origin[:, 1]),
         "frame_digest": (("frame",), np.array(plan.frame.digests, str)),
         "terrain_digest": (("terrain",), np.array(plan.terrain.digests, str)),
-        "band": (("band",), np.array(identity["channels"], str)),
+        "band": (("band",), np.array(identity["images"], str)),
+        "channel": (("channel",), np.array(identity["channels"], str)),
         "patch_y": (("patch_y",), np.arange(gy) * (2 * half + 1) + half),
         "patch_x": (("patch_x",), np.arange(gx) * (2 * half + 1) + half),
     }
@@ -176,7 +178,7 @@ def write_checksums(folder: Path) -> None:
 def _is_block(name: str) -> bool:
     parts = name.split("/")
     axis, _, kind = parts[0].partition("_")
-    return "c" in parts and axis in AXES and kind in ("patches", "cls", "scale", "layers", "prefix")
+    return "c" in parts and axis in AXES and kind in FURTHER_DIMENSIONS
 
 
 def _install(staging: Path, store: Path, arrays: list[str]) -> None:

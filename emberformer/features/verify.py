@@ -118,7 +118,9 @@ def _damage_of_block(
     damaged = block.damaged()
     bad = [n for n in wanted if n >= block.count or n in damaged]
     if array.kind in ("float16", "float32"):
-        bad += [n for n in wanted if n not in bad and not np.isfinite(block[n]).all()]
+        bad += [
+            n for n in wanted if n not in bad and not np.isfinite(block[n].flat[:1] if array.gaps else block[n]).all()
+        ]
     if not bad and not damaged:
         return []
     names = tuple(dict.fromkeys(fires[begin + n] for n in sorted(bad) if begin + n in fires))

@@ -159,10 +159,9 @@ def test_an_interrupted_copy_is_no_store_and_goes_on_where_it_stopped(store, tmp
     monkeypatch.setattr(copying, name, lambda *arguments: rest.append(1) or original(*arguments))
     copy_store(store, tmp_path / "there", codec)
     assert contents(tmp_path / "there" / store.name) == whole
-    blocks = [
-        path for path in whole if path.split("/")[0] in ("frame_patches", "frame_cls", "terrain_patches", "terrain_cls")
-    ]
-    assert len(rest) == len([path for path in blocks if "/c/" in path]) - 3
+    kinds = ("burned", "mean", "cls", "patches")
+    blocks = [path for path in whole if "/c/" in path and path.split("/")[0].endswith(kinds)]
+    assert len(rest) == len(blocks) - 3
 
 
 def test_an_unfinished_copy_of_another_store_is_begun_anew(store, experiment, tmp_path):

@@ -38,7 +38,7 @@ def test_100000_videos_of_18_by_18_patches_are_400_gb():
     assert (cost.images, cost.tokens, cost.token_bytes) == (1_600_000, 325, 768)
     values = 1_600_000 * 325 * 384 * 2
     assert values == pytest.approx(400e9, rel=2e-3)
-    assert 0 < cost.store_bytes - values < 1e-3 * values  # checksums and indexes
+    assert 0 < cost.store_bytes - values < 6e-3 * values  # shares that burn (4 bytes a patch), checksums, indexes
 
 
 def test_emberformer_pads_the_same_frames_to_19_by_19_patches():

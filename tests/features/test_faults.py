@@ -157,7 +157,7 @@ def test_a_torn_unfinished_block_goes_on_to_the_same_bytes(whole, empty, monkeyp
         return render_frame(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("emberformer.features.extraction.render_frame", dies)
+        patch.setattr("emberformer.features.images.render_frame", dies)
         with pytest.raises(KeyboardInterrupt):
             empty.extract(0)
     partial = plan_folder(empty.store) / "partial" / "frame_patches-0"

@@ -238,7 +238,7 @@ def test_an_interrupted_extraction_goes_on_to_the_same_bytes(experiment, tmp_pat
             raise KeyboardInterrupt
         return render_frame(*arguments)
 
-    monkeypatch.setattr("emberformer.features.extraction.render_frame", dies)
+    monkeypatch.setattr("emberformer.features.images.render_frame", dies)
     with pytest.raises(KeyboardInterrupt):
         extract(again, fires, settings.features, 0, 1, 28, "cpu")
     assert not (again / "zarr.json").exists()

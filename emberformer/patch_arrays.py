@@ -1,0 +1,44 @@
+"""What a network sees of patches without a backbone, cut, mirrored and turned as the window is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from emberformer.features.reading import Cut
+from emberformer.landscape import Landscape
+from emberformer.views import turned_vector
+
+
+def patch_arrays(
+    wanted: Collection[str], landscape: Landscape, history: int, frames: Cut, terrain: Cut, forgotten: bool = False
+) -> dict[str, np.ndarray]:
+    """Arrays of one item, of those that are wanted.
+
+    `occupancy [T Gy Gx]` is the share of each patch that burns, oldest first, 0 on padding, which lies on the left;
+    `terrain_means [C Gy Gx]` are the normalised means of the terrain (`TerrainNormaliser.of_patches`), in which the
+    slope's direction turns with the view.
+
+    Args:
+        wanted: names of arrays.
+        landscape: whose stores are read.
+        history: T.
+        frames: rows of the history in the feature store, and the window.
+        terrain: row of the terrain, and the window.
+        forgotten: the categories are unknown.
+    """
+    found: dict[str, np.ndarray] = {}
+    if "occupancy" in wanted:
+        shares = landscape.burned_reader.read(frames)
+        found["occupancy"] = np.pad(shares, ((history - len(shares), 0), (0, 0), (0, 0)))
+    if "terrain_means" in wanted:
+        (stored,) = landscape.mean_reader.read(terrain)
+        of_channel = dict(zip(landscape.mean_channels, stored, strict=True))
+        means = landscape.normaliser.of_patches(of_channel, landscape.units)
+        for east, north in landscape.vectors:
+            means[[east, north]] = np.stack(turned_vector(means[east], means[north], terrain.view))
+        if forgotten:
+            means[len(landscape.normaliser.channels) :] = 0
+        found["terrain_means"] = means
+    return found

@@ -1,0 +1,78 @@
+"""Occupancy and terrain means as a network gets them: the raster's own means, cut and turned with it, fitted on training."""
+
+import numpy as np
+import pytest
+import torch
+
+from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.data.normalise import TerrainNormaliser
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.model_settings import ModelSettings
+from tests.stores import prepare, tiny_experiment
+
+INPUTS = ("occupancy", "terrain_means", "wind", "valid_t", "fire_pixels", "terrain_pixels", "history_pixels")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    experiment, layout = tiny_experiment(tmp_path_factory.mktemp("means"), {"tiny": (28, 42), "other": (42, 56)})
+    prepare(experiment, layout)
+    split = read_split(layout.split)
+    return split, open_landscapes(layout, Sizes.of(layout, split))
+
+
+def pooled(values: torch.Tensor) -> torch.Tensor:
+    """Means over patches of 14 x 14 pixels."""
+    return torch.nn.functional.avg_pool2d(values, 14)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_they_are_the_means_of_what_is_served_at_full_resolution(opened, flip):
+    """Windows are whole patches and nothing is unknown here, so that means of normalised pixels are the same."""
+    split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=flip, inputs=INPUTS)
+    channels = landscapes[0].normaliser.channels
+    for item in (dataset[n] for n in range(len(dataset))):
+        assert "frame_patches" not in item
+        assert torch.allclose(item["occupancy"], pooled(item["history_pixels"].float()), atol=1e-6)
+        assert (item["occupancy"][~item["valid_t"]] == 0).all()
+        assert torch.allclose(item["terrain_means"][: len(channels)], pooled(item["terrain_pixels"]), atol=1e-4)
+
+
+def test_the_most_frequent_code_is_flagged(opened):
+    split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    item, landscape = FireSteps(landscapes, steps, 2, inputs=("terrain_means", "categories"))[3], landscapes[0]
+    sizes = landscape.normaliser.category_sizes
+    flags = item["terrain_means"][len(landscape.normaliser.channels) :]
+    assert (
+        flags.shape[0]
+        == sum(size - 1 for size in sizes)
+        == len(landscape.normaliser.patch_channels) - len(landscape.normaliser.channels)
+    )
+    own = item["categories"][0, :14, :14].flatten().bincount(minlength=sizes[0])
+    first = flags[: sizes[0] - 1, 0, 0]
+    assert first.sum() == 1
+    assert own[1:][first.bool()] == own.max()
+
+
+def test_statistics_are_of_training_fires_and_what_is_not_known_is_zero():
+    normaliser = TerrainNormaliser({"elevation": (100.0, 50.0)}, ("aspect_deg",), ("burnable",), {"fuel|x": (3, 7)})
+    gap = np.full((1, 2), np.nan)
+    means = {
+        "known": np.array([[1.0, 0.5]]), "elevation": np.array([[200.0, np.nan]]), "burnable": np.array([[0.25, 1.0]]),
+        "aspect_deg.sin": np.array([[0.5, np.nan]]), "aspect_deg.cos": gap, "fuel": np.array([[7.0, 4.0]]),
+    }  # fmt: skip
+    found = dict(zip(normaliser.patch_channels, normaliser.of_patches(means, {"fuel": "x"}).tolist(), strict=True))
+    assert found == {
+        "elevation": [[2.0, 0.0]], "aspect_deg.east": [[0.5, 0.0]], "aspect_deg.north": [[0.0, 0.0]],
+        "burnable": [[0.25, 1.0]], "known": [[1.0, 0.5]], "fuel|x=3": [[0.0, 0.0]], "fuel|x=7": [[1.0, 0.0]],
+    }  # fmt: skip
+    other = normaliser.of_patches({"known": np.ones((1, 2)), "fuel": np.full((1, 2), 7.0)}, {"fuel": "y"})
+    assert other.sum(0).tolist() == [[1, 1]]  # equal codes of another fuel model are none of these
+
+
+def test_terrain_can_be_kept_from_the_network():
+    assert "terrain_means" in hidden_inputs(ModelSettings(terrain="none"))
