@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emberformer.losses import open_pixels, spread_loss
+from emberformer.model.pixel_input import PixelInput
 from emberformer.model.token_network import TokenSum, build_token_network
 from emberformer.model_settings import ModelSettings
 from emberformer.optimisation import parameter_groups
@@ -20,7 +21,7 @@ MEANS = 6
 def network(seed=0, pixels=14, **changes):
     torch.manual_seed(seed)
     of = ModelSettings.model_validate({**SMALL, **changes})
-    return build_token_network(means=MEANS, pixels=pixels, terrain_pixels=4, category_sizes=(5,), settings=of).eval()
+    return build_token_network(means=MEANS, pixels=pixels, raster=PixelInput(4, (5,)), settings=of).eval()
 
 
 def inputs(batch=2, history=4, grid=(2, 3), pixels=14, seed=1):
@@ -34,6 +35,7 @@ def inputs(batch=2, history=4, grid=(2, 3), pixels=14, seed=1):
         "fire_pixels": torch.rand(batch, 2, height, width, generator=generator).round(),
         "terrain_pixels": torch.randn(batch, 4, height, width, generator=generator),
         "categories": torch.randint(0, 5, (batch, 1, height, width), generator=generator),
+        "resolution": torch.tensor([[30.0, 1800.0]]).expand(batch, -1),
     }
 
 
@@ -102,7 +104,8 @@ def test_nearest_upsampling_gives_a_patch_one_logit_and_keeps_the_rasters_size()
 
 def test_every_input_reaches_the_forecast_and_every_parameter_is_in_one_group():
     model, x = network(), inputs()
-    moving = {k: v.clone().requires_grad_() for k, v in x.items() if v.is_floating_point()}
+    floats = [k for k, v in x.items() if v.is_floating_point() and k != "resolution"]  # travel times alone need that
+    moving = {k: x[k].clone().requires_grad_() for k in floats}
     model(**{**x, **moving}).sum().backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in moving.values())
     groups = parameter_groups(model.parts(), model, {"temporal": 1e-3, "decoder": 1e-4})
