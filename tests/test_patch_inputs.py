@@ -62,6 +62,16 @@ def test_the_most_frequent_code_is_flagged(opened):
     assert own[1:][first.bool()] == own.max()
 
 
+def test_forgotten_categories_are_forgotten_here_too(opened):
+    split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    item = FireSteps(landscapes, steps, 2, inputs=("terrain_means", "categories"), category_dropout=1.0)[0]
+    count = len(landscapes[0].normaliser.channels)
+    assert not item["categories"].any()
+    assert not item["terrain_means"][count:].any()
+    assert item["terrain_means"][:count].any()
+
+
 def test_statistics_are_of_training_fires_and_what_is_not_known_is_zero():
     normaliser = TerrainNormaliser({"elevation": (100.0, 50.0)}, ("aspect_deg",), ("burnable",), {"fuel|x": (3, 7)})
     gap = np.full((1, 2), np.nan)
