@@ -18,6 +18,7 @@ from emberformer.features.extraction import choose_device
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
+from emberformer.training_settings import Precision
 
 REPEATS = 3  # timed runs after the first
 
@@ -32,6 +33,7 @@ class FirstBatch:
         whole: one whole frame of validation.
         batches: of training in an epoch.
         scored: forecasts after an epoch.
+        precision: of training; forecasts are made in float32.
     """
 
     model: SpreadNetwork
@@ -39,6 +41,7 @@ class FirstBatch:
     whole: dict[str, Tensor]
     batches: int
     scored: int
+    precision: Precision = "32-true"
 
     @property
     def device(self) -> torch.device:
@@ -47,8 +50,9 @@ class FirstBatch:
     def step_seconds(self) -> float:
         """Time of a batch forward and backward."""
         self.model.train()
-        given = model_inputs(self.model, self.batch)
-        seconds = quickest(lambda: self.model(**given).float().square().mean().backward(), self.device)
+        seconds = quickest(
+            lambda: logits_of(self.model, self.batch, self.precision).square().mean().backward(), self.device
+        )
         self.model.zero_grad()
         return seconds
 
@@ -58,6 +62,12 @@ class FirstBatch:
         given = model_inputs(self.model, self.whole)
         with torch.inference_mode():
             return quickest(lambda: self.model(**given), self.device)
+
+
+def logits_of(model: SpreadNetwork, batch: dict[str, Tensor], precision: Precision) -> Tensor:
+    """Logits of a batch in the arithmetic of training, as float32."""
+    with torch.autocast(batch["target"].device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        return model(**model_inputs(model, batch)).float()
 
 
 def quickest(run: Callable[[], object], device: torch.device) -> float:
@@ -106,4 +116,4 @@ def first_batch(settings: Settings, layout: Layout, device: str = "auto") -> Fir
     in_epoch = len(steps)
     if training.steps_per_fire is not None:
         in_epoch = len(list_steps(landscapes, split, "train", training.steps_per_fire))
-    return FirstBatch(model, batch, one, -(-in_epoch // training.batch_size), len(scored))
+    return FirstBatch(model, batch, one, -(-in_epoch // training.batch_size), len(scored), training.precision)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from emberformer.checkpoint import model_inputs
 from emberformer.checks.finding import Finding
-from emberformer.checks.first_batch import FirstBatch, first_batch
+from emberformer.checks.first_batch import FirstBatch, first_batch, logits_of
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
+from emberformer.training_settings import Precision
 
 
 def check_network(settings: Settings, layout: Layout, device: str = "auto") -> list[Finding]:
@@ -30,11 +31,17 @@ def check_network(settings: Settings, layout: Layout, device: str = "auto") -> l
     """
     first = first_batch(settings, layout, device)
     loss = settings.training.loss
-    findings = check_batch(first.model, first.batch, loss.pos_weight, loss.dice)
+    findings = check_batch(first.model, first.batch, loss.pos_weight, loss.dice, first.precision)
     return findings if any(f.level == "ERROR" for f in findings) else [*findings, _epoch(first)]
 
 
-def check_batch(model: SpreadNetwork, batch: dict[str, Tensor], pos_weight: float | None, dice: float) -> list[Finding]:
+def check_batch(
+    model: SpreadNetwork,
+    batch: dict[str, Tensor],
+    pos_weight: float | None,
+    dice: float,
+    precision: Precision = "32-true",
+) -> list[Finding]:
     """Shapes, loss and gradients of one batch.
 
     Args:
@@ -42,9 +49,10 @@ def check_batch(model: SpreadNetwork, batch: dict[str, Tensor], pos_weight: floa
         batch: of `FireSteps`, on the network's device.
         pos_weight: of the loss.
         dice: of the loss.
+        precision: of training.
     """
     shapes = {key: list(value.shape) for key, value in model_inputs(model, batch).items()}
-    logits = model(**model_inputs(model, batch)).float()
+    logits = logits_of(model, batch, precision)
     said = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in shapes.items())
     if logits.shape != batch["target"].shape:
         message = f"logits {tuple(logits.shape)} for a target {tuple(batch['target'].shape)}"

@@ -11,13 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from emberformer.checkpoint import model_inputs
-from emberformer.checks.first_batch import FirstBatch, first_batch, quickest
+from emberformer.checks.first_batch import FirstBatch, first_batch, logits_of, quickest
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
-from emberformer.network import SpreadNetwork
 
 MIB = 2**20
 CACHED = {"frame_patches", "terrain_patches"}  # inputs that a backbone made
@@ -113,8 +111,9 @@ def _count(parameters: list[nn.Parameter]) -> tuple[int, int]:
     return trainable, sum(p.numel() for p in parameters) - trainable
 
 
-def _loss(model: SpreadNetwork, batch: dict[str, Tensor]) -> Tensor:
-    logits = model(**model_inputs(model, batch)).float()
+def _loss(first: FirstBatch) -> Tensor:
+    batch = first.batch
+    logits = logits_of(first.model, batch, first.precision)
     return spread_loss(logits, batch["target"], open_pixels(batch["target"], batch["fire_pixels"][:, 0]), 1.0, 0.1)
 
 
@@ -131,7 +130,7 @@ def kept_bytes(first: FirstBatch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        _loss(model, first.batch)
+        _loss(first)
     return sum(kept.values())
 
 
@@ -142,6 +141,7 @@ def step_bytes(first: FirstBatch) -> int | None:
         Bytes; None where the system does not tell (no GPU, and not Linux).
     """
     model, cuda = first.model.train(), first.device.type == "cuda"
+    _load_libraries(first.device)
     gc.collect()
     if cuda:
         torch.cuda.reset_peak_memory_stats(first.device)
@@ -149,11 +149,18 @@ def step_bytes(first: FirstBatch) -> int | None:
     elif (before := _begin_peak()) is None:
         return None
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    _loss(model, first.batch).backward()
+    _loss(first).backward()
     optimizer.step()
     model.zero_grad()
     peak = torch.cuda.max_memory_allocated(first.device) if cuda else _status("VmHWM")
     return max(0, peak - before)
+
+
+def _load_libraries(device: torch.device) -> None:
+    """A step of next to nothing: what the first step of a process loads once is not the network's."""
+    line = nn.Linear(1, 1, device=device)
+    line(torch.ones(1, 1, device=device)).sum().backward()
+    torch.optim.AdamW(line.parameters(), lr=0.0).step()
 
 
 def _begin_peak() -> int | None:

@@ -72,7 +72,7 @@ def test_sizes_of_a_configuration(experiment, tmp_path):
     settings, layout = experiment
     own, newest = measure_sizes(layout, [None, "newest"], "cpu")
     model = first_batch(settings, layout, "cpu").model
-    assert {"bands", "fusion", "temporal", "decoder", "refinement", "backbone"} <= set(own.parts)
+    assert {"terrain", "fusion", "temporal", "decoder", "refinement", "backbone"} <= set(own.parts)
     backbone = sum(p.numel() for p in load_backbone(settings.features).model.parameters())
     assert own.parts["backbone"] == (0, backbone)
     trainable = sum(count[0] for count in own.parts.values())
