@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def step_bytes(first: FirstBatch) -> int | None:
     """Most memory of a training step over what stands before it: activations, gradients, AdamW's two moments.
 
     Returns:
-        Bytes; None where the system does not tell (no GPU, and not Linux).
+        Bytes; None where the system does not tell (no GPU, and no Linux with glibc).
     """
     model, cuda = first.model.train(), first.device.type == "cuda"
     _load_libraries(first.device)
@@ -164,11 +165,15 @@ def _load_libraries(device: torch.device) -> None:
 
 
 def _begin_peak() -> int | None:
-    """Memory of this process, whose peak is counted anew from here on (Linux, proc_pid_clear_refs(5))."""
+    """Memory of this process, whose peak is counted anew from here on (Linux, proc_pid_clear_refs(5)).
+
+    What was freed goes back to the system first: memory that is kept for reuse would hide a step's needs.
+    """
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return _status("VmRSS")
-    except OSError:
+    except (OSError, AttributeError):  # another system, or another C library than glibc
         return None
 
 

@@ -55,11 +55,11 @@ def test_what_is_kept_for_the_backward_pass_is_counted_to_the_byte():
 
 
 def test_a_step_takes_at_least_what_it_keeps():
-    one, three = step_bytes(large(1)), step_bytes(large(3))
-    if one is None or three is None:
+    one, nine = step_bytes(large(1)), step_bytes(large(9))
+    if one is None or nine is None:
         pytest.skip("the system does not tell its peak")
     assert one > 0.8 * kept_bytes(large(1))
-    assert 16 * MIB < three - one < 128 * MIB
+    assert 4 * 16 * MIB < nine - one < 24 * 16 * MIB  # eight maps more, give or take what the allocator does
 
 
 def test_parameters_of_parts_add_up():
