@@ -15,11 +15,14 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/forecast.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
 
 
 onstart:
     write_configuration()
+    for one in STUDIES.values():
+        write_study(one)
 
 
 rule all:
@@ -38,3 +41,11 @@ rule extract_features:
         ALL_FEATURES,
     message:
         "the feature stores are up to date: {input}"
+
+
+rule ablations:
+    """All experiments, or those of `--config experiments=NAME`: the verdicts on their hypotheses in one table."""
+    input:
+        layout.experiments / "summary.md",
+    message:
+        "the verdicts are up to date: {input}"

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -49,6 +50,8 @@ class InPipelineOrder(TyperGroup):
             "forecast",
             "baseline",
             "evaluate",
+            "judge",
+            "summarise",
             "report",
             "schema",
         ]
@@ -272,6 +275,37 @@ def evaluate(config: Config) -> None:
     settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
     run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
+
+
+@app.command()
+def judge(
+    config: Config,
+    experiment: Annotated[Path, typer.Option(help="File of the experiment.", show_default=False)],
+) -> None:
+    """Score the networks of an experiment, and say which of its hypotheses hold.
+
+    Example: emberformer judge --config config/portillo.yaml --experiment config/experiments/fusion.yaml
+    """
+    from emberformer.evaluate.studies import judge_study
+    from emberformer.experiments import plan_study
+
+    settings, _ = open_configuration(config)
+    typer.echo(judge_study(plan_study(settings, experiment)))
+
+
+@app.command()
+def summarise(
+    config: Config,
+    verdicts: Annotated[list[Path], typer.Argument(help="verdicts.csv of each experiment.", show_default=False)],
+) -> None:
+    """Put the verdicts of several experiments into one table.
+
+    Example: emberformer summarise --config config/portillo.yaml results/portillo/experiments/*/verdicts/verdicts.csv
+    """
+    from emberformer.evaluate.studies import summarise as run
+
+    _, layout = open_configuration(config)
+    typer.echo(run(verdicts, layout.experiments))
 
 
 @app.command()

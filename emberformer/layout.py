@@ -60,6 +60,11 @@ class Layout:
         return self.root / self.settings.name
 
     @property
+    def experiments(self) -> Path:
+        """Folder of the experiments on this configuration, one folder each, and of their summary."""
+        return self.experiment / "experiments"
+
+    @property
     def config(self) -> Path:
         """The configuration as every stage reads it."""
         return self.experiment / "config.yaml"

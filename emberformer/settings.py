@@ -279,13 +279,15 @@ def parse_settings(content: object, where: object = "configuration") -> Settings
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
-            for e in error.errors()
-        ]
-        raise InputError(
-            where, "; ".join(lines), "keys and values of config/config.schema.json", "correct the named keys"
-        ) from error
+        expected = "keys and values of config/config.schema.json"
+        raise InputError(where, described(error), expected, "correct the named keys") from error
+
+
+def described(error: ValidationError) -> str:
+    """Every key at fault, with its full path, what is wrong and what stands there."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()
+    )
 
 
 def digest(*parts: object) -> str:

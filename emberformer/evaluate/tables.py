@@ -30,7 +30,7 @@ def evaluate(
     fires: Mapping[str, Path],
     folder: Path,
     settings: EvaluationSettings,
-) -> None:
+) -> dict[str, MethodScores]:
     """Score forecasts of several methods and write the tables, whole or not at all.
 
     Writes into `folder`
@@ -52,6 +52,9 @@ def evaluate(
         folder: folder to write, `Layout.scores`; replaced if it exists.
         settings: number of bootstrap replicates and their seed, and the tolerance of perimeters.
 
+    Returns:
+        Method -> its scores.
+
     Raises:
         InputError: a store is missing or incomplete, or the methods did not forecast the same steps.
     """
@@ -71,6 +74,7 @@ def evaluate(
         rows.write(pd.concat([result.reliability for result in results.values()]), partial / "reliability.csv")
         thresholds = {method: result.threshold for method, result in results.items()}
         (partial / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
+    return results
 
 
 def score_method(

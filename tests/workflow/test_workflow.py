@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import yaml
 
 from emberformer.data.fires import open_fires
+from emberformer.experiments import find_experiments, plan_study
 from emberformer.layout import Layout
 from emberformer.settings import parse_settings
 from tests.tiny import write_frame, write_tiny_dataset
@@ -28,7 +30,9 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+SHIPPED = ROOT / "config" / "experiments"
 FIRES, FRAMES = 7, 5
+TARGETS = ("all", "extract_features", "ablations")
 ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_tokens=1")
 AFTER_TRAINING = {"train": 1, "forecast": 1, "evaluate": 1, "report": 1}
 
@@ -60,7 +64,7 @@ class Run:
         return [str(part) for part in (BIN / "snakemake", *arguments, "--cores", 2, *fixed)]
 
     def snakemake(self, *arguments: str) -> dict[str, int]:
-        """Run Snakemake; gives the number of jobs of each rule (without the targets `all` and `extract_features`)."""
+        """Run Snakemake; gives the number of jobs of each rule (without targets such as `all`)."""
         return jobs_of(output_of(self.command(*arguments)))
 
     @property
@@ -97,7 +101,7 @@ def jobs_of(output: str) -> dict[str, int]:
     table = re.search(r"^Job stats:\njob +count\n-+ +-+\n(.*?)^total ", output, re.MULTILINE | re.DOTALL)
     assert table, output[-6000:]
     rows = (line.split() for line in table[1].splitlines())
-    return {rule: int(count) for rule, count in rows if rule not in ("all", "extract_features")}
+    return {rule: int(count) for rule, count in rows if rule not in TARGETS}
 
 
 def patches(features: xr.Dataset, fire: int) -> np.ndarray:
@@ -335,6 +339,46 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
     assert all(method in (run.folder / scores).read_text() for method in small.layout.methods)
     renamed = run.changed(variants={"layer_norm": variants["add_norm"]})
     assert renamed.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+
+
+def test_an_experiment_trains_what_differs_and_is_judged(run):
+    hypothesis = {"claim": "It helps", "better": "added", "than": "emberformer"}
+    content = {
+        "title": "Fusion",
+        "question": "Which?",
+        "variants": {"added": {"model": {"fusion": "add_norm"}}, "same": {"training": {"epochs": 1}}},
+        "hypotheses": [
+            hypothesis,
+            {**hypothesis, "than": "persistence", "history": "2"},
+            {**hypothesis, "than": "same"},
+        ],
+    }
+    file = run.folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    asked = ("ablations", "--config", f"experiments={file}")
+    assert run.snakemake(*asked) == {"train": 1, "forecast": 1, "judge": 1, "summarise": 1}
+    folder = run.folder / run.layout.experiments
+    verdicts = pd.read_csv(folder / "mine" / "verdicts" / "verdicts.csv")
+    assert verdicts.than.tolist() == ["emberformer", "persistence", "same"]
+    assert verdicts.difference[0] == verdicts.difference[2]
+    assert set(verdicts.verdict) <= {"supported", "refuted", "undecided"}
+    assert "| mine | It helps |" in (folder / "summary.md").read_text()
+    assert run.snakemake(*asked) == {}
+    assert run.snakemake("--dry-run") == {}
+    file.write_text(yaml.safe_dump(content | {"title": "Another"}))
+    assert run.snakemake("--dry-run", *asked) == {"judge": 1, "summarise": 1}
+    assert "nowhere" in output_of(run.command("--dry-run", "ablations", "--config", "experiments=nowhere"), code=1)
+
+
+def test_all_shipped_experiments_share_what_is_equal(run):
+    planned = run.snakemake("--dry-run", "ablations")
+    studies = [plan_study(run.layout.settings, path) for path in find_experiments(SHIPPED).values()]
+    networks = {one.key for study in studies for one in study.layout.trained.values()}
+    assert planned["judge"] == len(studies)
+    assert planned["train"] == planned["forecast"] == len(networks) - 1  # the run's own is there
+    assert planned["features_index"] == 1  # the FPN's store
+    assert "ingest" not in planned
+    assert run.snakemake("--dry-run", "ablations", "--config", "experiments=[wind,history]")["judge"] == 2
 
 
 def test_misspelt_key_stops_before_anything_runs(run):

@@ -8,19 +8,25 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from emberformer.data.sources import source_digest
 from emberformer.imports import PACKAGE, imported_files
 from emberformer.layout import Layout
-from emberformer.settings import parse_settings
+from emberformer.settings import BaselineName, parse_settings
 
-settings = parse_settings(config)
+# `--config experiments=fusion` or `--config experiments=[fusion,decoders]`; it chooses, and decides no number.
+CHOSEN_EXPERIMENTS = config.get("experiments")
+if isinstance(CHOSEN_EXPERIMENTS, str):
+    CHOSEN_EXPERIMENTS = [CHOSEN_EXPERIMENTS]
+
+settings = parse_settings({key: value for key, value in config.items() if key != "experiments"})
 layout = Layout(settings)
 
 DATASETS = list(settings.datasets)
-BASELINES = list(settings.evaluation.baselines)
+BASELINES = get_args(BaselineName)  # an experiment may name others than the configuration
 SIMULATED = {str(layout.raw(dataset)): dataset for dataset in DATASETS if settings.datasets[dataset].simulation}
 CONFIG = str(layout.config)
 LOGS = layout.experiment / "logs"
@@ -30,7 +36,14 @@ ALL_FIRES = [layout.fires(dataset) / STORE for dataset in DATASETS]
 
 # No results follow from these; feature stores and models carry the version of their code in their names.
 FOUNDATIONS = [
-    "atomic", "errors", "layout", "model_settings", "provenance", "settings", "stage", "training_settings",
+    "atomic",
+    "errors",
+    "layout",
+    "model_settings",
+    "provenance",
+    "settings",
+    "stage",
+    "training_settings",
 ]
 VERSIONED = ["dataset", "features", "losses", "model", "network", "optimisation", "run", "run_logs", "training"]
 

@@ -25,6 +25,7 @@ rule evaluate:
         mem_mb=8000,
         runtime=60,
     params:
+        methods=layout.methods,  # their names stand in the tables; equal networks of two names share a folder
         settings=lambda wildcards: settings.evaluation.model_dump_json(),
     message:
         "evaluate all forecasts: {output[0]}"

@@ -22,9 +22,12 @@ class Planned(NamedTuple):
 
 
 def planned():
-    """Every network that a target may ask for: those of the configuration first."""
+    """Every network that a target may ask for: the configuration's own first, then those of the experiments."""
     for one in layout.trained.values():
         yield Planned(CONFIG, one)
+    for name in EXPERIMENTS:
+        for one in study(name).layout.trained.values():
+            yield Planned(str(study(name).config), one)
 
 
 @cache

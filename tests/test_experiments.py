@@ -1,0 +1,88 @@
+"""Experiments: the shipped ones fit the shipped configurations, and what does not fit is named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emberformer.errors import InputError
+from emberformer.experiments import find_experiments, plan_study
+from emberformer.settings import load_settings, parse_settings
+from tests.tiny import tiny_settings
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "config" / "experiments"
+CONTENT = {
+    "title": "Fusion",
+    "question": "Which?",
+    "variants": {"added": {"model": {"fusion": "add_norm"}}},
+    "hypotheses": [{"claim": "It helps", "better": "added", "than": "emberformer"}],
+}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    source = tiny_settings(tmp_path).model_dump(mode="json")
+    return parse_settings({"name": "tiny", "datasets": {"tiny": source}, "variants": {"own": {}}, "phase2": {}})
+
+
+def written(folder: Path, **changes: object) -> Path:
+    path = folder / "fusion.yaml"
+    path.write_text(yaml.safe_dump(CONTENT | changes))
+    return path
+
+
+@pytest.mark.parametrize("config", ["portillo", "demo"])
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_experiments_fit_the_shipped_configurations(path, config):
+    study = plan_study(load_settings(ROOT / "config" / f"{config}.yaml"), path)
+    named = {name for h in study.experiment.hypotheses for name in (h.better, h.than)}
+    assert all(variant in {name.split("-")[0] for name in named} for variant in study.experiment.variants), (
+        "a variant that no hypothesis asks about is trained for nothing"
+    )
+
+
+def test_experiments_are_found_by_name_and_costly_ones_only_by_name():
+    of_all = find_experiments(FOLDER)
+    assert "fusion" in of_all
+    assert "phases" not in of_all
+    assert list(find_experiments(FOLDER, ["phases", "fusion"])) == ["phases", "fusion"]
+    with pytest.raises(InputError, match=r"fusoin\n.*cross_patch, decoders"):
+        find_experiments(FOLDER, ["fusoin"])
+
+
+def test_a_study_shares_what_is_equal_and_leaves_out_what_is_not_asked(settings, tmp_path):
+    study = plan_study(settings, written(tmp_path))
+    assert list(study.layout.trained) == ["emberformer", "added"]  # neither the variant `own` nor phase 2
+    assert study.methods == ["emberformer-seed-0", "added-seed-0"]
+    assert study.layout.features("tiny") == study.layout.variant("added").features("tiny")
+    changed = plan_study(settings, written(tmp_path, seeds=[3, 4], epochs=2))
+    assert changed.members("added") == ["added-seed-3", "added-seed-4"]
+    assert changed.layout.variant("added").settings.training.epochs == 2
+
+
+def hypothesis(**changes: object) -> dict:
+    return {"hypotheses": [{"claim": "c", "better": "added", "than": "emberformer", **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"hypothesis": []}, "hypothesis: Extra inputs"),
+        ({"hypotheses": []}, "hypotheses"),
+        ({"variants": {"added": {"model": {"fusoin": "add_norm"}}}}, "fusoin"),
+        ({"variants": {"added": {"split": {"by": "block"}}}}, "cannot differ"),
+        ({"variants": {"added": {"training": {"seeds": [5]}}}}, "the same seeds"),
+        (hypothesis(better="aded"), "hypotheses.0.better"),
+        (hypothesis(than="unet"), "hypotheses.0.than"),
+        (hypothesis(dataset="x"), "hypotheses.0.dataset"),
+        (hypothesis(metric="auc"), "metric"),
+        (hypothesis(metric="ece", unit="of_error"), "of_error"),
+        (hypothesis(metric="epochs_to_target", than="dilation"), "baseline"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_does_not_fit_is_named(settings, tmp_path, changes, named):
+    with pytest.raises(InputError, match=r"fusion\.yaml") as caught:
+        plan_study(settings, written(tmp_path, **changes))
+    assert named in str(caught.value)
