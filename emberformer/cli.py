@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -15,8 +14,9 @@ from typer.core import TyperGroup
 
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
-from emberformer.options import Config, DatasetName, Device, Threads, Variant, open_configuration
+from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration
 from emberformer.settings import Settings
+from emberformer.studies_cli import studies_app
 
 # Heavy libraries (torch, xarray, transformers) are imported inside the verbs: `--help` must be quick.
 
@@ -38,24 +38,9 @@ class InPipelineOrder(TyperGroup):
     """Shows the verbs as they are written here, groups included."""
 
     def list_commands(self, ctx) -> list[str]:
-        order = [
-            "simulate",
-            "ingest",
-            "split",
-            "features",
-            "check",
-            "sizes",
-            "train",
-            "finetune",
-            "forecast",
-            "baseline",
-            "evaluate",
-            "judge",
-            "summarise",
-            "report",
-            "schema",
-        ]
-        return sorted(super().list_commands(ctx), key=order.index)
+        order = "simulate ingest split features check sizes train "
+        order += "finetune sweep forecast baseline evaluate judge summarise report schema"
+        return sorted(super().list_commands(ctx), key=order.split().index)
 
 
 app = typer.Typer(
@@ -115,6 +100,7 @@ def split(config: Config) -> None:
 
 
 app.add_typer(features_app, name="features")
+app.add_typer(studies_app)
 
 
 @app.command()
@@ -188,14 +174,17 @@ def train(
     memory: Annotated[
         Literal["disk", "ram", "device"], typer.Option(help="Where the features stay: disk, ram or device (the GPU).")
     ] = "disk",
+    changes: Changes = None,
 ) -> None:
     """Train fusion, temporal transformer, decoder and refinement from cached features; goes on where it was stopped.
 
     Example: emberformer train --config config/portillo.yaml --seed 0
+
+    Example: emberformer train --config config/portillo.yaml --set model.d_model=64 --set training.epochs=4
     """
     from emberformer.training import train as run
 
-    settings, layout = open_configuration(config, variant=variant)
+    settings, layout = open_configuration(config, variant=variant, changes=changes)
     path = run(settings, layout, seed, device, threads, devices, memory)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes of `--devices` run this verb as well
         typer.echo(path)
@@ -275,37 +264,6 @@ def evaluate(config: Config) -> None:
     settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
     run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
-
-
-@app.command()
-def judge(
-    config: Config,
-    experiment: Annotated[Path, typer.Option(help="File of the experiment.", show_default=False)],
-) -> None:
-    """Score the networks of an experiment, and say which of its hypotheses hold.
-
-    Example: emberformer judge --config config/portillo.yaml --experiment config/experiments/fusion.yaml
-    """
-    from emberformer.evaluate.studies import judge_study
-    from emberformer.experiments import plan_study
-
-    settings, _ = open_configuration(config)
-    typer.echo(judge_study(plan_study(settings, experiment)))
-
-
-@app.command()
-def summarise(
-    config: Config,
-    verdicts: Annotated[list[Path], typer.Argument(help="verdicts.csv of each experiment.", show_default=False)],
-) -> None:
-    """Put the verdicts of several experiments into one table.
-
-    Example: emberformer summarise --config config/portillo.yaml results/portillo/experiments/*/verdicts/verdicts.csv
-    """
-    from emberformer.evaluate.studies import summarise as run
-
-    _, layout = open_configuration(config)
-    typer.echo(run(verdicts, layout.experiments))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
+from emberformer.overrides import changed, parse_changes
 from emberformer.settings import Settings, load_settings
 
 Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
@@ -19,17 +21,31 @@ Variant = Annotated[
     str | None,
     typer.Option("--variant", help="One of the configuration's variants; by default none of them."),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting beside the file, such as model.d_model=64, or a JSON object of several."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
 
 
-def open_configuration(config: Path, dataset: str | None = None, variant: str | None = None) -> tuple[Settings, Layout]:
+def open_configuration(
+    config: Path, dataset: str | None = None, variant: str | None = None, changes: Sequence[str] | None = None
+) -> tuple[Settings, Layout]:
     """Settings and paths of a configuration file, or of one of its variants; a data set must be one of its own.
+
+    Args:
+        config: the file.
+        dataset: a data set that must be there.
+        variant: one of the configuration's variants.
+        changes: settings beside the file, as `overrides.parse_changes` reads them.
 
     Raises:
         InputError: an unreadable file, an unknown key, another data set or another variant.
     """
     settings = load_settings(config)
+    if changes:
+        settings = changed(settings, parse_changes(changes))
     if dataset is not None and dataset not in settings.datasets:
         raise InputError(
             f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"

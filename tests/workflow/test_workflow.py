@@ -334,11 +334,19 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
     assert varied.snakemake("--dry-run") == extraction | planned
     assert varied.snakemake("--dry-run", "extract_features") == extraction
     small = run.changed(variants={name: variants[name] for name in ("add_norm", "same")})
-    scores = small.layout.scores / "scores.csv"
-    assert small.snakemake(str(scores)) == {"train": 1, "forecast": 1, "evaluate": 1}
-    assert all(method in (run.folder / scores).read_text() for method in small.layout.methods)
+    assert small.snakemake() == AFTER_TRAINING
+    scores = (run.folder / small.layout.scores / "scores.csv").read_text()
+    assert all(method in scores for method in small.layout.methods)
     renamed = run.changed(variants={"layer_norm": variants["add_norm"]})
     assert renamed.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+
+
+def test_a_phase_goes_on_from_the_one_before_and_leaves_it_alone(run):
+    phase2 = {"path": "pixels"}
+    planned = run.changed(phase2=phase2).snakemake("--dry-run")
+    assert planned == {"finetune": 1, "forecast": 1, "evaluate": 1, "report": 1}
+    both = run.changed(phase2=phase2, phase3=phase2, variants={"added": {"model": {"fusion": "add_norm"}}})
+    assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "forecast": 3, "evaluate": 1, "report": 1}
 
 
 def test_an_experiment_trains_what_differs_and_is_judged(run):

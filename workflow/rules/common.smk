@@ -45,7 +45,18 @@ FOUNDATIONS = [
     "stage",
     "training_settings",
 ]
-VERSIONED = ["dataset", "features", "losses", "model", "network", "optimisation", "run", "run_logs", "training"]
+VERSIONED = [
+    "dataset",
+    "features",
+    "losses",
+    "model",
+    "network",
+    "optimisation",
+    "rivals",
+    "run",
+    "run_logs",
+    "training",
+]
 
 # The `emberformer` command lies beside the Python that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
