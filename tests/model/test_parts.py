@@ -93,6 +93,29 @@ def test_every_input_reaches_the_forecast_and_every_parameter_learns(fusion, ter
     assert grouped == len(list(model.parameters()))
 
 
+@pytest.mark.parametrize("temporal", FIELDS["temporal"])
+@pytest.mark.parametrize("fusion", FIELDS["fusion"])
+def test_mixed_precision_gives_nearly_the_same_and_trains(fusion, temporal):
+    model = network(fusion=fusion, temporal=temporal, fire="stem", cross_patch_layers=1, travel_time=False)
+    x = batch_of(model)
+    exact = model(**x)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(**x)
+    mixed.float().square().mean().backward()
+    assert (mixed - exact).abs().max() < 0.05 * exact.abs().max()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("reach", [None, 1])
+def test_recomputing_changes_no_gradient_of_the_network(reach):
+    gradients = []
+    for checkpointing in (False, True):
+        model = network(reach=reach, checkpointing=checkpointing, cross_patch_layers=1)
+        model(**batch_of(model)).square().mean().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize(("temporal", "far"), [("transformer", True), ("local", False), ("pooled", True)])
 def test_how_far_back_a_forecast_looks(temporal, far):
     model = network(temporal=temporal, attention_window=2, reach=None)  # two blocks see three moments
