@@ -37,7 +37,8 @@ def trained(monkeypatch):
         folder.mkdir(parents=True)
         for source in (layout.split, *(layout.fires(name) / "zarr.json" for name in settings.datasets)):
             source.parent.mkdir(parents=True, exist_ok=True)
-            source.touch() if not source.exists() else None
+            if not source.exists():
+                source.touch()
         heads, rate = settings.model.heads, settings.training.learning_rate
         asked.append((heads, rate))
         rows = f"0,0.9,0.5,{0.1 * heads}\n1,0.8,0.6,{0.1 * heads - rate}\n"
@@ -142,8 +143,8 @@ def test_drawn_settings_stay_in_their_ranges_and_what_does_not_fit_is_passed_ove
     sweep = sweep_of(method, parameters, run_cap=12)
     table = pd.read_csv(run_sweep(settings, sweep, method).parent / "trials.csv")
     assert len(table) == 12
-    assert (table.state == "unfit").tolist() == (table["model.heads"] == 3).tolist()
-    assert table["training.learning_rate"].between(1e-4, 1e-2).all()
+    assert [state == "unfit" for state in table.state] == [heads == 3 for heads in table["model.heads"]]
+    assert all(1e-4 <= rate <= 1e-2 for rate in table["training.learning_rate"])
     assert table["training.learning_rate"].nunique() == 12
     assert {heads for heads, _ in trained} <= {1, 2, 4}
 

@@ -378,6 +378,23 @@ def test_an_experiment_trains_what_differs_and_is_judged(run):
     assert "nowhere" in output_of(run.command("--dry-run", "ablations", "--config", "experiments=nowhere"), code=1)
 
 
+def test_a_sweep_trains_beside_the_workflow_and_takes_its_models(run):
+    own = run.layout.settings.training.learning_rate
+    sweep = {"method": "grid", "metric": {"name": "val/new_f1", "goal": "maximize"}}
+    sweep["parameters"] = {"training.learning_rate": {"values": [own, 0.002]}}
+    (run.folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    model = run.folder / run.layout.model(0) / "model.ckpt"
+    before = model.stat().st_mtime_ns
+    command = [str(BIN / "emberformer"), "sweep", "--config", "tiny.yaml", "--sweep", "sweep.yaml", "--threads", "1"]
+    subprocess.run(command, cwd=run.folder, check=True, capture_output=True)
+    table = pd.read_csv(run.folder / run.layout.experiment / "sweeps" / "sweep" / "trials.csv")
+    assert sorted(table["training.learning_rate"]) == [own, 0.002]
+    assert table["val/new_f1"].is_monotonic_decreasing
+    assert all((run.folder / folder / "model.ckpt").exists() for folder in table.model)
+    assert model.stat().st_mtime_ns == before  # trained already
+    assert run.snakemake("--dry-run") == {}
+
+
 def test_all_shipped_experiments_share_what_is_equal(run):
     planned = run.snakemake("--dry-run", "ablations")
     studies = [plan_study(run.layout.settings, path) for path in find_experiments(SHIPPED).values()]
