@@ -1,10 +1,12 @@
 """Sweeps: shipped files fit, keys are checked before anything runs, and a stopped sweep goes on."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from wandb.sdk.launch.sweeps import utils as agent
 
 from emberformer import sweeping
 from emberformer.errors import InputError
@@ -63,9 +65,20 @@ def test_shipped_sweeps_fit_the_shipped_configurations(path, config):
     assert sweep.name is not None
     assert len(grid_of(sweep)) or sweep.run_cap == RUNS[sweep.name[0]]
     assert sweep.method != "grid" or len(grid_of(sweep)) == RUNS[sweep.name[0]]
-    # What `wandb agent` calls: its arguments reach the verb as one JSON object of keys with dots.
-    assert sweep.command[:3] == ("${env}", "emberformer", "train")
-    assert sweep.command[-2:] == ("--set", "${args_json}")
+
+
+def test_an_agent_of_weights_and_biases_calls_the_verb_with_keys_it_reads(settings):
+    content = yaml.safe_load(SHIPPED[0].read_text())
+    values = {"model.d_model": 64, "training.learning_rate": 1e-05, "model.decoder": "unet"}
+    given = agent.create_sweep_command_args({"args": {key: {"value": value} for key, value in values.items()}})
+    words = agent.create_sweep_command(content["command"])
+    assert words[1:3] == ["emberformer", "train"]
+    words = [given["args_json"][0] if word == "${args_json}" else word for word in words]
+    texts = [text for option, text in itertools.pairwise(words) if option == "--set"]
+    changes = parse_changes(texts)
+    assert changes["logging.wandb"] == "online"
+    chosen = changed(settings, changes)
+    assert (chosen.model.d_model, chosen.model.decoder, chosen.training.learning_rate) == (64, "unet", 1e-05)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +158,7 @@ def test_drawn_settings_stay_in_their_ranges_and_what_does_not_fit_is_passed_ove
     assert len(table) == 12
     assert [state == "unfit" for state in table.state] == [heads == 3 for heads in table["model.heads"]]
     assert all(1e-4 <= rate <= 1e-2 for rate in table["training.learning_rate"])
-    assert table["training.learning_rate"].nunique() == 12
+    assert len(set(table["training.learning_rate"])) == 12
     assert {heads for heads, _ in trained} <= {1, 2, 4}
 
 
