@@ -84,10 +84,11 @@ def _interval(row: pd.Series) -> str:
 def number(value: float, signed: bool = False) -> str:
     """Three decimals, or one for what counts epochs or metres.
 
-    >>> number(0.0412, signed=True), number(float("nan")), number(12.34)
-    ('+0.041', '–', '12.3')
+    >>> number(0.0412, signed=True), number(float("nan")), number(12.34), number(-0.0)
+    ('+0.041', '–', '12.3', '0.000')
     """
     if not np.isfinite(value):
         return "–"
     digits = 1 if abs(value) >= 10 else 3
+    value = round(value, digits) + 0.0  # no minus before zero
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
