@@ -17,6 +17,7 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/forecast.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/experiments.smk"
+include: "workflow/rules/interpret.smk"
 include: "workflow/rules/report.smk"
 
 

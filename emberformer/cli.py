@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
 from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration
+from emberformer.results_cli import results_app
 from emberformer.settings import Settings
 from emberformer.studies_cli import studies_app
 
@@ -39,7 +40,7 @@ class InPipelineOrder(TyperGroup):
 
     def list_commands(self, ctx) -> list[str]:
         order = "simulate ingest split features check sizes train "
-        order += "finetune sweep forecast baseline evaluate judge summarise report schema"
+        order += "finetune sweep forecast baseline evaluate interpret judge summarise report schema"
         return sorted(super().list_commands(ctx), key=order.split().index)
 
 
@@ -253,29 +254,7 @@ def baseline(
     write_baseline(settings, layout, method, dataset)
 
 
-@app.command()
-def evaluate(config: Config) -> None:
-    """Score all methods on the same steps, with intervals over fires.
-
-    Example: emberformer evaluate --config config/portillo.yaml
-    """
-    from emberformer.evaluate.tables import evaluate as run
-
-    settings, layout = open_configuration(config)
-    stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
-    run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
-
-
-@app.command()
-def report(config: Config) -> None:
-    """Write one self-contained HTML page: tables, curves and maps.
-
-    Example: emberformer report --config config/portillo.yaml
-    """
-    from emberformer.report import write_report
-
-    settings, layout = open_configuration(config)
-    typer.echo(write_report(settings, layout))
+app.add_typer(results_app)
 
 
 @app.command()

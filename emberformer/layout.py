@@ -177,6 +177,16 @@ class Layout:
         """Folder of the verification tables."""
         return self.experiment / "scores"
 
+    def interpretation(self, method: str, dataset: str) -> Path:
+        """Folder of what a trained network looks at and where it fails, on one data set."""
+        return self.experiment / "interpretation" / method / dataset
+
+    @property
+    def interpreted(self) -> Trained:
+        """The network whose interpretation the report shows, by its first seed: the last phase, a student left out."""
+        phase = [known for known in self.phases if known != "student"][-1]
+        return next(one for one in self.trained.values() if (one.variant, one.phase) == (None, phase))
+
     @property
     def report(self) -> Path:
         return self.experiment / "report.html"
@@ -206,6 +216,11 @@ class Trained:
     @property
     def seeds(self) -> tuple[int, ...]:
         return self.layout.settings.training.seeds
+
+    @property
+    def first(self) -> str:
+        """The method of its first seed."""
+        return f"{self.name}-seed-{self.seeds[0]}"
 
     def folder(self, seed: int | str) -> Path:
         """Its folder for one seed."""

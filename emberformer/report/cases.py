@@ -93,29 +93,39 @@ def choose_fires(board: Scoreboard, method: str) -> list[Choice]:
     return [Choice(rank, row.dataset, row.fire_id, float(row.average_precision)) for rank, row in rows]
 
 
-def read_case(choice: Choice, fires: xr.Dataset, forecasts: xr.Dataset, threshold: float) -> Case:
-    """Read the forecast step in which most burned, cut to the fire with a margin.
+def read_case(
+    choice: Choice,
+    fires: xr.Dataset,
+    forecasts: xr.Dataset,
+    threshold: float,
+    split: str = "test",
+    step: int | None = None,
+) -> Case:
+    """Read one forecast step, cut to the fire with a margin.
 
     Args:
         choice: the fire.
         fires: opened fires store of its data set.
         forecasts: opened forecast store of the method; the shortest lead time is taken.
         threshold: probability from which on a pixel is called burned.
+        split: the fire's split.
+        step: newest frame that the forecast saw; None: of the step in which most burned.
 
     Raises:
         InputError: the forecast store has no forecast of the fire.
     """
-    places = np.flatnonzero((forecasts.fire_id.values == choice.fire_id) & (forecasts.split.values == "test"))
+    places = np.flatnonzero((forecasts.fire_id.values == choice.fire_id) & (forecasts.split.values == split))
     rows, lead = fire_rows(fires, choice.fire_id), int(forecasts.lead.values[0])
     steps = {int(forecasts.init_step.values[k]): int(k) for k in places}
-    steps = {step: k for step, k in steps.items() if rows.start + step + lead < rows.stop}
+    steps = {number: k for number, k in steps.items() if rows.start + number + lead < rows.stop}
     if not steps:
-        found = f"no test forecast of {choice.fire_id}"
+        found = f"no {split} forecast of {choice.fire_id}"
         raise InputError(
             f"forecasts by {forecasts.attrs['method']} for {choice.dataset}", found, "all its steps", "forecast again"
         )
-    growth = {step: _growth(fires, rows.start + step, lead) for step in steps}
-    step = max(sorted(growth), key=lambda candidate: growth[candidate])
+    if step is None:
+        growth = {number: _growth(fires, rows.start + number, lead) for number in steps}
+        step = max(sorted(growth), key=lambda candidate: growth[candidate])
     burned = fires.burned[rows.start : rows.start + step + 1].values
     target = observed(fires, rows.start + step + lead)
     probability = forecasts.probability[steps[step], 0].values

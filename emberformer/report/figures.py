@@ -55,6 +55,11 @@ class Picture:
     alt: str
     caption: str
 
+    @property
+    def content(self) -> bytes:
+        """The picture as a file holds it."""
+        return base64.b64decode(self.uri.partition(",")[2])
+
 
 def forest_plot(board: Scoreboard, metric: str) -> Picture:
     """Paired differences of one new-fire score: the headline model minus what stands for each other method."""

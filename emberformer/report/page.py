@@ -17,6 +17,7 @@ from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.report.cases import Case, choose_fires, read_case
 from emberformer.report.figures import forest_plot, history_plot, reliability_plot, training_curves
+from emberformer.report.interpretation import KINDS, read_interpretations
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
 from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, network_label, read_scoreboard
@@ -55,12 +56,13 @@ class FireMaps:
 def write_report(settings: Settings, layout: Layout) -> Path:
     """Write one HTML page that opens offline: no script, font, link or picture from elsewhere.
 
-    Equal inputs give equal bytes. What is optional (training curves, feature stores) is named where it is missing.
+    Equal inputs give equal bytes. What is optional (training curves, interpretation, feature stores) is named where it
+    is missing.
 
     Args:
         settings: the configuration.
         layout: its paths. Read are the verification tables, the split, fires and forecast stores, `metrics.csv` of each
-            seed and the attributes of the feature stores.
+            seed, the interpretation and the attributes of the feature stores.
 
     Returns:
         `Layout.report`.
@@ -126,10 +128,14 @@ def _sources(
     features = read_feature_attributes(layout)
     backbone = backbone_name(features, settings)
     curves, missing_curves = read_curves(layout)
+    interpretations, missing_interpretations = read_interpretations(layout)
     return {
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,
+        "interpretations": interpretations,
+        "missing_interpretations": missing_interpretations,
+        "failure_kinds": list(KINDS.values()),
         "methods": describe_methods(board, layout, backbone, sees_wind),
         "provenance": collect_provenance(settings, layout, fires, features, attributes),
         "settings_text": settings_text(settings),

@@ -24,6 +24,7 @@ SECTIONS = [
     "training",
     "reliability",
     "maps",
+    "interpretation",
     "methods",
     "reading",
     "provenance",
@@ -151,6 +152,7 @@ def test_missing_optional_inputs_are_named(tmp_path):
     settings, layout = write_experiment(tmp_path, curves=False)
     (layout.features("valley") / "zarr.json").unlink()
     said = Page(write_report(settings, layout).read_text(encoding="utf-8")).text
+    assert "No interpretation of EmberFormer, seed 0 on valley: run `emberformer interpret`." in said
     assert "No training curves of EmberFormer, seed 0" in said
     assert "features of valley" in said
     assert "not found" in said

@@ -34,7 +34,8 @@ SHIPPED = ROOT / "config" / "experiments"
 FIRES, FRAMES = 7, 5
 TARGETS = ("all", "extract_features", "ablations")
 ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_tokens=1")
-AFTER_TRAINING = {"train": 1, "forecast": 1, "evaluate": 1, "report": 1}
+SCORED = {"evaluate": 1, "interpret": 1, "report": 1}
+AFTER_TRAINING = {"train": 1, "forecast": 1, **SCORED}
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def test_whole_run_leaves_every_product(finished):
     scores = (finished.folder / layout.scores / "scores.csv").read_text()
     assert all(method in scores for method in layout.methods)
     assert "<html" in (finished.folder / layout.report).read_text()
-    for rule in ("ingest/tiny", "split", "train/seed-0", "evaluate", "report"):
+    for rule in ("ingest/tiny", "split", f"train/{layout.model_key()}-seed-0", "evaluate", "interpret/tiny", "report"):
         assert (finished.folder / layout.experiment / "logs" / f"{rule}.log").exists()
 
 
@@ -237,13 +238,13 @@ def test_batches_and_threads_make_nothing_stale(run):
 
 def test_two_experiments_share_stores_and_models(run):
     other = run.changed(name="other")
-    assert other.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+    assert other.snakemake("--dry-run") == SCORED
     assert other.snakemake("extract_features") == {}
     assert run.snakemake("--dry-run") == {}
 
 
 def test_evaluation_settings_only_evaluate_anew(run):
-    assert run.changed(evaluation={"replicates": 200}).snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+    assert run.changed(evaluation={"replicates": 200}).snakemake("--dry-run") == SCORED
 
 
 def test_settings_of_a_data_set_ingest_it_anew(run):
@@ -330,7 +331,7 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
     }
     varied = run.changed(variants=variants)
     extraction = {"features_plan": 1, "features_extract": 2, "features_index": 1}
-    planned = {"train": 3, "forecast": 3, "evaluate": 1, "report": 1}
+    planned = {"train": 3, "forecast": 3, **SCORED}
     assert varied.snakemake("--dry-run") == extraction | planned
     assert varied.snakemake("--dry-run", "extract_features") == extraction
     small = run.changed(variants={name: variants[name] for name in ("add_norm", "same")})
@@ -338,15 +339,15 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
     scores = (run.folder / small.layout.scores / "scores.csv").read_text()
     assert all(method in scores for method in small.layout.methods)
     renamed = run.changed(variants={"layer_norm": variants["add_norm"]})
-    assert renamed.snakemake("--dry-run") == {"evaluate": 1, "report": 1}
+    assert renamed.snakemake("--dry-run") == SCORED
 
 
 def test_a_phase_goes_on_from_the_one_before_and_leaves_it_alone(run):
     phase2 = {"path": "pixels"}
     planned = run.changed(phase2=phase2).snakemake("--dry-run")
-    assert planned == {"finetune": 1, "forecast": 1, "evaluate": 1, "report": 1}
+    assert planned == {"finetune": 1, "forecast": 1, **SCORED}
     both = run.changed(phase2=phase2, phase3=phase2, variants={"added": {"model": {"fusion": "add_norm"}}})
-    assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "forecast": 3, "evaluate": 1, "report": 1}
+    assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "forecast": 3, **SCORED}
 
 
 def test_an_experiment_trains_what_differs_and_is_judged(run):

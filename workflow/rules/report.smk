@@ -9,6 +9,7 @@ rule report:
         ALL_FIRES,
         ALL_FORECASTS,
         ALL_MODELS,
+        INTERPRETATIONS,
         code("report"),
         os.path.relpath(PACKAGE / "report" / "template.html"),
     output:

@@ -1,0 +1,65 @@
+"""Command line of what is made of forecasts: scores, interpretation and the report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from emberformer.options import Config, Device, Threads, Variant, open_configuration
+
+results_app = typer.Typer(rich_markup_mode=None)
+
+
+@results_app.command()
+def evaluate(config: Config) -> None:
+    """Score all methods on the same steps, with intervals over fires.
+
+    Example: emberformer evaluate --config config/portillo.yaml
+    """
+    from emberformer.evaluate.tables import evaluate as run
+
+    settings, layout = open_configuration(config)
+    stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
+    run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
+
+
+@results_app.command()
+def interpret(
+    config: Config,
+    variant: Variant = None,
+    phase: Annotated[
+        Literal["phase1", "phase2", "phase3", "student"], typer.Option(help="Phase of the model to look at.")
+    ] = "phase1",
+    seed: Annotated[int, typer.Option(help="Seed of the model to look at.")] = 0,
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set; by default all of them.")] = None,
+    split: Annotated[Literal["validation", "test"], typer.Option(help="Fires to look at.")] = "test",
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Say what a trained network looks at and where it fails: attention, attribution, importance, features, failures.
+
+    Example: emberformer interpret --config config/portillo.yaml --seed 0
+    """
+    import torch
+
+    from emberformer.interpretation.run import interpret as run
+
+    if threads:
+        torch.set_num_threads(threads)
+    settings, _ = open_configuration(config, dataset, variant)
+    layout = open_configuration(config)[1]
+    for name in [dataset] if dataset else settings.datasets:
+        typer.echo(run(layout, variant, phase, seed, name, split, device))
+
+
+@results_app.command()
+def report(config: Config) -> None:
+    """Write one self-contained HTML page: tables, curves and maps.
+
+    Example: emberformer report --config config/portillo.yaml
+    """
+    from emberformer.report import write_report
+
+    settings, layout = open_configuration(config)
+    typer.echo(write_report(settings, layout))
