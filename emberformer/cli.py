@@ -40,7 +40,7 @@ class InPipelineOrder(TyperGroup):
 
     def list_commands(self, ctx) -> list[str]:
         order = "simulate ingest split features check sizes train "
-        order += "finetune sweep forecast baseline evaluate interpret judge summarise report schema"
+        order += "finetune distil sweep forecast baseline evaluate interpret judge summarise report schema"
         return sorted(super().list_commands(ctx), key=order.split().index)
 
 
@@ -201,6 +201,7 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Seed of the model to go on from.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
+    changes: Changes = None,
 ) -> None:
     """Train on with the backbone, by adapters or as a whole; goes on where it was stopped.
 
@@ -208,8 +209,27 @@ def finetune(
     """
     from emberformer.finetuning import finetune as run
 
-    settings, layout = open_configuration(config, variant=variant)
+    settings, layout = open_configuration(config, variant=variant, changes=changes)
     typer.echo(run(settings, layout, seed, phase, device, threads))
+
+
+@app.command()
+def distil(
+    config: Config,
+    variant: Variant = None,
+    seed: Annotated[int, typer.Option(help="Seed of the teacher.")] = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    changes: Changes = None,
+) -> None:
+    """Train a small network on the forecasts of the last phase; goes on where it was stopped.
+
+    Example: emberformer distil --config config/portillo.yaml --seed 0
+    """
+    from emberformer.distillation import distil as run
+
+    settings, layout = open_configuration(config, variant=variant, changes=changes)
+    typer.echo(run(settings, layout, seed, device, threads))
 
 
 @app.command()

@@ -22,7 +22,7 @@ from emberformer.run import EachEpoch, UnfinishedRun
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, fit, make_loaders, make_trainer
-from emberformer.training_settings import FinetuningSettings, Phase, TrainingSettings
+from emberformer.training_settings import DistillationSettings, FinetuningSettings, Phase, TrainingSettings
 
 log = logging.getLogger(__name__)
 ORTHOGONAL = 0.5  # weight of AdaLoRA's regularisation, as peft's default
@@ -56,10 +56,7 @@ def finetune(
         InputError: no such phase, a parent that is not trained yet, or features and weights that do not fit.
     """
     of_phase = phase_settings(settings, layout, phase)
-    parent = layout.model(seed, layout.parent_phase(phase)) / "model.ckpt"
-    if not parent.exists():
-        verb = "train" if layout.parent_phase(phase) == "phase1" else f"finetune --phase {layout.parent_phase(phase)}"
-        raise InputError(parent, "no file", f"the model that {phase} starts from", f"run `emberformer {verb}` first")
+    parent = trained_parent(layout, seed, phase)
     folder = layout.model(seed, phase)
     folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
@@ -104,9 +101,23 @@ def phase_settings(settings: Settings, layout: Layout, phase: Phase) -> Finetuni
     return found
 
 
-def training_of(first: TrainingSettings, of_phase: FinetuningSettings) -> TrainingSettings:
-    """How a phase trains: its own keys; loss, crop, views and validation steps are those of phase 1."""
-    own = {name: getattr(of_phase, name) for name in FinetuningSettings.model_fields if hasattr(first, name)}
+def trained_parent(layout: Layout, seed: int, phase: Phase) -> Path:
+    """The model that a phase starts from, or the student's teacher.
+
+    Raises:
+        InputError: it is not trained yet.
+    """
+    parent = layout.parent_phase(phase)
+    path = layout.model(seed, parent) / "model.ckpt"
+    if not path.exists():
+        verb = "train" if parent == "phase1" else f"finetune --phase {parent}"
+        raise InputError(path, "no file", f"the {parent} model, from which {phase} learns", f"run `emberformer {verb}`")
+    return path
+
+
+def training_of(first: TrainingSettings, of_phase: FinetuningSettings | DistillationSettings) -> TrainingSettings:
+    """How a phase trains: its own keys, and for the rest those of phase 1."""
+    own = {name: getattr(of_phase, name) for name in type(of_phase).model_fields if hasattr(first, name)}
     return first.model_copy(update=own)
 
 

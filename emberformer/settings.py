@@ -228,10 +228,13 @@ class Settings(Stage):
         return self
 
     def of_student(self) -> Settings:
-        """The configuration with the small network as its network; it looks back as far as its teacher."""
+        """The configuration with the small network as its network; it sees what its teacher sees, or less."""
         assert self.distillation is not None, "there is a student where there is distillation"
-        student = self.distillation.model.model_copy(update={"history": self.model.history})
-        return self.model_copy(update={"model": student})
+        student, teacher = self.distillation.model, self.model
+        known = {"history": teacher.history, "wind": student.wind and teacher.wind}
+        if teacher.terrain == "none":
+            known["terrain"] = "none"
+        return self.model_copy(update={"model": student.model_copy(update=known)})
 
     def variant(self, name: str) -> Settings:
         """The configuration of one variant, which has no variants of its own, and only the further phases it names.
