@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
 from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration
+from emberformer.phases_cli import phases_app
 from emberformer.results_cli import results_app
 from emberformer.settings import Settings
 from emberformer.studies_cli import studies_app
@@ -39,9 +40,11 @@ class InPipelineOrder(TyperGroup):
     """Shows the verbs as they are written here, groups included."""
 
     def list_commands(self, ctx) -> list[str]:
-        order = "simulate ingest split features check sizes train "
-        order += "finetune distil sweep forecast baseline evaluate interpret judge summarise report schema"
-        return sorted(super().list_commands(ctx), key=order.split().index)
+        order = [
+            *("simulate", "ingest", "split", "features", "check", "sizes", "train", "finetune", "distil", "sweep"),
+            *("forecast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "schema"),
+        ]
+        return sorted(super().list_commands(ctx), key=order.index)
 
 
 app = typer.Typer(
@@ -191,45 +194,7 @@ def train(
         typer.echo(path)
 
 
-@app.command()
-def finetune(
-    config: Config,
-    phase: Annotated[
-        Literal["phase2", "phase3"], typer.Option(help="Phase to train, from the phase before.", show_default=False)
-    ],
-    variant: Variant = None,
-    seed: Annotated[int, typer.Option(help="Seed of the model to go on from.")] = 0,
-    device: Device = "auto",
-    threads: Threads = None,
-    changes: Changes = None,
-) -> None:
-    """Train on with the backbone, by adapters or as a whole; goes on where it was stopped.
-
-    Example: emberformer finetune --config config/portillo.yaml --phase phase2 --seed 0
-    """
-    from emberformer.finetuning import finetune as run
-
-    settings, layout = open_configuration(config, variant=variant, changes=changes)
-    typer.echo(run(settings, layout, seed, phase, device, threads))
-
-
-@app.command()
-def distil(
-    config: Config,
-    variant: Variant = None,
-    seed: Annotated[int, typer.Option(help="Seed of the teacher.")] = 0,
-    device: Device = "auto",
-    threads: Threads = None,
-    changes: Changes = None,
-) -> None:
-    """Train a small network on the forecasts of the last phase; goes on where it was stopped.
-
-    Example: emberformer distil --config config/portillo.yaml --seed 0
-    """
-    from emberformer.distillation import distil as run
-
-    settings, layout = open_configuration(config, variant=variant, changes=changes)
-    typer.echo(run(settings, layout, seed, device, threads))
+app.add_typer(phases_app)
 
 
 @app.command()
