@@ -96,7 +96,7 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
         case "token":
             means = len(sizes.normaliser.patch_channels)
             raster = PixelInput(terrain_pixels, category_sizes)
-            return build_token_network(means=means, pixels=sizes.pixels, raster=raster, settings=settings.model)
+            return build_token_network(means=means, pixels=sizes.pixels, pixel_input=raster, settings=settings.model)
         case "unet":
             return PixelUNet(PixelInput(terrain_pixels, category_sizes), settings.model.channels)
         case other:

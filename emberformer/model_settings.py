@@ -98,6 +98,14 @@ class ModelSettings(Stage):
                 "cached tokens have the backbone's patches: token_size needs fire: stem, and neither terrain: dino "
                 "nor decoder: fpn"
             )
+        if self.network == "token" and self.token_size:
+            raise ValueError("network: token takes the patches of the feature store; features.scale changes their size")
+        return self
+
+    @model_validator(mode="after")
+    def _upsampling_is_of_the_token_network(self):
+        if self.upsampling == "nearest" and self.network != "token":
+            raise ValueError("upsampling: nearest is of network: token")
         return self
 
 

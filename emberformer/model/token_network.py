@@ -10,38 +10,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.model.cross_patch import CrossPatch
 from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.decoder import SpatialDecoder
+from emberformer.model.fusion import AddNormFusion
+from emberformer.model.history import look_back
+from emberformer.model.parts import build_cross_patch, build_temporal
 from emberformer.model.pixel_input import PixelInput
 from emberformer.model.refinement import Refinement
-from emberformer.model.temporal import TemporalTransformer
+from emberformer.model.temporal import Temporal
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
-
-
-class TokenSum(nn.Module):
-    """LN(W_f o + W_s s + W_w (u, v) + b): occupancy o, terrain means s and wind of one patch and one moment.
-
-    The lag's code is added where the tokens look back (`TemporalTransformer`).
-
-    Args:
-        terrain: means of a patch, Cs.
-        d_model: length of a token.
-    """
-
-    def __init__(self, terrain: int, d_model: int):
-        super().__init__()
-        self.from_fire = nn.Linear(1, d_model)
-        self.from_terrain = nn.Linear(terrain, d_model, bias=False)
-        self.from_wind = nn.Linear(2, d_model, bias=False)
-        self.norm = nn.LayerNorm(d_model)
-
-    def forward(
-        self, fire: Float[Tensor, "B N T 1"], terrain: Float[Tensor, "B N C"], wind: Float[Tensor, "B T 2"]
-    ) -> Float[Tensor, "B N T M"]:
-        """Tokens of N patches at T moments."""
-        token = self.from_fire(fire) + self.from_terrain(terrain)[:, :, None] + self.from_wind(wind)[:, None]
-        return self.norm(token)
 
 
 class NearestUpsampling(nn.Module):
@@ -65,33 +44,40 @@ class NearestUpsampling(nn.Module):
 class TokenNetwork(SpreadNetwork):
     """Probability (as a logit) that a pixel is burned at the next step, from a few numbers a patch and frame.
 
+    A token is LN(W_f o + W_s s + W_w (u, v) + b) of the patch's occupancy o, its terrain means s and the wind
+    (`AddNormFusion`), to which the temporal part adds the code of its lag.
+
     Args:
         fusion: occupancy, terrain means and wind to one token.
         temporal: tokens of the history to the newest one.
+        cross_patch: attention between the newest tokens; None: there is none.
         decoder: token grid to coarse features and logits.
         upsampling: coarse to full resolution; the nearest one sees nothing but the coarse logits.
-        raster: what is known of every pixel, for the refinement; else None.
-        newest_only: the network does without the past.
+        pixel_input: what the refinement knows of every pixel; None without refinement.
     """
 
     def __init__(
         self,
-        fusion: TokenSum,
-        temporal: TemporalTransformer,
+        *,
+        fusion: AddNormFusion,
+        temporal: Temporal,
+        cross_patch: CrossPatch | None,
         decoder: SpatialDecoder,
         upsampling: Refinement | NearestUpsampling,
-        raster: PixelInput | None,
-        newest_only: bool = False,
+        pixel_input: PixelInput | None,
     ):
         super().__init__()
-        self.fusion, self.temporal, self.decoder, self.upsampling = fusion, temporal, decoder, upsampling
-        self.raster, self.newest_only = raster, newest_only
-        rasters = () if raster is None else ("terrain_pixels", "categories", "resolution")
+        self.fusion, self.temporal, self.cross_patch = fusion, temporal, cross_patch
+        self.decoder, self.upsampling, self.pixel_input = decoder, upsampling, pixel_input
+        rasters = () if pixel_input is None else ("terrain_pixels", "categories", "resolution")
         self.inputs = ("occupancy", "terrain_means", "wind", "valid_t", "fire_pixels", *rasters)
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        decoding = [self.decoder, self.upsampling, *([] if self.raster is None else [self.raster])]
-        return {"temporal": [self.fusion, self.temporal], "decoder": decoding}
+        parts = {
+            "temporal": (self.fusion, self.temporal, self.cross_patch),
+            "decoder": (self.decoder, self.upsampling, self.pixel_input),
+        }
+        return {name: [part for part in own if part is not None] for name, own in parts.items()}
 
     def forward(
         self,
@@ -105,7 +91,7 @@ class TokenNetwork(SpreadNetwork):
         categories: Int[Tensor, "B Q H W"] | None = None,
         resolution: Float[Tensor, "B 2"] | None = None,
     ) -> Float[Tensor, "B H W"]:
-        """Logits of the next burned area.
+        """Logits of the next burned area, from the arrays of `inputs`.
 
         Args:
             occupancy: share of each patch that burns, oldest first; whatever stands on padding.
@@ -117,29 +103,43 @@ class TokenNetwork(SpreadNetwork):
             categories: indices of categorical bands on the raster, for the refinement.
             resolution: metres of a pixel and seconds of a step, for the refinement.
         """
-        first = -1 if self.newest_only else 0
-        fire = occupancy[:, first:].flatten(2).transpose(1, 2)[..., None]
-        tokens = self.fusion(fire, terrain_means.flatten(2).transpose(1, 2), wind[:, first:])
-        newest = self.temporal(tokens, valid_t[:, first:])
-        features, coarse = self.decoder(newest.unflatten(1, occupancy.shape[2:]))
+        moments = min(self.temporal.moments or valid_t.shape[1], valid_t.shape[1])
+        grid = (occupancy.shape[2], occupancy.shape[3])
+        newest = look_back(
+            self.fusion,
+            self.temporal,
+            fire=occupancy[:, -moments:].flatten(2).transpose(1, 2)[..., None],
+            ground=self.fusion.ground(terrain_means.permute(0, 2, 3, 1), grid),
+            wind=wind[:, -moments:],
+            valid_t=valid_t[:, -moments:],
+        ).unflatten(1, grid)
+        if self.cross_patch is not None:
+            newest = self.cross_patch(newest)
+        features, coarse = self.decoder(newest)
         if isinstance(self.upsampling, NearestUpsampling):
             return self.upsampling(coarse, (fire_pixels.shape[2], fire_pixels.shape[3]))
-        assert self.raster is not None, "the refinement sees the raster"
-        assert terrain_pixels is not None, "the refinement sees the raster"
-        assert categories is not None, "the refinement sees the raster"
-        pixels = self.raster(fire_pixels, wind[:, -1], self.raster.ground(terrain_pixels, categories))
+        if self.temporal.moments == 1:  # how long a pixel has burned is of the past, which this network is not told
+            fire_pixels = fire_pixels[:, :1].expand_as(fire_pixels)
+        assert self.pixel_input is not None, "the refinement sees the raster"
+        assert terrain_pixels is not None, "inputs name terrain_pixels"
+        assert categories is not None, "inputs name categories"
+        ground_pixels = self.pixel_input.ground(terrain_pixels, categories)
         return self.upsampling(
-            coarse_features=features, coarse_logits=coarse, pixel_input=pixels, wind=wind[:, -1], resolution=resolution
+            coarse_features=features,
+            coarse_logits=coarse,
+            pixel_input=self.pixel_input(fire_pixels, wind[:, -1], ground_pixels),
+            wind=wind[:, -1],
+            resolution=resolution,
         )
 
 
-def build_token_network(*, means: int, pixels: int, raster: PixelInput, settings: ModelSettings) -> TokenNetwork:
+def build_token_network(*, means: int, pixels: int, pixel_input: PixelInput, settings: ModelSettings) -> TokenNetwork:
     """Token network from sizes that come from the data and from the settings.
 
     Args:
         means: terrain means of a patch, C.
         pixels: raster pixels on a side of a patch.
-        raster: what is known of every pixel; the nearest upsampling leaves it out.
+        pixel_input: what is known of every pixel; the nearest upsampling leaves it out.
         settings: sizes of the layers.
 
     Raises:
@@ -150,13 +150,13 @@ def build_token_network(*, means: int, pixels: int, raster: PixelInput, settings
     refined = of.upsampling == "refinement"
     upsampling = NearestUpsampling(pixels, decoder.finer)
     if refined:
-        sizes = (raster.channels, decoder.channels, of.refinement_channels, of.d_wind, pixels, decoder.finer)
+        sizes = (pixel_input.channels, decoder.channels, of.refinement_channels, of.d_wind, pixels, decoder.finer)
         upsampling = Refinement(*sizes, of.norm, of.travel_time)
     return TokenNetwork(
-        fusion=TokenSum(means, of.d_model),
-        temporal=TemporalTransformer(of.d_model, of.layers, of.heads, of.feedforward, of.dropout),
+        fusion=AddNormFusion(1, means, of.d_model),
+        temporal=build_temporal(of),
+        cross_patch=build_cross_patch(of),
         decoder=decoder,
         upsampling=upsampling,
-        raster=raster if refined else None,
-        newest_only=of.temporal == "last_frame",
+        pixel_input=pixel_input if refined else None,
     )

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emberformer.errors import InputError
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.model.pixel_input import PixelInput
-from emberformer.model.token_network import TokenSum, build_token_network
+from emberformer.model.token_network import build_token_network
 from emberformer.model_settings import ModelSettings
 from emberformer.optimisation import parameter_groups
 
@@ -21,7 +22,7 @@ MEANS = 6
 def network(seed=0, pixels=14, **changes):
     torch.manual_seed(seed)
     of = ModelSettings.model_validate({**SMALL, **changes})
-    return build_token_network(means=MEANS, pixels=pixels, raster=PixelInput(4, (5,)), settings=of).eval()
+    return build_token_network(means=MEANS, pixels=pixels, pixel_input=PixelInput(4, (5,)), settings=of).eval()
 
 
 def inputs(batch=2, history=4, grid=(2, 3), pixels=14, seed=1):
@@ -79,14 +80,22 @@ def test_the_past_enters_by_its_lag_unless_the_newest_frame_is_all():
         assert (newest(**taken(newest, x)) - newest(**taken(newest, changed))).abs().max() > 1e-5
 
 
-def test_a_token_is_the_sum_it_says_it_is():
-    torch.manual_seed(0)
-    fusion = TokenSum(3, 8)
-    fire, terrain, wind = torch.rand(1, 1, 2, 1), torch.rand(1, 1, 3), torch.rand(1, 2, 2)
+def test_the_last_frame_alone_is_not_told_how_long_pixels_burn():
+    newest, x = network(temporal="last_frame"), inputs()
+    older = {**x, "fire_pixels": torch.stack([x["fire_pixels"][:, 0], x["fire_pixels"][:, 1] * 0.5], 1)}
+    with torch.no_grad():
+        assert torch.equal(newest(**taken(newest, x)), newest(**taken(newest, older)))
+
+
+def test_a_token_is_the_sum_of_occupancy_terrain_and_wind():
+    fusion = network().fusion
+    assert fusion.from_terrain is not None
+    fire, terrain, wind = torch.rand(1, 1, 2, 1), torch.rand(1, 1, 1, MEANS), torch.rand(1, 2, 2)
+    tokens = fusion(fire, fusion.ground(terrain, (1, 1)), wind)
     for moment in range(2):
         own = fusion.from_fire.weight @ fire[0, 0, moment] + fusion.from_fire.bias
-        own = own + fusion.from_terrain.weight @ terrain[0, 0] + fusion.from_wind.weight @ wind[0, moment]
-        assert torch.allclose(fusion(fire, terrain, wind)[0, 0, moment], fusion.norm(own), atol=1e-6)
+        own = own + fusion.from_terrain.weight @ terrain[0, 0, 0] + fusion.from_wind.weight @ wind[0, moment]
+        assert torch.allclose(tokens[0, 0, moment], fusion.norm(own), atol=1e-6)
 
 
 def test_nearest_upsampling_gives_a_patch_one_logit_and_keeps_the_rasters_size():
@@ -120,6 +129,15 @@ def test_the_cross_entropy_is_least_at_the_mean_of_a_patch():
         p: spread_loss(torch.full((1, 2, 2), p).logit(), target, counted, 1.0, 0.0).item() for p in (0.6, 0.75, 0.9)
     }
     assert min(losses, key=lambda p: losses[p]) == 0.75
+
+
+def test_settings_that_this_network_cannot_have_are_refused():
+    with pytest.raises(ValueError, match=r"features\.scale"):
+        ModelSettings(network="token", token_size=16)
+    with pytest.raises(ValueError, match="network: token"):
+        ModelSettings(upsampling="nearest")
+    with pytest.raises(InputError, match="fpn"):
+        network(decoder="fpn")
 
 
 @pytest.mark.slow
