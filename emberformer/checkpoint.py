@@ -21,6 +21,7 @@ from emberformer.features.store import open_features
 from emberformer.finetuned_checkpoint import fine_tuned, read_encodings
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
+from emberformer.model.decoders.pretrained import architecture, load_decoder_weights, pretrained_decoders
 from emberformer.model.emberformer import build_emberformer
 from emberformer.model.pixel_input import PixelInput
 from emberformer.model.token_network import build_token_network
@@ -33,12 +34,13 @@ from emberformer.training_settings import Phase
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the network's shape takes from the data; kept in the checkpoint."""
+    """What the network's shape takes from the data, and from the decoder's weights; kept in the checkpoint."""
 
     features: int
     pixels: int
     channels: tuple[str, ...]
     normaliser: TerrainNormaliser
+    decoder: str | None = None  # `architecture` of `decoder_weights`
 
     @classmethod
     def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
@@ -52,7 +54,13 @@ class Sizes:
             numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"])))
         (features_length, pixels), *others = numbers
         assert not others, "one feature key gives one token length"
-        return cls(features_length, pixels, tuple(channels), TerrainNormaliser.fit(training))
+        return cls(
+            features_length,
+            pixels,
+            tuple(channels),
+            TerrainNormaliser.fit(training),
+            architecture(layout.settings.model),
+        )
 
 
 def open_landscapes(
@@ -92,6 +100,7 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
                 category_sizes=category_sizes,
                 settings=settings.model,
                 layers=len(settings.features.layers),
+                decoder_config=sizes.decoder,
             )
         case "token":
             means = len(sizes.normaliser.patch_channels)
@@ -101,6 +110,19 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
             return PixelUNet(PixelInput(terrain_pixels, category_sizes), settings.model.channels)
         case other:
             raise NotImplementedError(other)
+
+
+def begin_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
+    """The network as its training begins: untrained, but for what `decoder_weights` brings.
+
+    Raises:
+        InputError: the decoder's weights cannot be had, or do not fit.
+    """
+    model = build_model(sizes, settings)
+    if settings.model.decoder_weights != "random":
+        for part in pretrained_decoders(model):
+            load_decoder_weights(part, settings.model.decoder_weights)
+    return model
 
 
 def model_inputs(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -136,7 +158,7 @@ def save_model(
     content = {
         "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
         "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
-                  "normaliser": json.dumps(sizes.normaliser.to_dict())},
+                  "normaliser": json.dumps(sizes.normaliser.to_dict()), "decoder": sizes.decoder},
         "settings": settings.model_dump(mode="json"),
         "features": {name: features_key(settings.features) for name in settings.datasets},
         "phase": phase,
@@ -162,7 +184,7 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         sizes = Sizes(
             content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
-            TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])),
+            TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])), content["sizes"].get("decoder"),
         )  # fmt: skip
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(

@@ -48,7 +48,7 @@ class ModelSettings(Stage):
         description="of segformer, resnet_unet and sam: 'random', a name on the Hub, or a folder of `save_pretrained`",
     )
     decoder_freeze_epochs: int = Field(
-        default=0, ge=0, description="epochs in which the decoder does not train, such as with pretrained weights"
+        default=0, ge=0, description="first epochs in which what `decoder_weights` brought does not train"
     )
     upsampling: Literal["refinement", "nearest"] = Field(
         default="refinement",
@@ -106,6 +106,16 @@ class ModelSettings(Stage):
     def _upsampling_is_of_the_token_network(self):
         if self.upsampling == "nearest" and self.network != "token":
             raise ValueError("upsampling: nearest is of network: token")
+        return self
+
+    @model_validator(mode="after")
+    def _the_decoder_takes_what_it_is_given(self):
+        if self.decoder_weights != "random" and self.decoder not in ("segformer", "resnet_unet", "sam"):
+            raise ValueError(f"decoder_weights: {self.decoder} has none; they are of segformer, resnet_unet and sam")
+        if self.decoder_freeze_epochs and self.decoder_weights == "random":
+            raise ValueError("decoder_freeze_epochs keeps what decoder_weights brings: name weights too")
+        if self.decoder == "fpn" and self.fire != "dino":
+            raise ValueError("decoder fpn takes the backbone's tokens of the newest frame: it needs fire: dino")
         return self
 
 

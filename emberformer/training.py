@@ -17,17 +17,19 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes, save_model
+from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
 from emberformer.features.extraction import choose_device
 from emberformer.features.reading import Memory
+from emberformer.freezing import FrozenAtFirst
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
 from emberformer.losses import loss_of_sums, open_pixels, over_processes, spread_sums
+from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
 from emberformer.run import EachEpoch, Progress, UnfinishedRun
@@ -158,9 +160,11 @@ def train(
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
-    model = build_model(sizes, settings)
+    model = begin_model(sizes, settings)
     steps, batches, validation = make_loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
     trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
+    waiting = [decoder.part for decoder in pretrained_decoders(model)]
+    trainer.callbacks.append(FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs))  # type: ignore[attr-defined]
     phase = SpreadTraining(model, settings.training, len(batches) * settings.training.epochs)
     digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     fit(
@@ -223,11 +227,13 @@ def make_trainer(settings: Settings, folder: Path, device: str, threads: int | N
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // devices))  # else Lightning sets its own number
     best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", enable_version_counter=False)
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)  # `save_last` keeps that of the best epoch
+    # Weights that are frozen at first have no gradient that the processes could share.
+    together = "ddp_find_unused_parameters_true" if settings.model.decoder_freeze_epochs else "ddp"
     return lightning.Trainer(
         max_epochs=settings.training.epochs,
         accelerator=where.type,
         devices=[where.index or 0] if cuda and devices == 1 else devices,
-        strategy="ddp" if devices > 1 else "auto",
+        strategy=together if devices > 1 else "auto",
         plugins=[LightningEnvironment()] if devices > 1 else None,  # else a Slurm job's own tasks would be counted
         use_distributed_sampler=False,
         precision=settings.training.precision,

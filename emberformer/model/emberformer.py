@@ -179,6 +179,7 @@ def build_emberformer(
     category_sizes: tuple[int, ...],
     settings: ModelSettings,
     layers: int = 0,
+    decoder_config: str | None = None,
 ) -> EmberFormer:
     """EmberFormer from sizes that come from the data and from `ModelSettings`.
 
@@ -190,10 +191,11 @@ def build_emberformer(
         category_sizes: rows of each categorical band's table.
         settings: `ModelSettings`.
         layers: hidden layers in the cache, L.
+        decoder_config: `architecture` of the weights that the decoder begins from.
     """
     side = settings.token_size or pixels
     pixel_input = PixelInput(terrain_pixels, category_sizes)
-    decoder = build_decoder(settings, features, layers)
+    decoder = build_decoder(settings, features, layers, decoder_config)
     return EmberFormer(
         fire=PixelStem(1, features, side) if settings.fire == "stem" else None,
         terrain=build_terrain(settings, features, channels, pixel_input.ground_channels, side),

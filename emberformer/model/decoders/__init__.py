@@ -1,6 +1,6 @@
 """Spatial decoders: from a grid of tokens to a coarse forecast, one a file.
 
-Those whose parts come from transformers are imported where they are built, because that takes seconds.
+Those with a part of transformers' are imported where they are built (`emberformer.model.decoders.build`).
 """
 
 from emberformer.model.convolution import Convolution

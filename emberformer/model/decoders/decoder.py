@@ -15,13 +15,11 @@ class SpatialDecoder(nn.Module, ABC):
         channels: channels of the features.
         finer: cells of the decoder's maps on a side of a patch.
         takes_layers: whether `layers` must be given.
-        pretrained: the part whose weights `decoder_weights` brings; None: there is no such part.
     """
 
     channels: int
     finer: int = 1
     takes_layers: bool = False
-    pretrained: nn.Module | None = None
 
     @abstractmethod
     def forward(
