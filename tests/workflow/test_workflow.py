@@ -346,6 +346,8 @@ def test_a_phase_goes_on_from_the_one_before_and_leaves_it_alone(run):
     phase2 = {"path": "pixels"}
     planned = run.changed(phase2=phase2).snakemake("--dry-run")
     assert planned == {"finetune": 1, "forecast": 1, **SCORED}
+    student = run.changed(distillation={"epochs": 1})
+    assert student.snakemake("--dry-run") == {"distil": 1, "forecast": 1, **SCORED}
     both = run.changed(phase2=phase2, phase3=phase2, variants={"added": {"model": {"fusion": "add_norm"}}})
     assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "forecast": 3, **SCORED}
 

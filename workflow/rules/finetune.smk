@@ -40,3 +40,42 @@ rule finetune:
             --threads {threads} \
             2>&1 | tee {log:q}
         """
+
+
+rule distil:
+    """A small network learns the forecasts of the last phase."""
+    input:
+        parent_of,
+        layout.split,
+        ALL_FIRES,
+        training_features,
+    output:
+        MODEL / "model.ckpt",
+    log:
+        LOGS / "distil" / "{model}-seed-{seed}.log",
+    benchmark:
+        LOGS / "distil" / "{model}-seed-{seed}.tsv"
+    wildcard_constraints:
+        model=STUDENT,
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        config=config_of,
+        variant=variant_of,
+        label=label_of,
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    params:
+        features=[settings.datasets[dataset].features or "" for dataset in DATASETS],
+    message:
+        "train {resources.label}, seed {wildcards.seed}: {output}"
+    shell:
+        """
+        emberformer distil \
+            --config {resources.config:q} {resources.variant} \
+            --seed {wildcards.seed} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
