@@ -130,7 +130,7 @@ def draw_attribution(table: pd.DataFrame, folder: Path) -> list[Shown]:
         return []
     named = table.assign(
         name=[
-            f"{_label(name)}, {int(lag)} ago" if np.isfinite(lag) else _label(name)
+            _label(name) + (f", {int(lag)} ago" if lag > 0 else " of the step" if lag == 0 else "")
             for name, lag in zip(table.input, table.lag, strict=True)
         ]
     )
@@ -152,7 +152,7 @@ def draw_attribution(table: pd.DataFrame, folder: Path) -> list[Shown]:
 
     said = "; ".join(f"{row.Index} {number(row.signed, 1, True)} ({number(row.size, 1)})" for row in mean.itertuples())
     height = max(SIZE[1], 1.0 + 0.3 * len(mean))
-    return [_chart(draw, folder, "attribution", "attribution.png", "What the forecast area is owed to",
+    return [_chart(draw, folder, "attribution", "attribution.png", "Attribution, mean over steps",
                    f"Mean attribution in pixels of forecast new fire, in brackets its mean size: {said}.",
                    height)]  # fmt: skip
 
@@ -168,7 +168,7 @@ def draw_features(images: Sequence[FeatureImage], folder: Path) -> list[Shown]:
         columns = 2
         rows = -(-len(own) // columns)
         with matplotlib.rc_context({"font.size": 9, "image.interpolation": "nearest"}):
-            figure = Figure(figsize=(7.2, 1.95 * rows), layout="constrained")
+            figure = Figure(figsize=(SIZE[0], 1.4 * rows), layout="constrained")
             axes = figure.subplots(rows, 2 * columns, squeeze=False)
             for place in axes.flat:
                 place.axis("off")

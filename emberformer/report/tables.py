@@ -62,10 +62,10 @@ AT_HALF = tuple(Column(metric, "0.5", heading) for metric, heading in
 PERIMETERS = (
     Column("boundary_f1", "validation", "Boundary F1"),
     Column("hausdorff_95_m", "validation", "HD95, m", 0, lower_is_better=True),
-    Column("surface_distance_m", "validation", "Mean distance, m", 0, lower_is_better=True),
+    Column("surface_distance_m", "validation", "Mean, m", 0, lower_is_better=True),
     Column("perimeter_ratio", "validation", "Length ratio", 2, ranked=False),
-    Column("isolated_pixels", "validation", "Isolated pixels", 2, lower_is_better=True),
-    Column("detached_components", "validation", "Detached parts", 2, lower_is_better=True),
+    Column("isolated_pixels", "validation", "Isolated", 2, lower_is_better=True, ranked=False),
+    Column("detached_components", "validation", "Detached", 2, lower_is_better=True, ranked=False),
 )
 WHOLE_PERIMETERS = PERIMETERS[:4]
 BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
