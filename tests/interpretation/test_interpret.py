@@ -16,6 +16,8 @@ from emberformer.report import write_report
 from emberformer.training import train
 from tests.stores import MODEL, prepare, tiny_experiment
 
+pytestmark = pytest.mark.slow
+
 
 def evaluated(folder, **changes):
     """A configuration, trained, forecast and scored."""
