@@ -21,6 +21,7 @@ from emberformer.data.split import read_split
 from emberformer.dataset import hidden_inputs
 from emberformer.errors import InputError
 from emberformer.finetuning import trained_parent, training_of
+from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
 from emberformer.run import EachEpoch, UnfinishedRun
@@ -67,7 +68,7 @@ def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", 
     trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
     teacher = teacher.to(trainer.strategy.root_device).requires_grad_(False)
     training = SpreadTraining(
-        student, in_training.training, len(batches) * about.epochs,
+        student, in_training.training, len(batches) * about.epochs, Slope.of(sizes.normaliser),
         penalty=taught_by(teacher, about.temperature, about.weight), observed=1 - about.weight,
     )  # fmt: skip
     digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]

@@ -15,6 +15,7 @@ from emberformer.checkpoint import load_model, open_landscapes, save_model
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned, written
+from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.model.lora import apart_from_orthogonal
@@ -72,8 +73,9 @@ def finetune(
     )
     total = len(batches) * of_phase.epochs
     training = SpreadTraining(
-        network, in_training.training, total, of_phase.backbone_learning_rate, _orthogonality(network)
-    )
+        network, in_training.training, total, Slope.of(sizes.normaliser), of_phase.backbone_learning_rate,
+        _orthogonality(network),
+    )  # fmt: skip
     trainer.callbacks += [EachEpoch(steps, seed), ParentFirst()]  # type: ignore[attr-defined]
     if network.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(network, total))  # type: ignore[attr-defined]

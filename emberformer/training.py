@@ -25,10 +25,11 @@ from emberformer.evaluate.scores import average_precision_of_counts, f1_of_count
 from emberformer.features.extraction import choose_device
 from emberformer.features.reading import Memory
 from emberformer.freezing import FrozenAtFirst
+from emberformer.headwind import Slope
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
-from emberformer.losses import loss_of_sums, open_pixels, over_processes, spread_sums
+from emberformer.losses import SpreadLoss, loss_inputs, open_pixels, over_processes
 from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
@@ -57,6 +58,7 @@ class SpreadTraining(lightning.LightningModule):
         model: the network.
         settings: how to train it.
         total_steps: optimiser steps of the whole run, for the learning rate's course.
+        slope: channels of the terrain that tell the slope, for a loss that asks for it.
         backbone_rate: learning rate of the backbone, where it trains; None: the same.
         penalty: further loss of a batch, its logits and the pixels that count.
         observed: weight of the loss against what was observed.
@@ -67,15 +69,17 @@ class SpreadTraining(lightning.LightningModule):
         model: SpreadNetwork,
         settings: TrainingSettings,
         total_steps: int,
+        slope: Slope | None = None,
         backbone_rate: float | None = None,
         penalty: Penalty | None = None,
         observed: float = 1.0,
     ):
         super().__init__()
+        self.loss = SpreadLoss(settings.loss, slope)
         self.model, self.settings, self.total_steps = model, settings, total_steps
         self.backbone_rate, self.penalty, self.observed = backbone_rate, penalty, observed
         self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, forecast's bin]
-        self.sums = torch.zeros(6, dtype=torch.float64)  # of `spread_sums`
+        self.sums = torch.zeros(self.loss.size, dtype=torch.float64)  # of `SpreadLoss`
 
     def _forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits, and the pixels that count."""
@@ -84,8 +88,8 @@ class SpreadTraining(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         logits, counted = self._forecast(batch)
-        sums = over_processes(spread_sums(logits, batch["target"], counted))
-        loss = self.observed * loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice)
+        sums = over_processes(self.loss.sums(logits, batch, counted))
+        loss = self.observed * self.loss.value(sums)
         if self.penalty is not None:
             loss = loss + self.penalty(batch, logits, counted)
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
@@ -93,7 +97,7 @@ class SpreadTraining(lightning.LightningModule):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         logits, counted = self._forecast(batch)
-        self.sums += spread_sums(logits, batch["target"], counted).cpu()
+        self.sums += self.loss.sums(logits, batch, counted).cpu()
         self.counts += counts_of_forecast(logits, batch["target"], counted).cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -101,7 +105,7 @@ class SpreadTraining(lightning.LightningModule):
         counts = counts.numpy()
         hits, false_alarms = counts[1, BINS // 2 :].sum(), counts[0, BINS // 2 :].sum()
         ap, f1 = average_precision_of_counts(counts), f1_of_counts(hits, false_alarms, counts[1].sum() - hits)
-        self.log("val/loss", loss_of_sums(sums, self.settings.loss.pos_weight, self.settings.loss.dice).item())
+        self.log("val/loss", self.loss.value(sums).item())
         self.log("val/new_ap", float(np.nan_to_num(ap)), prog_bar=True)
         self.log("val/new_f1", float(np.nan_to_num(f1)), prog_bar=True)
         self.counts.zero_()
@@ -165,7 +169,8 @@ def train(
     trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
     waiting = [decoder.part for decoder in pretrained_decoders(model)]
     trainer.callbacks.append(FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs))  # type: ignore[attr-defined]
-    phase = SpreadTraining(model, settings.training, len(batches) * settings.training.epochs)
+    total = len(batches) * settings.training.epochs
+    phase = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser))
     digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     fit(
         trainer, phase, batches, validation, UnfinishedRun(folder, digests), RunLogs(settings, folder, seed),
@@ -284,8 +289,8 @@ def make_loaders(
         if not steps:
             expected = "fires with two frames or more in every split"
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
-    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda",
-              "block": block}  # fmt: skip
+    served = {"inputs": (*inputs, *loss_inputs(training.loss)), "hidden": hidden_inputs(settings.model),
+              "pinned": device.type == "cuda", "block": block}  # fmt: skip
     dropout = training.category_dropout
     dataset = FireSteps(
         landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, category_dropout=dropout, **served
