@@ -27,7 +27,13 @@ from emberformer.model.pixel_input import PixelInput
 from emberformer.model.token_network import build_token_network
 from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
+from emberformer.rivals.conv_head import ConvHead2D
+from emberformer.rivals.conv_lstm import ConvLSTM
+from emberformer.rivals.res18_unet import Res18UNet
+from emberformer.rivals.tiny_3d import Tiny3D
 from emberformer.rivals.unet import PixelUNet
+from emberformer.rivals.unet_grid import GridUNet
+from emberformer.rivals.utae import UTAE
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
 
@@ -90,6 +96,7 @@ def open_landscape(
 def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
     """The untrained network of these sizes and settings."""
     terrain_pixels, category_sizes = len(sizes.normaliser.channels), sizes.normaliser.category_sizes
+    raster, width = PixelInput(terrain_pixels, category_sizes), settings.model.channels
     match settings.model.network:
         case "emberformer":
             return build_emberformer(
@@ -104,12 +111,21 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
             )
         case "token":
             means = len(sizes.normaliser.patch_channels)
-            raster = PixelInput(terrain_pixels, category_sizes)
             return build_token_network(means=means, pixels=sizes.pixels, pixel_input=raster, settings=settings.model)
+        case "unet_grid":
+            return GridUNet(raster, sizes.pixels, width)
+        case "conv_head":
+            return ConvHead2D(raster, width)
+        case "tiny_3d":
+            return Tiny3D(raster, width)
         case "unet":
-            return PixelUNet(PixelInput(terrain_pixels, category_sizes), settings.model.channels)
-        case other:
-            raise NotImplementedError(other)
+            return PixelUNet(raster, width)
+        case "res18_unet":
+            return Res18UNet(raster, width)
+        case "conv_lstm":
+            return ConvLSTM(raster, width)
+        case "utae":
+            return UTAE(raster, width)
 
 
 def begin_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:

@@ -140,26 +140,28 @@ def test_the_default_is_cross_entropy_and_a_tenth_of_dice():
 
 def test_focal_by_hand():
     """Probabilities 1/2 (not burned) and 3/4 (burned), gamma 2, alpha 0.7."""
-    found = value_of(LossSettings(**NOTHING, focal=1.0), [[0.0, math.log(3.0)]], [[0, 1]])
+    found = value_of(LossSettings(cross_entropy=0.0, dice=0.0, focal=1.0), [[0.0, math.log(3.0)]], [[0, 1]])
     assert found == pytest.approx((0.3 * 0.5**2 * math.log(2) + 0.7 * 0.25**2 * math.log(4 / 3)) / 2)
 
 
 def test_focal_without_gamma_is_half_the_cross_entropy():
     logits, target = [[0.3, -1.0, 2.0]], [[0, 1, 1]]
-    focal = value_of(LossSettings(**NOTHING, focal=1.0, focal_gamma=0.0, focal_alpha=0.5), logits, target)
+    focal = LossSettings(cross_entropy=0.0, dice=0.0, focal=1.0, focal_gamma=0.0, focal_alpha=0.5)
     plain = value_of(LossSettings(dice=0.0), logits, target)
-    assert focal == pytest.approx(plain / 2)
+    assert value_of(focal, logits, target) == pytest.approx(plain / 2)
 
 
 def test_tversky_by_hand():
     """Probabilities 1/2 and 3/4: 3/4 hit, 1/2 false alarm, 1/4 missed."""
-    found = value_of(LossSettings(**NOTHING, tversky=1.0, tversky_alpha=0.3), [[0.0, math.log(3.0)]], [[0, 1]])
+    found = value_of(
+        LossSettings(cross_entropy=0.0, dice=0.0, tversky=1.0, tversky_alpha=0.3), [[0.0, math.log(3.0)]], [[0, 1]]
+    )
     assert found == pytest.approx(1 - (0.75 + 0.5) / (0.75 + 0.3 * 0.5 + 0.7 * 0.25 + 0.5))
 
 
 def test_tversky_that_weighs_both_errors_alike_is_dice():
     logits, target = [[0.3, -1.0, 2.0]], [[0, 1, 1]]
-    tversky = LossSettings(**NOTHING, tversky=1.0, tversky_alpha=0.5)
+    tversky = LossSettings(cross_entropy=0.0, dice=0.0, tversky=1.0, tversky_alpha=0.5)
     dice = LossSettings(cross_entropy=0.0, dice=1.0)
     assert value_of(tversky, logits, target) == pytest.approx(value_of(dice, logits, target))
 

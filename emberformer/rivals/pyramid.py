@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emberformer.model.decoders import Convolution
+from emberformer.model.convolution import Convolution
 
 
 class Entry(nn.Sequential):

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emberformer.model.decoders import Convolution
+from emberformer.model.convolution import Convolution
 from emberformer.model.pixel_input import PixelInput
 from emberformer.network import SpreadNetwork
 from emberformer.rivals.pyramid import Ascent, Entry, Level, padded_to

@@ -16,8 +16,8 @@ from emberformer.settings import Settings
 from emberformer.training import train
 from tests.stores import MODEL, TRAINING, prepare, tiny_experiment
 
-NETWORKS = ("unet",)
-OVER_TIME = ()
+NETWORKS = ("conv_head", "tiny_3d", "unet", "unet_grid", "res18_unet", "conv_lstm", "utae")
+OVER_TIME = ("tiny_3d", "conv_lstm", "utae")
 SIZES = Sizes(
     features=24, pixels=14, channels=("elevation",),
     normaliser=TerrainNormaliser({"elevation": (0.0, 1.0)}, ("aspect_deg",), (), {"fuel_model|1": (1, 2, 3)}),
@@ -95,6 +95,14 @@ def test_every_parameter_learns_and_is_in_one_group(network):
     torch.nn.functional.softplus(network(**model_inputs(network, some_batch()))).mean().backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
+
+
+@pytest.mark.parametrize("name", OVER_TIME)
+def test_the_order_of_the_past_matters(name, tmp_path):
+    torch.manual_seed(0)
+    model, batch = build_model(SIZES, settings_of(name, tmp_path)).eval(), some_batch(history=4)
+    swapped = {**batch, "history_pixels": batch["history_pixels"][:, [1, 2, 0, 3]]}
+    assert (run(model, batch) - run(model, swapped)).abs().max() > 1e-5
 
 
 def test_no_rival_reads_cached_features(network):
