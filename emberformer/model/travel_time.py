@@ -133,7 +133,9 @@ class TravelTime(nn.Module):
         self.weight = nn.Parameter(torch.tensor([3.0, 1.0]))  # of the arrival time and of its logarithm
         with torch.no_grad():  # at first about 4 pixels a step, faster with the wind
             self.factors.weight.mul_(0.1)
-            self.factors.bias.copy_(torch.tensor([-1.5, -0.5, 0.0, 0.0] + [0.1] * potentials))
+            at_first = torch.tensor([-1.5, -0.5, 0.0, 0.0] + [0.1] * potentials)
+            assert self.factors.bias is not None, "a convolution has one by default"
+            self.factors.bias.copy_(at_first)
 
     def forward(
         self,
