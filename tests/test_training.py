@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import rasterio
@@ -17,15 +16,10 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
-from emberformer.features.backbone import load_backbone
-from emberformer.features.encoding import Encoding
-from emberformer.features.rendering import render_frame, render_terrain
 from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
-from emberformer.model.emberformer import EmberFormer
-from emberformer.model.pixels import PixelEmberFormer
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
 from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
@@ -89,35 +83,6 @@ def test_geotiffs_lie_where_the_landscape_says(trained):
         assert raster.crs == land.crs
         assert raster.count == int(fires.row_size[number]) - 1
         assert raster.tags(1)["valid_time"]
-
-
-def test_the_pixel_path_gives_the_cached_paths_forecast(trained):
-    settings, layout, path = trained
-    model, sizes, _, _ = load_model(path)
-    landscape = open_landscapes(layout, sizes)[0]
-    steps = [s for s in list_steps([landscape], read_split(layout.split), "test") if s.step >= 1][:3]
-    items = FireSteps([landscape], steps, settings.model.history)
-    batch = torch.utils.data.default_collate([items[n] for n in range(len(steps))])
-    with torch.no_grad():
-        cached = model(**model_inputs(model, batch))
-    frames, terrain = [], []
-    for step in steps:
-        row = int(landscape.row_start[step.fire]) + step.step
-        seen = min(step.step + 1, settings.model.history)
-        burned = landscape.fires.burned[row - seen + 1 : row + 1].values
-        padding = np.zeros((settings.model.history - seen, *burned.shape[1:]), np.float32)
-        frames.append(np.concatenate([padding, render_frame(burned)]))
-        index = int(landscape.terrain_index[step.fire])
-        terrain.append(
-            render_terrain(landscape.fires.terrain[index].values, list(map(str, landscape.fires.band_kind.values)))
-        )
-    features = settings.features
-    assert isinstance(model, EmberFormer)
-    whole = PixelEmberFormer(load_backbone(features), model, features.scale, Encoding(features.dtype, None, {}))
-    rest = {k: v for k, v in model_inputs(model, batch).items() if k not in ("frame_patches", "terrain_patches")}
-    with torch.no_grad():
-        pixels = whole(frames=torch.from_numpy(np.stack(frames)), terrain=torch.from_numpy(np.stack(terrain)), **rest)
-    assert (cached - pixels).abs().max() < 1e-3
 
 
 def changed(settings: Settings, dropout: float = 0.0, **training) -> tuple[Settings, Layout]:
