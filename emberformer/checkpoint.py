@@ -107,7 +107,7 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
                 category_sizes=category_sizes,
                 settings=settings.model,
                 layers=len(settings.features.layers),
-                decoder_config=sizes.decoder,
+                decoder_config=None if settings.model.decoder_weights == "random" else sizes.decoder,
             )
         case "token":
             means = len(sizes.normaliser.patch_channels)

@@ -131,6 +131,12 @@ class DistillationSettings(Stage):
     epochs: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
 
+    @model_validator(mode="after")
+    def _a_student_begins_untrained(self):
+        if self.model.decoder_weights != "random":
+            raise ValueError("the student begins untrained: leave decoder_weights out of distillation.model")
+        return self
+
 
 class LoggingSettings(Stage):
     """What is written about a training beside its results; nothing here changes a number."""

@@ -52,6 +52,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_it_waits_and_then_trains_with_the_decoders_rate(experiment, monkeypatch):
     settings, layout = experiment
     watch = Watch(monkeypatch)

@@ -22,6 +22,7 @@ from emberformer.errors import InputError
 from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.pretrained import PretrainedDecoder, architecture, load_decoder_weights
 from emberformer.model_settings import ModelSettings
+from emberformer.training_settings import DistillationSettings
 
 SEGFORMER = {
     "depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2],
@@ -69,7 +70,7 @@ def test_the_part_is_the_published_models(kind, tmp_path):
     assert all(torch.equal(value, theirs[name]) for name, value in own.items())
     with torch.no_grad():
         features, logits = decoder(torch.randn(1, 3, 2, 16))
-    assert features.shape == (1, decoder.channels, 12, 8)
+    assert features.shape == (1, decoder.channels, 3 * decoder.finer, 2 * decoder.finer)
     assert logits.isfinite().all()
 
 
@@ -135,3 +136,8 @@ def test_what_cannot_be_had_or_does_not_fit_is_refused(tmp_path):
 def test_settings_that_would_do_nothing_are_refused(changes):
     with pytest.raises(ValueError, match="decoder"):
         ModelSettings.model_validate(changes)
+
+
+def test_a_student_with_published_weights_is_refused():
+    with pytest.raises(ValueError, match="begins untrained"):
+        DistillationSettings.model_validate({"model": {"decoder": "sam", "decoder_weights": "facebook/sam-vit-base"}})

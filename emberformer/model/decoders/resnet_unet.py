@@ -26,10 +26,11 @@ class ResNetStages(ResNetPreTrainedModel):
 
 
 class ResNetUNetDecoder(PretrainedDecoder):
-    """A ResNet (He et al. 2016, arXiv:1512.03385) down from four cells a patch to half a cell, and up again with skips.
+    """A ResNet (He et al. 2016, arXiv:1512.03385) down from two cells a patch to a quarter of one, and up with skips.
 
-    A ResNet's stem turns an image into a map of every fourth pixel. Tokens of patches of 14 or 16 pixels, unfolded to
-    4 x 4 cells, are such a map already, so they go to the first stage and the stem is left out.
+    A ResNet's stem turns an image into a map of features of every fourth pixel. Tokens, unfolded to 2 x 2 cells, are
+    features of every seventh or eighth pixel already, so they go to the first stage and the stem is left out. (Cells
+    of four pixels would be closer to what published stages know, at four times the cost.)
 
     Args:
         d_model: length of a token.
@@ -38,7 +39,7 @@ class ResNetUNetDecoder(PretrainedDecoder):
         config: `architecture` of the published weights; None: a ResNet-34, untrained.
     """
 
-    finer = 4
+    finer = 2
     part: ResNetStages
 
     def __init__(self, d_model: int, channels: int, norm: Norm = "group", config: str | None = None):
@@ -46,7 +47,7 @@ class ResNetUNetDecoder(PretrainedDecoder):
         sizes = ResNetConfig(layer_type="basic", depths=[3, 4, 6, 3], hidden_sizes=[64, 128, 256, 512])
         sizes = ResNetConfig.from_dict(json.loads(config)) if config else sizes
         self.channels = channels // 2
-        self.unfold = nn.ConvTranspose2d(d_model, sizes.embedding_size, 4, stride=4, bias=False)
+        self.unfold = nn.ConvTranspose2d(d_model, sizes.embedding_size, 2, stride=2, bias=False)
         self.unfolded = nn.Sequential(norm_of(sizes.embedding_size, norm), nn.ReLU())
         self.part = ResNetStages(sizes)
         if config is None and norm == "group":
@@ -65,7 +66,7 @@ class ResNetUNetDecoder(PretrainedDecoder):
     def forward(
         self, tokens: Float[Tensor, "B Gy Gx D"], layers: Float[Tensor, "B L Gy Gx F"] | None = None
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B 1 h w"]]:
-        """Decoded features and logits, four cells on a side of a patch."""
+        """Decoded features and logits, two cells on a side of a patch."""
         x = self.unfolded(self.unfold(tokens.permute(0, 3, 1, 2)))
         skips = []
         for stage in self.part.encoder.stages:
