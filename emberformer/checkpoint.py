@@ -202,15 +202,16 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
             content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
             TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])), content["sizes"].get("decoder"),
         )  # fmt: skip
+        settings, phase, told = content["settings"], content["phase"], content["backbone"]
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
         ) from error
-    settings, phase = Settings.model_validate(content["settings"]), content["phase"]
+    settings = Settings.model_validate(settings)
     if phase == "student":
         settings = settings.of_student()
     model = build_model(sizes, settings)
-    if (told := content["backbone"]) is not None:
+    if told is not None:
         model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
     model.load_state_dict(content["state"])
     about = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")

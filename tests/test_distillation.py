@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from emberformer.checkpoint import load_model
+from emberformer.cli import app
 from emberformer.distillation import distil, divergence, keep_from, taught_by
 from emberformer.errors import InputError
 from emberformer.forecast import forecast
@@ -13,7 +15,7 @@ from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
 from emberformer.training import train
-from tests.stores import MODEL, prepare, tiny_experiment
+from tests.stores import MODEL, prepare, save_settings, tiny_experiment
 
 STUDENT = {"model": {"network": "unet", "channels": 8, "wind": False}, "epochs": 2, "learning_rate": 1e-2}
 
@@ -61,7 +63,10 @@ def test_a_student_is_trained_and_forecasts(tmp_path):
     with pytest.raises(InputError, match="emberformer train"):
         distil(settings, layout, 0, "cpu")
     train(settings, layout, 0, "cpu")
-    path = distil(settings, layout, 0, "cpu")
+    config = save_settings(settings, tmp_path / "config.yaml")
+    done = CliRunner().invoke(app, ["distil", "--config", str(config), "--device", "cpu"])
+    path = layout.model(0, "student") / "model.ckpt"
+    assert done.stdout.strip().endswith(str(path))
     _, _, kept, about = load_model(path)
     assert (about["phase"], kept.model.network, kept.model.history) == ("student", "unet", MODEL["history"])
     assert len(pd.read_csv(path.with_name("metrics.csv"))["val/new_ap"].dropna()) == 2

@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
@@ -17,7 +19,7 @@ from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
 from emberformer.training_settings import Phase
-from tests.stores import TRAINING, prepare, tiny_experiment
+from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
 
 BACKBONE = {"weights": "random", "architecture": "dinov2-tiny", "precision": "float32", "layers": (2, 3)}
 ENDS = {"epochs": 1, "batch_size": 4, "steps_per_fire": 2}
@@ -184,7 +186,7 @@ def test_every_trainable_parameter_is_in_one_group_with_its_rate(first):
     settings, layout = with_phases(first[0], phase2=phase)
     network, _, _ = start_of(settings, layout)
     assert settings.phase2 is not None
-    training = SpreadTraining(network, training_of(settings.training, settings.phase2), 10, 1e-5)
+    training = SpreadTraining(network, training_of(settings.training, settings.phase2), 10, backbone_rate=1e-5)
     groups = training.configure_optimizers()["optimizer"].param_groups
     assert {group["name"]: group["initial_lr"] for group in groups} == pytest.approx(
         {"temporal": 3e-5, "decoder": 2e-5, "backbone": 1e-5}
@@ -196,7 +198,7 @@ def test_every_trainable_parameter_is_in_one_group_with_its_rate(first):
     assert {id(p) for p in backbone} == {id(p) for p in network.backbone.trained}
 
 
-def test_phase_3_follows_phase_2_and_refuses_without_it(first):
+def test_phase_3_follows_phase_2_and_refuses_without_it(first, tmp_path):
     """Tail for frames, then adapters for frames and terrain on images; phase 3 begins with phase 2's forecast."""
     settings, layout = with_phases(
         first[0], phase2={"path": "tail", "learning_rate": 1e-2, "blocks": 1},
@@ -204,7 +206,9 @@ def test_phase_3_follows_phase_2_and_refuses_without_it(first):
     )  # fmt: skip
     with pytest.raises(InputError, match="finetune --phase phase2"):
         finetune(settings, layout, 0, "phase3", "cpu")
-    finetune(settings, layout, 0, "phase2", "cpu")
+    config = save_settings(settings, tmp_path / "config.yaml")
+    done = CliRunner().invoke(app, ["finetune", "--config", str(config), "--phase", "phase2", "--device", "cpu"])
+    assert done.stdout.strip().endswith(str(layout.model(0, "phase2") / "model.ckpt"))
     network, parent, landscapes = start_of(settings, layout, "phase3")
     history = settings.model.history
     with torch.no_grad():
