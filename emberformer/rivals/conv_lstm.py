@@ -27,6 +27,8 @@ class Memory(nn.Module):
         super().__init__()
         self.from_input = nn.Conv2d(inside, 4 * channels, 3, padding=1)
         self.from_output = nn.Conv2d(channels, 4 * channels, 3, padding=1, bias=False)
+        assert self.from_input.bias is not None, "a convolution has a bias"
+        nn.init.ones_(self.from_input.bias[channels : 2 * channels])  # at first it keeps what it remembers
 
     def forward(
         self,

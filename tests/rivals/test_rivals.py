@@ -1,5 +1,6 @@
 """Laws of the rival networks: padding, batch mates, sizes, gradients; each learns a fire by heart and is trained."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -124,10 +125,6 @@ def variant(data, name: str, **training):
     return settings, type(layout)(settings)
 
 
-# What can be known by heart: a logit a patch tells only where patches burn, and gates of 2 x 2 pixels blur the front.
-BY_HEART = {"unet_grid": 0.95, "conv_lstm": 0.7}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_learns_one_fire_by_heart(data, name):
@@ -139,20 +136,19 @@ def test_each_learns_one_fire_by_heart(data, name):
     model = build_model(sizes, settings)
     steps = list_steps(landscapes, split, "train")[:4]
     batch = FireSteps(landscapes, steps, settings.model.history, inputs=model.inputs).__getitems__([0, 1, 2, 3])
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    if name == "unet_grid":  # all that it can know are patches
+        patches = torch.nn.functional.max_pool2d((batch["target"] == 1).float()[:, None], sizes.pixels)
+        batch["target"] = torch.nn.functional.interpolate(patches, scale_factor=sizes.pixels)[:, 0].to(torch.uint8)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-2 if name == "conv_lstm" else 1e-2)
     counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-    for step in range(400):
+    for step in range(800):
         optimizer.zero_grad()
-        loss = spread_loss(model(**model_inputs(model, batch)), batch["target"], counted, 1.0, 0.1)
-        loss.backward()
+        spread_loss(model(**model_inputs(model, batch)), batch["target"], counted, 1.0, 0.1).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if step % 20 == 19 and new_fire_f1(model, batch, counted) > BY_HEART.get(name, 0.95):
+        if step % 20 == 19 and new_fire_f1(model, batch, counted) > 0.95:
             return
-    if name != "unet_grid":
-        pytest.fail("it does not know four steps of a fire after 400 repetitions")
-    share = (batch["target"][counted] == 1).float().mean()
-    anywhere = torch.full_like(batch["fire_pixels"][:, 0], float(torch.logit(share)))
-    assert loss < 0.85 * spread_loss(anywhere, batch["target"], counted, 1.0, 0.1)
+    pytest.fail("it does not know four steps of a fire after 800 repetitions")
 
 
 def new_fire_f1(model, batch, counted) -> float:
@@ -173,3 +169,13 @@ def test_each_is_trained_and_forecasts_whole_frames(data, name):
     assert store.probability.shape[-2:] == (fires.sizes["y"], fires.sizes["x"])
     burned = fires.burned[int(fires.row_start[fires.fire_id.values.tolist().index(str(store.fire_id.values[0]))])] == 1
     assert (store.probability.values[0, 0][burned.values] == 1).all()
+
+
+def test_every_term_of_the_loss_trains_a_network(data):
+    """Terms that need wind and terrain are served them, and the curve is that of the weighted sum."""
+    terms = {"focal": 0.7, "tversky": 0.3, "boundary": 0.2, "wind_direction": 0.5, "pos_weight": None}
+    curves = []
+    for loss in (terms, {}):
+        settings, layout = variant(data, "conv_head", epochs=1, loss=loss)
+        curves.append(pd.read_csv(train(settings, layout, 0, "cpu").with_name("metrics.csv"))["val/loss"].dropna())
+    assert curves[0].item() > curves[1].item() > 0
