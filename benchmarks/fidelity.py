@@ -32,6 +32,7 @@ from emberformer.landscape import Landscape
 from emberformer.losses import open_pixels
 from emberformer.network import SpreadNetwork
 from emberformer.options import open_configuration
+from emberformer.sampling import evenly_spaced
 from emberformer.training import BINS, counts_of_forecast
 
 OPTIONS = (("bfloat16", None), ("int8", None), ("int8", 256), ("int8", 128), ("int8", 64))
@@ -84,7 +85,7 @@ def some_of_each(steps: Iterable[Step], number: int | None) -> list[Step]:
         of_fire.setdefault(step.fire, []).append(step)
     chosen = []
     for those in of_fire.values():
-        places = np.unique(np.linspace(0, len(those) - 1, min(number or len(those), len(those))).round().astype(int))
+        places = evenly_spaced(len(those), number or len(those))
         chosen += [those[n] for n in places]
     return chosen
 

@@ -27,12 +27,12 @@ from emberformer.model.pixel_input import PixelInput
 from emberformer.model.token_network import build_token_network
 from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
-from emberformer.rivals.conv_head import ConvHead2D
+from emberformer.rivals.conv_head import conv_head_2d
 from emberformer.rivals.conv_lstm import ConvLSTM
-from emberformer.rivals.res18_unet import Res18UNet
+from emberformer.rivals.res18_unet import res18_unet
 from emberformer.rivals.tiny_3d import Tiny3D
-from emberformer.rivals.unet import PixelUNet
-from emberformer.rivals.unet_grid import GridUNet
+from emberformer.rivals.unet import pixel_unet
+from emberformer.rivals.unet_grid import grid_unet
 from emberformer.rivals.utae import UTAE
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
@@ -113,15 +113,15 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
             means = len(sizes.normaliser.patch_channels)
             return build_token_network(means=means, pixels=sizes.pixels, pixel_input=raster, settings=settings.model)
         case "unet_grid":
-            return GridUNet(raster, sizes.pixels, width)
+            return grid_unet(raster, sizes.pixels, width)
         case "conv_head":
-            return ConvHead2D(raster, width)
+            return conv_head_2d(raster, width)
         case "tiny_3d":
             return Tiny3D(raster, width)
         case "unet":
-            return PixelUNet(raster, width)
+            return pixel_unet(raster, width)
         case "res18_unet":
-            return Res18UNet(raster, width)
+            return res18_unet(raster, width)
         case "conv_lstm":
             return ConvLSTM(raster, width)
         case "utae":

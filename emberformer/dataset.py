@@ -16,6 +16,7 @@ from emberformer.features.reading import Cut
 from emberformer.landscape import UNKNOWN, Landscape
 from emberformer.model_settings import ModelSettings
 from emberformer.patch_arrays import patch_arrays
+from emberformer.sampling import evenly_spaced
 from emberformer.token_batches import Sample, TokenBatches
 from emberformer.whole_frames import whole_frame_arrays
 from emberformer.windows import choose_window, padded, pixel_slices, turn
@@ -51,7 +52,7 @@ def list_steps(
             if split[landscape.name].get(fire_id) != name:
                 continue
             count = int(landscape.row_size[fire]) - 1
-            chosen = np.unique(np.linspace(0, count - 1, min(per_fire or count, count)).round().astype(int))
+            chosen = evenly_spaced(count, per_fire or count)
             steps += [Step(number, fire, int(step)) for step in chosen]
     return steps
 
@@ -167,10 +168,9 @@ class FireSteps(Dataset):
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
         terrain_pixels, categories = landscape.terrain(step.fire)
         lit = burned[:, y, x] == 1
-        wind = np.zeros((self.history, 2), np.float32)
-        wind[self.history - seen :] = wind_input(landscape.wind[observed.start : observed.stop])
+        wind = wind_input(landscape.wind[observed.start : observed.stop])
         arrays = {
-            "wind": wind,
+            "wind": np.pad(wind, ((self.history - seen, 0), (0, 0))),
             "valid_t": np.arange(self.history) >= self.history - seen,
             "fire_pixels": padded(np.stack([lit[-1], lit.mean(0)]).astype(np.float32), shape, 0),
             "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
@@ -179,9 +179,8 @@ class FireSteps(Dataset):
             "resolution": landscape.resolution,
         }
         if "history_pixels" in self.inputs:
-            history = np.zeros((self.history, *shape), np.uint8)
-            history[self.history - seen :] = padded(lit.astype(np.uint8), shape, 0)
-            arrays["history_pixels"] = history
+            before = ((self.history - seen, 0), (0, 0), (0, 0))
+            arrays["history_pixels"] = np.pad(padded(lit.astype(np.uint8), shape, 0), before)
         forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
         if forgotten:
             arrays["categories"] = np.zeros_like(arrays["categories"])

@@ -24,10 +24,10 @@ from emberformer.finetuning import trained_parent, training_of
 from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
-from emberformer.run import EachEpoch, UnfinishedRun
+from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings
-from emberformer.training import Penalty, SpreadTraining, fit, make_loaders, make_trainer
+from emberformer.training import Penalty, SpreadTraining, fit, make_loaders
 
 
 def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", threads: int | None = None) -> Path:
@@ -71,9 +71,8 @@ def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", 
         student, in_training.training, len(batches) * about.epochs, Slope.of(sizes.normaliser),
         penalty=taught_by(teacher, about.temperature, about.weight), observed=1 - about.weight,
     )  # fmt: skip
-    digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     fit(
-        trainer, training, batches, validation, UnfinishedRun(folder, digests),
+        trainer, training, batches, validation, UnfinishedRun(folder, landscapes),
         RunLogs(settings, folder, seed, "student"),
         lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score, "student"),
     )  # fmt: skip

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.settings import BaselineName, Name, Settings, described, merged, parse_settings
-from emberformer.stage import Stage
+from emberformer.settings import BaselineName, Name, Settings, described, parse_settings
+from emberformer.stage import Stage, merged
 
 Metric = Literal[
     "average_precision", "f1", "iou", "precision", "recall", "boundary_f1", "hausdorff_95_m", "brier", "ece",

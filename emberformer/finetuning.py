@@ -19,10 +19,10 @@ from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.model.lora import apart_from_orthogonal
-from emberformer.run import EachEpoch, UnfinishedRun
+from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings
-from emberformer.training import SpreadTraining, fit, make_loaders, make_trainer
+from emberformer.training import SpreadTraining, fit, make_loaders
 from emberformer.training_settings import DistillationSettings, FinetuningSettings, Phase, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -79,10 +79,9 @@ def finetune(
     trainer.callbacks += [EachEpoch(steps, seed), ParentFirst()]  # type: ignore[attr-defined]
     if network.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(network, total))  # type: ignore[attr-defined]
-    digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     told = written(encodings, weights)
     fit(
-        trainer, training, batches, validation, UnfinishedRun(folder, digests),
+        trainer, training, batches, validation, UnfinishedRun(folder, landscapes),
         RunLogs(settings, folder, seed, phase),
         lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score, phase, told),
     )  # fmt: skip

@@ -69,7 +69,7 @@ def forecast(
         )
     where = choose_device(device)
     landscape = open_landscape(layout, dataset, sizes)
-    path = folder / "forecasts" / f"{dataset}.zarr"
+    path = layout.model_forecasts(seed, phase, dataset)
     split = read_split(layout.split)
     fires = landscape.fires
     weather = settings.datasets[dataset].weather

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from emberformer.data.fires import UNKNOWN, observed, open_fires
@@ -20,7 +21,7 @@ from emberformer.features.hidden import HiddenReader
 from emberformer.features.plan import cut
 from emberformer.features.reading import Cut, FeatureReader, LayerReader, MeansReader, Memory
 from emberformer.features.rendering import render_terrain
-from emberformer.features.shape import AXES
+from emberformer.features.shape import AXES, Axis
 from emberformer.features.store import open_features
 
 TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
@@ -88,11 +89,7 @@ class Landscape:
         self.resolution = np.array([of_fires["cell_m"], of_fires["seconds_per_frame"]], np.float32)
         blank = features.blank.values if "blank" in features else None
         self.identity = features.attrs
-        self.encoding = Encoding(
-            features.attrs["dtype"],
-            None if blank is None else torch.from_numpy(blank.copy()),
-            {a: torch.from_numpy(features[f"{a}_directions"].values) for a in AXES if f"{a}_directions" in features},
-        )
+        self.encoding = _encoding(features)
         self.frame_reader, self.terrain_reader = (
             FeatureReader(features_location, axis, features.attrs, blank, memory, device)
             for axis in ("frame", "terrain")
@@ -187,6 +184,16 @@ class Landscape:
             self.terrain_reader.read([wanted], [own])
             for channel, number in enumerate(self.channel_order):
                 out[channel] = 0 if number is None else own[0, number]
+
+
+def _encoding(features: xr.Dataset) -> Encoding:
+    """How a store keeps tokens."""
+    blank = torch.from_numpy(features.blank.values.copy()) if "blank" in features else None
+    named: dict[Axis, str] = {axis: f"{axis}_directions" for axis in AXES}
+    basis: dict[Axis, Tensor] = {
+        axis: torch.from_numpy(features[name].values) for axis, name in named.items() if name in features
+    }
+    return Encoding(features.attrs["dtype"], blank, basis)
 
 
 class PackedFrames:

@@ -163,8 +163,13 @@ class Layout:
         """Forecast store of a method: `emberformer-seed-0`, `unet-seed-1`, `persistence`, `dilation` ..."""
         name, seeded, seed = method.partition("-seed-")
         if seeded:
-            return self.trained[name].folder(seed) / "forecasts" / f"{dataset}.zarr"
+            one = self.trained[name]
+            return one.layout.model_forecasts(seed, one.phase, dataset)
         return self.root / "baselines" / f"{method}-{self._split_key}" / f"{dataset}.zarr"
+
+    def model_forecasts(self, seed: int | str, phase: Phase, dataset: str) -> Path:
+        """Forecast store of one trained model."""
+        return self.model(seed, phase) / "forecasts" / f"{dataset}.zarr"
 
     @property
     def methods(self) -> list[str]:
@@ -184,7 +189,7 @@ class Layout:
     @property
     def interpreted(self) -> Trained:
         """The network whose interpretation the report shows, by its first seed: the last phase, a student left out."""
-        phase = [known for known in self.phases if known != "student"][-1]
+        phase = self.parent_phase("student")
         return next(one for one in self.trained.values() if (one.variant, one.phase) == (None, phase))
 
     @property

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-PARTS = ("temporal", "decoder", "backbone")
-
 
 def parameter_groups(parts: Mapping[str, list[nn.Module]], model: nn.Module, rates: Mapping[str, float]) -> list[dict]:
     """Groups for an optimiser: every trainable parameter in exactly one; empty groups are left out.

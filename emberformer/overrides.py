@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from emberformer.errors import InputError
-from emberformer.settings import Settings, merged, parse_settings
+from emberformer.settings import Settings, parse_settings
+from emberformer.stage import merged
 
 
 def parse_changes(texts: Sequence[str], where: object = "--set") -> dict[str, Any]:

@@ -1,20 +1,67 @@
-"""A training run: what begins an epoch, what is shown of it, and how it goes on after it was stopped."""
+"""A training run: its trainer, what begins an epoch, what is shown of it, and how it goes on after it was stopped."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
+from emberformer.errors import InputError
+from emberformer.features.extraction import choose_device
+from emberformer.landscape import Landscape
 from emberformer.loading import EpochSteps
+from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+def make_trainer(settings: Settings, folder: Path, device: str, threads: int | None, devices: int) -> lightning.Trainer:
+    """The trainer of a run: keeps the best epoch and stops early; `fit` gives it its logs.
+
+    Raises:
+        InputError: devices that are not there.
+    """
+    where = choose_device(device)
+    cuda = where.type == "cuda"
+    if devices > 1 and (where.index is not None or (cuda and torch.cuda.device_count() < devices)):
+        found = f"{device}, and {devices} processes" if where.index is not None else f"{torch.cuda.device_count()} GPUs"
+        raise InputError("--devices", found, f"a GPU for each of {devices}", "ask for fewer, or for `--device cpu`")
+    if threads:
+        torch.set_num_threads(max(1, threads // devices))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, threads // devices))  # else Lightning sets its own number
+    best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", enable_version_counter=False)
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False)  # `save_last` keeps that of the best epoch
+    # Weights that are frozen at first have no gradient that the processes could share.
+    together = "ddp_find_unused_parameters_true" if settings.model.decoder_freeze_epochs else "ddp"
+    return lightning.Trainer(
+        max_epochs=settings.training.epochs,
+        accelerator=where.type,
+        devices=[where.index or 0] if cuda and devices == 1 else devices,
+        strategy=together if devices > 1 else "auto",
+        plugins=[LightningEnvironment()] if devices > 1 else None,  # else a Slurm job's own tasks would be counted
+        use_distributed_sampler=False,
+        precision=settings.training.precision,
+        gradient_clip_val=settings.training.gradient_clip,
+        logger=False,  # `fit` knows whether the run goes on
+        callbacks=[
+            best,
+            last,
+            EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience),
+            Progress(),
+        ],
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+    )
 
 
 class EachEpoch(lightning.Callback):
@@ -45,11 +92,11 @@ class UnfinishedRun:
 
     Args:
         folder: the model's folder.
-        fires: content digests of the fires stores.
+        landscapes: whose fires it trains on.
     """
 
-    def __init__(self, folder: Path, fires: list[str]):
-        self.folder, self.fires = folder, fires
+    def __init__(self, folder: Path, landscapes: Sequence[Landscape]):
+        self.folder, self.fires = folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes]
         self.mark = folder / "unfinished.json"
         self.checkpoint: str | None = None
 

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.model_settings import ModelSettings
-from emberformer.stage import Stage
+from emberformer.stage import Stage, merged
 from emberformer.training_settings import DistillationSettings, FinetuningSettings, LoggingSettings, TrainingSettings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
@@ -245,19 +245,6 @@ class Settings(Stage):
         own = {"variants", "phase2", "phase3", "distillation"}
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])
         return Settings.model_validate(content)
-
-
-def merged(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Content with changes put in, key by key at every depth; lists are replaced whole.
-
-    >>> merged({"model": {"layers": 2, "heads": 4}}, {"model": {"layers": 3}})
-    {'model': {'layers': 3, 'heads': 4}}
-    """
-    result = dict(content)
-    for key, value in changes.items():
-        inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return result
 
 
 def load_settings(path: str | Path) -> Settings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landscapes, save_model
@@ -22,7 +20,6 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
-from emberformer.features.extraction import choose_device
 from emberformer.features.reading import Memory
 from emberformer.freezing import FrozenAtFirst
 from emberformer.headwind import Slope
@@ -33,7 +30,7 @@ from emberformer.losses import SpreadLoss, loss_inputs, open_pixels, over_proces
 from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
-from emberformer.run import EachEpoch, Progress, UnfinishedRun
+from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings, TrainingSettings
 
@@ -171,9 +168,8 @@ def train(
     trainer.callbacks.append(FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs))  # type: ignore[attr-defined]
     total = len(batches) * settings.training.epochs
     phase = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser))
-    digests = [landscape.fires.attrs["content_digest"] for landscape in landscapes]
     fit(
-        trainer, phase, batches, validation, UnfinishedRun(folder, digests), RunLogs(settings, folder, seed),
+        trainer, phase, batches, validation, UnfinishedRun(folder, landscapes), RunLogs(settings, folder, seed),
         lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score),
     )  # fmt: skip
     return folder / "model.ckpt"
@@ -214,46 +210,6 @@ def fit(
         score = math.nan if best.best_model_score is None else float(best.best_model_score)
         logs.end(trainer, save(best.best_model_path, score))
         run.end()
-
-
-def make_trainer(settings: Settings, folder: Path, device: str, threads: int | None, devices: int) -> lightning.Trainer:
-    """The trainer of a run: keeps the best epoch and stops early; `fit` gives it its logs.
-
-    Raises:
-        InputError: devices that are not there.
-    """
-    where = choose_device(device)
-    cuda = where.type == "cuda"
-    if devices > 1 and (where.index is not None or (cuda and torch.cuda.device_count() < devices)):
-        found = f"{device}, and {devices} processes" if where.index is not None else f"{torch.cuda.device_count()} GPUs"
-        raise InputError("--devices", found, f"a GPU for each of {devices}", "ask for fewer, or for `--device cpu`")
-    if threads:
-        torch.set_num_threads(max(1, threads // devices))
-        os.environ["OMP_NUM_THREADS"] = str(max(1, threads // devices))  # else Lightning sets its own number
-    best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", enable_version_counter=False)
-    last = ModelCheckpoint(folder, "last", enable_version_counter=False)  # `save_last` keeps that of the best epoch
-    # Weights that are frozen at first have no gradient that the processes could share.
-    together = "ddp_find_unused_parameters_true" if settings.model.decoder_freeze_epochs else "ddp"
-    return lightning.Trainer(
-        max_epochs=settings.training.epochs,
-        accelerator=where.type,
-        devices=[where.index or 0] if cuda and devices == 1 else devices,
-        strategy=together if devices > 1 else "auto",
-        plugins=[LightningEnvironment()] if devices > 1 else None,  # else a Slurm job's own tasks would be counted
-        use_distributed_sampler=False,
-        precision=settings.training.precision,
-        gradient_clip_val=settings.training.gradient_clip,
-        logger=False,  # `fit` knows whether the run goes on
-        callbacks=[
-            best,
-            last,
-            EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience),
-            Progress(),
-        ],
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-    )
 
 
 def make_loaders(

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import numpy as np
 import xarray as xr
 
 from emberformer.checks.duplicates import check_duplicates
@@ -22,6 +21,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.layout import Layout
+from emberformer.sampling import evenly_spaced
 from emberformer.settings import Settings
 
 TERRAIN_SHARE = 8  # terrain is read for one fire in so many: its windows overlap, and a band weighs four times a frame
@@ -34,9 +34,9 @@ def check_dataset(fires: xr.Dataset, most: int) -> list[Finding]:
         fires: an open fires store.
         most: fires whose pixels are read, evenly over the store; digests, times and weather are of all.
     """
-    chosen = evenly(fires.sizes["fire"], most)
+    chosen = evenly_spaced(fires.sizes["fire"], most).tolist()
     growth = measure_growth(fires, chosen)
-    windows = evenly(fires.sizes["terrain"], max(1, most // TERRAIN_SHARE))
+    windows = evenly_spaced(fires.sizes["terrain"], max(1, most // TERRAIN_SHARE)).tolist()
     count = f"{fires.sizes['fire']} fires, {fires.sizes['frame']} frames of {fires.sizes['y']} x {fires.sizes['x']}"
     looked = "" if len(chosen) == fires.sizes["fire"] else f"; pixels of {len(chosen)} fires were looked at"
     size = Finding("OK", "fires", count + looked, "", {"fires": fires.sizes["fire"], "frames": fires.sizes["frame"]})
@@ -44,15 +44,6 @@ def check_dataset(fires: xr.Dataset, most: int) -> list[Finding]:
         size, *check_growth(growth), *check_target(fires), *check_time(fires), *check_wind(fires, growth),
         *check_duplicates(fires), *check_terrain(fires, windows),
     ]  # fmt: skip
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many positions, evenly spaced.
-
-    >>> evenly(10, 3)
-    [0, 4, 9]
-    """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding]:

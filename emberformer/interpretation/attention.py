@@ -16,6 +16,7 @@ from emberformer.interpretation.subject import Batch, Subject
 from emberformer.model.attention import AttentionBlock
 from emberformer.model.emberformer import EmberFormer
 from emberformer.model.history import patches_near_fire
+from emberformer.sampling import evenly_spaced
 
 STEPS = 6  # of each length of history
 NEAR = 1  # patches from the front
@@ -121,6 +122,5 @@ def _steps(subject: Subject) -> list:
     chosen = []
     for seen in range(1, subject.settings.model.history + 1):
         steps = [step for step in subject.steps if subject.frames_seen(step) == seen]
-        places = np.linspace(0, len(steps) - 1, min(STEPS, len(steps))).round().astype(int)
-        chosen += [steps[place] for place in np.unique(places)]
+        chosen += [steps[place] for place in evenly_spaced(len(steps), STEPS)]
     return chosen

@@ -68,9 +68,7 @@ def draw_attention(table: pd.DataFrame, folder: Path) -> list[Shown]:
             axes.plot(of.lag, of.weight, style, color=colours[layer], label=f"{layer}, {labels[place]}", markersize=4)
         seen = int(table.frames_seen.max())
         axes.axhline(1 / seen, color="#999999", linewidth=1, linestyle=":", label="no preference")
-        axes.set(xlabel="frames ago", ylabel="mean attention weight", ylim=(0, None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
+        _finish_lags(axes, 2)
 
     last = ROLLOUT if (table.layer == ROLLOUT).any() else table.layer.max()
     near = table.loc[(table.layer == last) & (table["head"] == "mean") & (table.place == "near_front")]
@@ -79,9 +77,7 @@ def draw_attention(table: pd.DataFrame, folder: Path) -> list[Shown]:
         for place, (seen, of) in enumerate(near.sort_values(by="lag").groupby("frames_seen")):
             shade = matplotlib.colormaps["viridis"](0.9 * (1 - (place + 1) / near.frames_seen.nunique()))
             axes.plot(of.lag, of.weight, "-o", color=shade, label=f"{seen} seen", markersize=4)
-        axes.set(xlabel="frames ago", ylabel="mean attention weight", ylim=(0, None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderaxespad=0.2)
+        _finish_lags(axes, 4)
 
     said = "; ".join(
         f"{layer}, {labels[place]}: {', '.join(number(w, 2) for w in of.weight)}"
@@ -97,6 +93,17 @@ def draw_attention(table: pd.DataFrame, folder: Path) -> list[Shown]:
         _chart(by_history, folder, "attention", "attention_by_history.png", "Attention by frames seen, near the front",
                f"Mean attention weight on frames 0, 1, 2 … ago by the number of frames seen: {rows}."),
     ]  # fmt: skip
+
+
+def _finish_lags(axes: Axes, columns: int) -> None:
+    """Labels and legend of a chart of attention by lag."""
+    axes.set(xlabel="frames ago", ylabel="mean attention weight", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend_above(axes, columns)
+
+
+def _legend_above(axes: Axes, columns: int) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2)
 
 
 def draw_importance(table: pd.DataFrame, folder: Path) -> list[Shown]:
@@ -148,7 +155,7 @@ def draw_attribution(table: pd.DataFrame, folder: Path) -> list[Shown]:
         axes.set_ylim(len(mean) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("pixels of forecast new fire")
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
+        _legend_above(axes, 2)
 
     said = "; ".join(f"{row.Index} {number(row.signed, 1, True)} ({number(row.size, 1)})" for row in mean.itertuples())
     height = max(SIZE[1], 1.0 + 0.3 * len(mean))

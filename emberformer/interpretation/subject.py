@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -19,6 +18,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.model.emberformer import EmberFormer
 from emberformer.network import SpreadNetwork
+from emberformer.sampling import evenly_spaced
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
 
@@ -56,8 +56,7 @@ class Subject:
 
     def sampled(self, number: int) -> list[Step]:
         """Some steps, evenly spaced over all fires and times; all where there are fewer."""
-        chosen = np.linspace(0, len(self.steps) - 1, min(number, len(self.steps))).round().astype(int)
-        return [self.steps[n] for n in np.unique(chosen)]
+        return [self.steps[n] for n in evenly_spaced(len(self.steps), number)]
 
     def batches(self, groups: Sequence[Sequence[Step]], purpose: str, crop: int | None = None) -> Iterator[Batch]:
         """Each group of steps as one batch, with a progress bar.

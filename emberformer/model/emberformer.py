@@ -166,7 +166,7 @@ class EmberFormer(SpreadNetwork):
         terrain = None
         if self.terrain is not None:
             cached = isinstance(self.terrain, BandMix)
-            terrain = self.terrain(terrain_patches if cached else torch.cat(ground_pixels, -1).permute(0, 3, 1, 2))
+            terrain = self.terrain(terrain_patches if cached else self.pixel_input.side_by_side(ground_pixels))
         return fire, self.fusion.ground(terrain, (fire.shape[2], fire.shape[3])), moments
 
 

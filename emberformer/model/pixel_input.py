@@ -31,12 +31,17 @@ class PixelInput(nn.Module):
         embedded = [table(categories[:, n]) for n, table in enumerate(self.tables)]
         return [terrain_pixels.permute(0, 2, 3, 1), *embedded]
 
+    @staticmethod
+    def side_by_side(known: list[Float[Tensor, "B H W _"]]) -> Float[Tensor, "B C H W"]:
+        """What is known of every pixel as channels, innermost in memory, as the convolutions run fastest."""
+        return torch.cat(known, -1).permute(0, 3, 1, 2)
+
     def forward(
         self,
         fire_pixels: Float[Tensor, "B 2 H W"],
         wind: Float[Tensor, "B 2"],
         ground: list[Float[Tensor, "B H W _"]],
     ) -> Float[Tensor, "B P H W"]:
-        """All of it, with the channels innermost in memory, as the convolutions run fastest."""
+        """All of it."""
         everywhere = wind[:, None, None].expand(-1, *fire_pixels.shape[2:], -1)
-        return torch.cat([fire_pixels.permute(0, 2, 3, 1), everywhere, *ground], -1).permute(0, 3, 1, 2)
+        return self.side_by_side([fire_pixels.permute(0, 2, 3, 1), everywhere, *ground])

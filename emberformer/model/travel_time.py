@@ -47,12 +47,14 @@ class _ShortestPaths(torch.autograd.Function):
         arrival.masked_fill_(burned, 0)
         from_there = [padded[:, 1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width] for dy, dx in NEIGHBOURS]
         through = torch.empty_like(into[0])
+        before = arrival.clamp(max=HORIZON)
         for _ in range(SWEEPS):
-            before = arrival.clamp(max=HORIZON)
             for source, time in zip(from_there, into, strict=True):
                 torch.minimum(arrival, torch.add(source, time, out=through), out=arrival)
-            if torch.equal(before, arrival.clamp(max=HORIZON)):
+            now = arrival.clamp(max=HORIZON)
+            if torch.equal(before, now):
                 break
+            before = now
         best = torch.full_like(through, torch.inf)
         chosen = torch.full_like(through, -1, dtype=torch.int8)
         for number, (source, time) in enumerate(zip(from_there, into, strict=True)):

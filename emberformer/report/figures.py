@@ -19,6 +19,7 @@ from emberformer.evaluate.rows import POOLED
 from emberformer.evaluate.verification import HISTORY_LENGTHS, RELIABILITY_BINS
 from emberformer.report.scoreboard import Scoreboard, group_of, is_model, method_label, name_in_text, select
 from emberformer.report.verdict import METRICS, interval_text, number
+from emberformer.sampling import evenly_spaced
 
 # Colours of Okabe and Ito (2008), Color Universal Design: told apart with any colour vision.
 MODEL_COLOUR = "#0072B2"
@@ -239,5 +240,5 @@ def _legend_above(axes: Axes) -> None:
 
 def _reliability_text(part: pd.DataFrame) -> str:
     """At most five bins, evenly chosen."""
-    chosen = part.iloc[np.unique(np.linspace(0, len(part) - 1, min(5, len(part))).round().astype(int))]
+    chosen = part.iloc[evenly_spaced(len(part), 5)]
     return ", ".join(f"{f:.2f} {o:.2f}" for f, o in zip(chosen.mean_forecast, chosen.observed_frequency, strict=True))

@@ -91,7 +91,7 @@ class ConvLSTM(SpreadNetwork):
     ) -> Float[Tensor, "B H W"]:
         """Logits of the next burned area; arguments as in `EmberFormer.forward`."""
         height, width = history_pixels.shape[2:]
-        ground = torch.cat(self.pixels.ground(terrain_pixels, categories), -1).permute(0, 3, 1, 2)
+        ground = self.pixels.side_by_side(self.pixels.ground(terrain_pixels, categories))
         gates = self.ground(functional.pixel_unshuffle(padded_to(ground, CELL), CELL))
         known = moments(history_pixels, wind, valid_t)
         cells = functional.pixel_unshuffle(padded_to(known.flatten(0, 1), CELL), CELL)

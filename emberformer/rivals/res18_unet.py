@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emberformer.model.convolution import norm_of
 from emberformer.model.pixel_input import PixelInput
-from emberformer.network import SpreadNetwork
+from emberformer.rivals.newest import NewestRival
 from emberformer.rivals.pyramid import Ascent, Level, padded_to
 
 STRIDE = 32  # raster pixels on a side of a cell of the coarsest level
@@ -41,50 +41,44 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.second(self.first(x)) + self.around(x))
 
 
-class Res18UNet(SpreadNetwork):
-    """ResNet-18 and a U-Net's way up, on the newest burned area, recency, newest wind, terrain and categories.
+def res18_unet(pixels: PixelInput, channels: int) -> NewestRival:
+    """ResNet-18 and a U-Net's way up, as studies of WildfireSpreadTS take it.
+
+    Args:
+        pixels: what it sees of every pixel.
+        channels: width of the first of four stages; 64 in ResNet-18.
+    """
+    return NewestRival(pixels, Res18UNet(pixels.channels, channels), nn.Conv2d(channels, 1, 1))
+
+
+class Res18UNet(nn.Module):
+    """ResNet-18 and a U-Net's way up.
 
     As Gerard et al. 2023 (WildfireSpreadTS, NeurIPS Datasets and Benchmarks) take it from Huot et al. 2022
     (arXiv:2112.02447); GroupNorm for BatchNorm, random weights for those of ImageNet.
 
     Args:
-        pixels: what it sees of every pixel.
-        channels: width of the first of four stages, each twice as wide as the one before; 64 in ResNet-18.
+        inside: channels of the input.
+        channels: width of the first of four stages, each twice as wide as the one before.
     """
 
-    inputs = ("fire_pixels", "wind", "terrain_pixels", "categories")
-
-    def __init__(self, pixels: PixelInput, channels: int):
+    def __init__(self, inside: int, channels: int):
         super().__init__()
-        self.pixels = pixels
-        self.stem = nn.Sequential(nn.Conv2d(pixels.channels, channels, 7, stride=2, padding=3), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(inside, channels, 7, stride=2, padding=3), nn.ReLU())
         widths = [channels, *(channels * 2**n for n in range(4))]
         self.stages = nn.ModuleList(
             nn.Sequential(ResidualBlock(before, width, 1 if n == 0 else 2), ResidualBlock(width, width))
             for n, (before, width) in enumerate(pairwise(widths))
         )
         self.up = Ascent(widths)
-        self.last = Level(channels + pixels.channels, channels)
-        self.head = nn.Conv2d(channels, 1, 1)
+        self.last = Level(channels + inside, channels)
 
-    def parts(self) -> dict[str, list[nn.Module]]:
-        return {"decoder": [self]}
-
-    def forward(
-        self,
-        *,
-        fire_pixels: Float[Tensor, "B 2 H W"],
-        wind: Float[Tensor, "B T 2"],
-        terrain_pixels: Float[Tensor, "B K H W"],
-        categories: Int[Tensor, "B Q H W"],
-    ) -> Float[Tensor, "B H W"]:
-        """Logits of the next burned area; arguments as in `EmberFormer.forward`."""
-        height, width = fire_pixels.shape[2:]
-        ground = self.pixels.ground(terrain_pixels, categories)
-        x = padded_to(self.pixels(fire_pixels, wind[:, -1], ground), STRIDE)
-        half = self.up(self._levels(x))
-        larger = functional.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
-        return self.head(self.last(torch.cat([larger, x], 1)))[:, 0, :height, :width]
+    def forward(self, x: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
+        """Features of every pixel; any height and width."""
+        height, width = x.shape[2:]
+        x = padded_to(x, STRIDE)
+        larger = functional.interpolate(self.up(self._levels(x)), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.last(torch.cat([larger, x], 1))[:, :, :height, :width]
 
     def _levels(self, x: Float[Tensor, "B K H W"]) -> Sequence[Float[Tensor, "B _ _ _"]]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution."""

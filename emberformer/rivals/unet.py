@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emberformer.model.convolution import Convolution
 from emberformer.model.pixel_input import PixelInput
-from emberformer.network import SpreadNetwork
+from emberformer.rivals.newest import NewestRival
 from emberformer.rivals.pyramid import Ascent, Entry, Level, padded_to
 
 LEVELS = 4
@@ -41,33 +41,11 @@ class UNet(nn.Module):
         return self.up(features)[:, :, :height, :width]
 
 
-class PixelUNet(SpreadNetwork):
-    """U-Net of the newest burned area, the recency of the burn, the newest wind, terrain and categories.
+def pixel_unet(pixels: PixelInput, channels: int) -> NewestRival:
+    """U-Net on pixels.
 
     Args:
         pixels: what it sees of every pixel.
         channels: width of the finest of its four levels.
     """
-
-    inputs = ("fire_pixels", "wind", "terrain_pixels", "categories")
-
-    def __init__(self, pixels: PixelInput, channels: int):
-        super().__init__()
-        self.pixels = pixels
-        self.body = UNet(pixels.channels, channels)
-        self.head = nn.Conv2d(channels, 1, 1)
-
-    def parts(self) -> dict[str, list[nn.Module]]:
-        return {"decoder": [self]}
-
-    def forward(
-        self,
-        *,
-        fire_pixels: Float[Tensor, "B 2 H W"],
-        wind: Float[Tensor, "B T 2"],
-        terrain_pixels: Float[Tensor, "B K H W"],
-        categories: Int[Tensor, "B Q H W"],
-    ) -> Float[Tensor, "B H W"]:
-        """Logits of the next burned area; arguments as in `EmberFormer.forward`."""
-        ground = self.pixels.ground(terrain_pixels, categories)
-        return self.head(self.body(self.pixels(fire_pixels, wind[:, -1], ground)))[:, 0]
+    return NewestRival(pixels, UNet(pixels.channels, channels), nn.Conv2d(channels, 1, 1))

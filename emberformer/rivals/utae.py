@@ -95,7 +95,7 @@ class UTAE(SpreadNetwork):
         """Logits of the next burned area; arguments as in `EmberFormer.forward`."""
         height, width = history_pixels.shape[2:]
         multiple = 2 ** (LEVELS - 1)
-        ground = torch.cat(self.pixels.ground(terrain_pixels, categories), -1).permute(0, 3, 1, 2)
+        ground = self.pixels.side_by_side(self.pixels.ground(terrain_pixels, categories))
         known = padded_to(moments(history_pixels, wind, valid_t).flatten(0, 1), multiple)
         still = self.from_ground(padded_to(ground, multiple)).repeat_interleave(valid_t.shape[1], 0)
         features = [self.first(torch.relu(self.from_moment(known) + still))]
