@@ -1,8 +1,9 @@
-"""Command line of the feature store: estimate, plan, extract, index, info, verify, copy."""
+"""Command line of the feature store: estimate, fit-channels, plan, extract, index, info, verify, copy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 features_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The feature store: estimate, plan, extract, index, info, verify, copy.",
+    help="The feature store: estimate, fit-channels, plan, extract, index, info, verify, copy.",
 )
 
 
@@ -103,7 +104,29 @@ def _counted(
     name = dataset or "none given"
     settings, layout = open_configuration(config, name)
     features = changed_features(settings.features, changes)
-    return settings, count_contents(open_fires(layout.fires(name)), features.window), features
+    contents = count_contents(open_fires(layout.fires(name)), features.window)
+    return settings, replace(contents, channel_map=features.channel_map), features
+
+
+@features_app.command()
+def fit_channels(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="JSON file to write; name it in features.channel_file.")],
+) -> None:
+    """Fit the linear map of `channel_map: pca3` on the terrain of the training fires; after ingest and split.
+
+    Example: emberformer features fit-channels --config config/portillo.yaml --out config/portillo_pca3.json
+    """
+    from emberformer.data.fires import open_fires
+    from emberformer.data.split import read_split
+    from emberformer.features.channel_fit import fit_channels as fit
+    from emberformer.features.channel_map import write_projection
+
+    settings, layout = open_configuration(config)
+    fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
+    projection = fit(fires, read_split(layout.split))
+    write_projection(out, projection)
+    typer.echo(f"{out}: {len(projection.channels)} channels, fitted on {projection.fitted_on}")
 
 
 @features_app.command()

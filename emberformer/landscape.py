@@ -16,6 +16,7 @@ from torch import Tensor
 from emberformer.data.fires import UNKNOWN, observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.errors import InputError
+from emberformer.features.channel_map import ChannelMap, is_of_angle
 from emberformer.features.encoding import Encoding
 from emberformer.features.hidden import HiddenReader
 from emberformer.features.plan import cut
@@ -80,7 +81,7 @@ class Landscape:
         self.terrain_index = self.fires.terrain_index.values
         own = {str(band): number for number, band in enumerate(features.band.values)}
         self.channel_order = [own.get(channel) for channel in channels]
-        self.angle_channels = [n for n, channel in enumerate(channels) if channel.endswith((".sin", ".cos"))]
+        self.angle_channels = [n for n, channel in enumerate(channels) if is_of_angle(channel)]
         self.mean_channels = list(map(str, features.channel.values))
         self.units = dict(zip(map(str, self.fires.band.values), map(str, self.fires.band_unit.values), strict=True))
         self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]
@@ -131,11 +132,15 @@ class Landscape:
         return self.cut(channels, fire), self.cut(categories, fire)
 
     def terrain_images(self, fire: int) -> np.ndarray:
-        """Rendered terrain [C H W] of a fire's window, in the model's order of channels, kept while it is used."""
+        """Rendered terrain [C H W], or [C 3 H W], of a fire's window, in the model's order of channels.
+
+        It is kept while it is used.
+        """
         row = int(self.terrain_row[fire])
         if row not in self._images:
             terrain = self.cut(self.fires.terrain[int(self.terrain_index[fire])].values, fire)
-            own = render_terrain(terrain, list(map(str, self.fires.band_kind.values)))
+            grey = render_terrain(terrain, list(map(str, self.fires.band_kind.values)))
+            own = ChannelMap.of(self.identity).apply(grey)
             blank = np.zeros_like(own[0])
             self._images[row] = np.stack([blank if number is None else own[number] for number in self.channel_order])
             if len(self._images) > TERRAIN_MEMORY:

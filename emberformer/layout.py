@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+from emberformer.errors import InputError
 from emberformer.settings import FeatureSettings, Settings, digest, expand
 from emberformer.training_settings import Phase
 
@@ -21,9 +22,15 @@ MODEL_SCHEMA = 4  # raise it when the code trains another model from the same se
 def features_key(features: FeatureSettings) -> str:
     """Name of a feature store: the model's name and a hash of everything that decides its numbers.
 
-    A local folder of weights enters by the content of its files, so that copying it elsewhere changes nothing.
+    A local folder of weights, and a file of channels, enter by their content, so that copying them elsewhere changes
+    nothing.
+
+    Raises:
+        InputError: there is no such file of channels.
     """
     identity = features.model_dump(mode="json")
+    if features.channel_file is not None:
+        identity["channel_file"] = _content(expand(features.channel_file))
     if features.weights == "random":
         name = f"{features.architecture}-random"
         del identity["weights"], identity["revision"]
@@ -42,6 +49,21 @@ def features_key(features: FeatureSettings) -> str:
 def _content_digest(file: Path, size: int, mtime_ns: int) -> str:
     """SHA-256 of a file, read once as long as its size and time stay: many networks name the same weights."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"features.channel_file: {path}", "no file", "a linear map of the terrain's channels",
+            "make it with `emberformer features fit-channels`, which needs the fires stores and the split",
+        ) from error  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -155,11 +155,23 @@ class FeatureSettings(Stage):
     components: int | None = Field(
         default=None, ge=4, description="store this many principal components of the tokens instead of all features"
     )
+    channel_map: Literal["bands", "triplets", "pca3", "learned"] = Field(
+        default="bands", description="terrain's images: one a band; three bands an image; one by `channel_file`"
+    )
+    channel_file: Path | None = Field(
+        default=None, description="linear map of pca3 (made by `emberformer features fit-channels`) or learned"
+    )
     window: int | None = Field(
         default=None,
         ge=14,
         description="side in pixels of a crop around where the fire began, not resized; null: the whole raster",
     )
+
+    @model_validator(mode="after")
+    def _a_map_has_its_file(self):
+        if (self.channel_map in ("pca3", "learned")) != (self.channel_file is not None):
+            raise ValueError("channel_file belongs to channel_map pca3 or learned: give both, or neither")
+        return self
 
     @model_validator(mode="after")
     def _layers_rise(self):

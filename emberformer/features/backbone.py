@@ -17,7 +17,7 @@ from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
 from emberformer.features.blocks import blocks_of
 from emberformer.features.openvino_runtime import OpenVinoRuntime
-from emberformer.features.patch_embedding import fold_grey
+from emberformer.features.patch_embedding import fold_colour, fold_grey
 from emberformer.settings import FeatureSettings, expand
 
 FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit")  # `model_type` of transformers
@@ -71,7 +71,7 @@ class BlockOutputs(nn.Module):
 
         return keep
 
-    def forward(self, images: Float[Tensor, "B 1 h w"]) -> tuple[Tensor, ...]:
+    def forward(self, images: Float[Tensor, "B c h w"]) -> tuple[Tensor, ...]:
         """All tokens [B N D]: the last, after the final LayerNorm, then those after each chosen block."""
         last = self.model(images).last_hidden_state
         chosen = tuple(self._after.pop(number) for number in self.layers)
@@ -83,7 +83,8 @@ class Backbone:
     """A vision transformer, frozen when loaded, and what must be known of it.
 
     Args:
-        model: transformers model in evaluation mode, whose patch embedding takes grey images.
+        model: transformers model in evaluation mode, whose patch embedding takes images in [0, 1].
+        channels: of these images: 1, grey, or 3.
         patch_size: side of a patch in the model's own pixels.
         features: length of a token, D.
         prefix_tokens: tokens before the patches: CLS and registers, R.
@@ -96,6 +97,7 @@ class Backbone:
     """
 
     model: nn.Module
+    channels: int
     patch_size: int
     features: int
     prefix_tokens: int
@@ -111,12 +113,16 @@ class Backbone:
         """Where the parameters are."""
         return next(self.model.parameters()).device
 
-    def encode(self, images: Float[Tensor, "B 1 h w"]) -> Tokens:
-        """Tokens of grey images in [0, 1] (see `dino_input`), on the backbone's device.
+    def in_channels(self, images: Float[Tensor, "B c h w"]) -> Float[Tensor, "B C h w"]:
+        """Images with the channels that the patch embedding takes: grey is repeated."""
+        return images.expand(-1, self.channels, -1, -1)
+
+    def encode(self, images: Float[Tensor, "B c h w"]) -> Tokens:
+        """Tokens of images in [0, 1] (see `dino_input`), grey or as `channels` says, on the backbone's device.
 
         OpenVINO runs only what is frozen: its copy of the weights knows nothing of a parameter that is being trained.
         """
-        images = images.to(self.device)
+        images = self.in_channels(images.to(self.device))
         last, *chosen = self._all_tokens(images)
         grid = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
         layers = torch.stack(chosen, 1).float() if chosen else last.new_zeros((len(last), 0, *last.shape[1:])).float()
@@ -160,11 +166,13 @@ def load_backbone(settings: FeatureSettings, device: torch.device = CPU, compile
         )  # fmt: skip
     weights_sha256 = hash_weights(model)
     model.float()
-    fold_grey(model)
+    grey = settings.channel_map == "bands"
+    (fold_grey if grey else fold_colour)(model)
     model.eval().requires_grad_(False).to(device)
     outputs = BlockOutputs(model, settings.layers)
     return Backbone(
         model=model,
+        channels=1 if grey else 3,
         patch_size=config.patch_size,
         features=config.hidden_size,
         prefix_tokens=1 + (getattr(config, "num_register_tokens", 0) or 0),

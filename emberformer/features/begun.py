@@ -15,6 +15,7 @@ import xarray as xr
 from emberformer.errors import InputError
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.block import write_error
+from emberformer.features.channel_map import ChannelMap, channel_map
 from emberformer.features.encoding import Encoding, fit_encoding, load_encoding, save_encoding
 from emberformer.features.patch_means import mean_channels
 from emberformer.features.plan import plan_folder
@@ -37,6 +38,7 @@ class BegunStore:
         backbone: on its device.
         encoding: how tokens are stored.
         shape: of the store's arrays.
+        channels: how terrain becomes images.
         scale: `FeatureSettings.scale`.
         window: `FeatureSettings.window`.
     """
@@ -44,6 +46,7 @@ class BegunStore:
     backbone: Backbone
     encoding: Encoding
     shape: StoreShape
+    channels: ChannelMap
     scale: float
     window: int | None
 
@@ -79,7 +82,7 @@ def begin_store(
             store, f"a store that was begun with another {', '.join(different)}", "jobs that agree",
             "delete the store, or use the weights and the data it was begun with",
         )  # fmt: skip
-    return BegunStore(backbone, read_encoding(store), shape, settings.scale, settings.window)
+    return BegunStore(backbone, read_encoding(store), shape, ChannelMap.of(identity), settings.scale, settings.window)
 
 
 def _write_identity(folder: Path, identity: dict[str, Any], encoding: Encoding) -> None:
@@ -103,7 +106,7 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
         "weights": settings.weights,
         "weights_sha256": backbone.weights_sha256,
         "weights_licence": backbone.licence,
-        "rendering": "one grey image a band, ImageNet normalisation; emberformer.features.rendering",
+        "rendering": f"{settings.channel_map}, ImageNet normalisation; emberformer.features.rendering",
         "store_schema": STORE_SCHEMA,
         "scale": settings.scale,
         "window": settings.window,
@@ -117,7 +120,7 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
         "pixels_per_patch": pixels,
         "grid": list(patch_grid(height, width, pixels)),
         "features": backbone.features,
-        "images": channels,
+        **channel_map(settings, channels).identity,
         "channels": mean_channels(channels),
     }
 

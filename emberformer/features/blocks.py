@@ -24,7 +24,7 @@ def final_norm(model: nn.Module) -> nn.LayerNorm:
     return found[0]
 
 
-def embed(model: nn.Module, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n S D"]:
+def embed(model: nn.Module, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n S D"]:
     """Tokens before the first block: CLS, registers, patches."""
     return model.embeddings(images)  # type: ignore[operator]
 

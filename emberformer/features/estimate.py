@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from emberformer.features.block import CHECKSUM_BYTES
+from emberformer.features.channel_map import image_count
 from emberformer.features.plan import block_records, window_origins
 from emberformer.features.rendering import patch_grid, pixels_per_patch, terrain_channels
 from emberformer.features.shape import AXES, ArrayShape, Axis, StoreShape
@@ -27,9 +28,10 @@ class Contents:
         frames: frames of all fires together.
         unique_frames: different ones among them; equal frames are encoded and stored once.
         terrain_windows: different terrain windows.
-        terrain_channels: images that a terrain window is rendered to.
+        terrain_channels: images that a terrain window is rendered to, before `channel_map`.
         height: of a frame in pixels, after `features.window`.
         width: of a frame in pixels, after `features.window`.
+        channel_map: `FeatureSettings.channel_map`.
     """
 
     fires: int
@@ -39,11 +41,17 @@ class Contents:
     terrain_channels: int
     height: int
     width: int
+    channel_map: str = "bands"
+
+    @property
+    def terrain_images(self) -> int:
+        """Images of a terrain window that pass the backbone."""
+        return image_count(self.channel_map, self.terrain_channels)
 
     @property
     def images(self) -> int:
         """Images that pass the backbone."""
-        return self.unique_frames + self.terrain_windows * self.terrain_channels
+        return self.unique_frames + self.terrain_windows * self.terrain_images
 
     def rows(self, axis: Axis) -> int:
         """Records along an axis of the store."""
@@ -104,10 +112,8 @@ def estimate(
         components: `FeatureSettings.components`.
         layers: number of further hidden layers that are stored.
     """
-    channels = contents.terrain_channels
-    shape = StoreShape(
-        grid, channels + 1, channels, transformer.features, transformer.prefix, layers, dtype, components
-    )
+    channels = (contents.terrain_channels + 1, contents.terrain_images)
+    shape = StoreShape(grid, *channels, transformer.features, transformer.prefix, layers, dtype, components)
     total, files = 0, 0
     for axis in AXES:
         rows, block = contents.rows(axis), block_records(axis, contents.rows(axis))
@@ -149,7 +155,7 @@ def break_even_epochs(contents: Contents, history: int) -> float:
     frames = contents.frames / contents.fires
     seen = min(history, max(frames - 1, 1))
     steps = contents.fires * max(frames - seen, 1)
-    return contents.images / (steps * (seen + contents.terrain_channels))
+    return contents.images / (steps * (seen + contents.terrain_images))
 
 
 def count_contents(fires: xr.Dataset, window: int | None) -> Contents:

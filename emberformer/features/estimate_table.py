@@ -136,7 +136,7 @@ def describe(
     flop = f"{chosen.flop:.3g} FLOP in all"
     pixels = pixels_per_patch(transformer.patch_size, settings.scale)
     padded = f"{contents.height} x {contents.width} pixels, padded to {grid[0] * pixels} x {grid[1] * pixels}"
-    terrain = f"{contents.terrain_windows:,} terrain windows of {contents.terrain_channels} images"
+    terrain = f"{contents.terrain_windows:,} terrain windows of {contents.terrain_images} images"
     rows = [
         ("images to encode", f"{chosen.images:,}", f"{contents.unique_frames:,} of {contents.frames:,} frames, the "
          f"others repeat one of them; {terrain if contents.terrain_channels else 'no terrain'}"),

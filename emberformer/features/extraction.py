@@ -109,7 +109,7 @@ def extract_axis(
     pixels = pixels_per_patch(begun.backbone.patch_size, begun.scale)
     images = max(1, tokens // (shape.grid[0] * shape.grid[1] + shape.prefix))
     size = images if axis == "frame" else max(1, images // shape.images)
-    source = ImageSource(fires, plan, axis, begun.window, pixels)
+    source = ImageSource(fires, plan, axis, begun.window, pixels, begun.channels)
     total = sum(len(plan.axis(axis).of_block(block)) for block in blocks)
     waiting: deque[Future] = deque()
     with (

@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from emberformer.features.block import BlockWriter
+from emberformer.features.channel_map import ChannelMap
 from emberformer.features.patch_means import burned_share, terrain_means
 from emberformer.features.plan import Plan, cut, first_uses
 from emberformer.features.rendering import render_frame, render_terrain
@@ -23,7 +24,7 @@ class Batch:
 
     Args:
         writers: of the block, one an array.
-        images: grey images of the records that have a source, one after the other.
+        images: of the records that have a source, one after the other: grey [n H W], or [n 3 H W].
         means: further arrays of these records, which need no backbone, by name.
         present: which of the records have a source.
         last: whether the block is whole after these records.
@@ -39,7 +40,7 @@ class Batch:
 
 
 class ImageSource:
-    """Grey images of the rows of one axis.
+    """Images of the rows of one axis.
 
     Args:
         fires: the fires store.
@@ -47,11 +48,14 @@ class ImageSource:
         axis: 'frame' or 'terrain'.
         window: `FeatureSettings.window`.
         pixels: raster pixels on a side of a patch.
+        channels: how terrain becomes images.
     """
 
-    def __init__(self, fires: xr.Dataset, plan: Plan, axis: Axis, window: int | None, pixels: int):
+    def __init__(
+        self, fires: xr.Dataset, plan: Plan, axis: Axis, window: int | None, pixels: int, channels: ChannelMap
+    ):
         self.fires, self.plan, self.axis, self.window = fires, plan, axis, window
-        self.pixels = pixels
+        self.pixels, self.channels = pixels, channels
         self.first = first_uses(plan, axis)
         self.kinds = list(map(str, fires.band_kind.values))
         self.fire_index = fires.fire_index.values
@@ -78,6 +82,6 @@ class ImageSource:
         for fire in places:
             whole = self.fires.terrain[int(self.fires.terrain_index.values[fire])].values
             terrain = cut(whole, self.plan.origin[fire], self.window)
-            images.append(render_terrain(terrain, self.kinds))
+            images.append(self.channels.apply(render_terrain(terrain, self.kinds)))
             means.append(terrain_means(terrain, self.kinds, self.pixels))
         return np.concatenate(images), {"terrain_mean": np.stack(means)}

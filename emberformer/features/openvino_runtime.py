@@ -42,7 +42,7 @@ class OpenVinoRuntime:
         self._compiled = {}
         self._traced = []  # OpenVINO reads their weights in place
 
-    def run(self, images: Float[Tensor, "B 1 h w"]) -> tuple[Tensor, ...]:
+    def run(self, images: Float[Tensor, "B c h w"]) -> tuple[Tensor, ...]:
         """The module's tokens of the images, float32 and without gradients."""
         size = tuple(images.shape[2:])
         if size not in self._compiled:

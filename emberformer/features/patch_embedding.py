@@ -1,7 +1,8 @@
-"""The patch embedding of grey images: replication to three channels and ImageNet's normalisation, folded into it.
+"""The patch embedding of images in [0, 1]: replication of grey and ImageNet's normalisation, folded into it.
 
 With the grey value x in all three channels the embedding is sum_c W_c * (x - mean_c) / std_c + b. That is W1 * x + b1
-with W1 = sum_c W_c / std_c and b1 = b - sum_c (mean_c / std_c) sum(W_c): exact, but for rounding.
+with W1 = sum_c W_c / std_c and b1 = b - sum_c (mean_c / std_c) sum(W_c): exact, but for rounding. For images
+of three channels the W_c / std_c stay apart.
 """
 
 from __future__ import annotations
@@ -25,6 +26,26 @@ def fold_grey(model: nn.Module) -> None:
     Raises:
         InputError: there is no such projection, or it does not take three channels.
     """
+    parent, name, projection = _projection(model)
+    setattr(parent, name, folded(projection))
+    holders: list[Any] = [parent, model.config]
+    for holder in holders:
+        if hasattr(holder, "num_channels"):
+            holder.num_channels = 1  # the modules compare it with what they are given
+
+
+def fold_colour(model: nn.Module) -> None:
+    """As `fold_grey`, but it takes three-channel images in [0, 1].
+
+    Raises:
+        InputError: as `fold_grey`.
+    """
+    parent, name, projection = _projection(model)
+    setattr(parent, name, folded(projection, grey=False))
+
+
+def _projection(model: nn.Module) -> tuple[nn.Module, str, nn.Conv2d]:
+    """The one patch projection: the module that holds it, its name there, and itself."""
     projections = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     channels = [module.in_channels for _, module in projections]
     if channels != [3]:
@@ -33,17 +54,12 @@ def fold_grey(model: nn.Module) -> None:
             "one patch projection of three-channel images", "choose a DINOv2 or DINOv3 vision transformer",
         )  # fmt: skip
     path, projection = projections[0]
-    parent_path, _, name = path.rpartition(".")
-    parent = model.get_submodule(parent_path)
-    setattr(parent, name, folded(projection))
-    holders: list[Any] = [parent, model.config]
-    for holder in holders:
-        if hasattr(holder, "num_channels"):
-            holder.num_channels = 1  # the modules compare it with what they are given
+    parent, _, name = path.rpartition(".")
+    return model.get_submodule(parent), name, projection
 
 
-def folded(projection: nn.Conv2d) -> nn.Conv2d:
-    """The projection of grey images that equals `projection` of normalised three-channel images.
+def folded(projection: nn.Conv2d, grey: bool = True) -> nn.Conv2d:
+    """The projection of images in [0, 1], grey or of three channels, that equals `projection` of normalised images.
 
     It is computed in float64 and rounded once.
     """
@@ -54,7 +70,8 @@ def folded(projection: nn.Conv2d) -> nn.Conv2d:
     if projection.bias is not None:
         bias += projection.bias.detach().double()
     size, stride = projection.weight.shape[2:], projection.stride
-    grey = nn.Conv2d(1, projection.out_channels, (size[0], size[1]), (stride[0], stride[1]), device="meta")
-    grey.weight = nn.Parameter(scaled.sum(1, keepdim=True).to(projection.weight.dtype))
-    grey.bias = nn.Parameter(bias.to(projection.weight.dtype))
-    return grey
+    channels = 1 if grey else 3
+    result = nn.Conv2d(channels, projection.out_channels, (size[0], size[1]), (stride[0], stride[1]), device="meta")
+    result.weight = nn.Parameter((scaled.sum(1, keepdim=True) if grey else scaled).to(projection.weight.dtype))
+    result.bias = nn.Parameter(bias.to(projection.weight.dtype))
+    return result

@@ -94,15 +94,17 @@ def render_terrain(terrain: Float[np.ndarray, "C H W"], kind: list[str]) -> Floa
     return np.stack(images).astype(np.float32)
 
 
-def dino_input(grey: Float[Tensor, "B H W"], patch_size: int, scale: float) -> Float[Tensor, "B 1 h w"]:
-    """Images as `Backbone.encode` takes them: padded to whole patches, then scaled; grey in [0, 1], one channel.
+def dino_input(images: Float[Tensor, "B *c H W"], patch_size: int, scale: float) -> Float[Tensor, "B c h w"]:
+    """Images as `Backbone.encode` takes them: padded to whole patches, then scaled; in [0, 1], grey without `c`.
 
     Padding lies at the bottom and right and is 0, so pixel (y, x) keeps its place; `h = Gy patch_size`. ImageNet's
     normalisation is part of the backbone's patch embedding (`emberformer.features.patch_embedding`).
     """
     pixels = pixels_per_patch(patch_size, scale)
-    rows, columns = patch_grid(grey.shape[1], grey.shape[2], pixels)
-    image = functional.pad(grey, (0, columns * pixels - grey.shape[2], 0, rows * pixels - grey.shape[1]))[:, None]
+    height, width = images.shape[-2:]
+    rows, columns = patch_grid(height, width, pixels)
+    image = images[:, None] if images.ndim == 3 else images
+    image = functional.pad(image, (0, columns * pixels - width, 0, rows * pixels - height))
     if scale != 1:
         size = (rows * patch_size, columns * patch_size)
         image = functional.interpolate(image, size, mode="bilinear", antialias=scale < 1, align_corners=False)

@@ -172,7 +172,7 @@ class TunedBackbone(nn.Module):
 
         Args:
             encoder: whose tokens.
-            values: images [n 1 h w] as `dino_input` gives them, or hidden states [n S D] after block `first`.
+            values: images [n c h w] as `dino_input` gives them, or hidden states [n S D] after block `first`.
             grid: patches along y and x.
             first: blocks that `values` have passed; None: they are images.
         """
@@ -185,7 +185,7 @@ class TunedBackbone(nn.Module):
         self._use(encoder)
         model = self._model(encoder)
         with self._arithmetic(values.device):
-            hidden = embed(model, values) if first is None else values.float()
+            hidden = embed(model, self.about.in_channels(values)) if first is None else values.float()
             told = block_arguments(model, grid, self.about.patch_size, values)
             for block in blocks_of(model)[first or 0 :]:
                 hidden = self._pass(encoder, block, hidden, told)
