@@ -127,7 +127,7 @@ class FeatureSettings(Stage):
     architecture: Literal[
         "dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large",
         "dinov2-small-registers", "dinov2-base-registers", "dinov2-large-registers",
-        "dinov3-small", "dinov3-base",
+        "dinov3-small", "dinov3-base", "mae-base", "clip-base",
     ] = Field(
         default="dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
     )  # fmt: skip

@@ -23,10 +23,10 @@ def whole_frame_arrays(
     """Arrays of one item, of those that are wanted.
 
     `frame_images [T H W]` and `terrain_images [C H W]` or `[C 3 H W]` are rendered (`emberformer.features.rendering`),
-    zero on padding and for a band that the landscape lacks. `frame_row [T]` and `terrain_row [C]` are numbers of these images, the same
-    for the same image in all items, and -1 where the tokens are to be zero: also for an angle's sine and
-    cosine in a view that is turned. `patch_index [Gy Gx]` says which patch of the whole grid each patch of the window
-    is, and `whole_grid [2]` how many patches that grid has.
+    zero on padding and for a band that the landscape lacks. `frame_row [T]` and `terrain_row [C]` are numbers of these
+    images, the same for the same image in all items, and -1 where the tokens are to be zero: also for an angle's sine
+    and cosine in a view that is turned. `patch_index [Gy Gx]` says which patch of the whole grid each patch of the
+    window is, and `whole_grid [2]` how many patches that grid has.
 
     Args:
         wanted: names of arrays.

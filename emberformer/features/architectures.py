@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-Family = Literal["dinov2", "dinov2_with_registers", "dinov3_vit"]
+Family = Literal["dinov2", "dinov2_with_registers", "dinov3_vit", "vit_mae", "clip_vision_model"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Architecture:
     heads: int
 
 
-# Sizes: facebookresearch/dinov2, hub/backbones.py, and facebookresearch/dinov3, hub/backbones.py; dinov2-tiny is ours.
+# Sizes: facebookresearch/dinov2 and facebookresearch/dinov3, hub/backbones.py; facebookresearch/mae, models_mae.py;
+# CLIP: ViT-B/16 of arXiv:2103.00020, table 20; dinov2-tiny is ours.
 ARCHITECTURES = {
     "dinov2-tiny": Architecture("dinov2", 96, 4, 3),
     "dinov2-small": Architecture("dinov2", 384, 12, 6),
@@ -32,6 +33,8 @@ ARCHITECTURES = {
     "dinov2-large-registers": Architecture("dinov2_with_registers", 1024, 24, 16),
     "dinov3-small": Architecture("dinov3_vit", 384, 12, 6),
     "dinov3-base": Architecture("dinov3_vit", 768, 12, 12),
+    "mae-base": Architecture("vit_mae", 768, 12, 12),
+    "clip-base": Architecture("clip_vision_model", 768, 12, 12),
 }
 
 
@@ -44,12 +47,16 @@ def untrained(architecture: str, seed: int) -> nn.Module:
 
 def _model(of: Architecture) -> nn.Module:
     from transformers import (
+        CLIPVisionConfig,
+        CLIPVisionModel,
         Dinov2Config,
         Dinov2Model,
         Dinov2WithRegistersConfig,
         Dinov2WithRegistersModel,
         DINOv3ViTConfig,
         DINOv3ViTModel,
+        ViTMAEConfig,
+        ViTMAEModel,
     )
 
     if of.family == "dinov2":
@@ -66,9 +73,12 @@ def _model(of: Architecture) -> nn.Module:
                 patch_size=14, image_size=518, num_register_tokens=4,
             )
         )  # fmt: skip
-    return DINOv3ViTModel(
-        DINOv3ViTConfig(
-            hidden_size=of.hidden, num_hidden_layers=of.layers, num_attention_heads=of.heads,
-            intermediate_size=4 * of.hidden, patch_size=16, image_size=224, num_register_tokens=4,
-        )
-    )  # fmt: skip
+    sizes: dict[str, Any] = {
+        "hidden_size": of.hidden, "num_hidden_layers": of.layers, "num_attention_heads": of.heads,
+        "intermediate_size": 4 * of.hidden, "patch_size": 16, "image_size": 224,
+    }  # fmt: skip
+    if of.family == "vit_mae":
+        return ViTMAEModel(ViTMAEConfig(**sizes))
+    if of.family == "clip_vision_model":
+        return CLIPVisionModel(CLIPVisionConfig(**sizes))
+    return DINOv3ViTModel(DINOv3ViTConfig(**sizes, num_register_tokens=4))

@@ -1,4 +1,4 @@
-"""The frozen backbone: DINOv2 or DINOv3 by name, from a local folder, or untrained with a seed."""
+"""The frozen backbone: DINOv2, DINOv3, MAE or CLIP by name, from a local folder, or untrained with a seed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
-from emberformer.features.blocks import blocks_of
+from emberformer.features.blocks import blocks_of, final_norm
+from emberformer.features.families import DINO, FAMILIES, call_arguments, family_of, vision_part
 from emberformer.features.openvino_runtime import OpenVinoRuntime
 from emberformer.features.patch_embedding import fold_colour, fold_grey
 from emberformer.settings import FeatureSettings, expand
 
-FAMILIES = ("dinov2", "dinov2_with_registers", "dinov3_vit")  # `model_type` of transformers
 CPU = torch.device("cpu")
 LICENCES = {"facebook/dinov2-": "Apache-2.0", "facebook/dinov3-": "DINOv3 licence"}
 
@@ -55,7 +55,7 @@ class BlockOutputs(nn.Module):
 
     def __init__(self, model: nn.Module, layers: tuple[int, ...]):
         super().__init__()
-        self.model, self.layers = model, layers
+        self.model, self.layers, self.normed = model, layers, family_of(model).normed
         self._after: dict[int, Tensor] = {}
         blocks = blocks_of(model)
         if layers and max(layers) > len(blocks):
@@ -73,7 +73,8 @@ class BlockOutputs(nn.Module):
 
     def forward(self, images: Float[Tensor, "B c h w"]) -> tuple[Tensor, ...]:
         """All tokens [B N D]: the last, after the final LayerNorm, then those after each chosen block."""
-        last = self.model(images).last_hidden_state
+        last = self.model(images, **call_arguments(self.model, images)).last_hidden_state
+        last = last if self.normed else final_norm(self.model)(last)
         chosen = tuple(self._after.pop(number) for number in self.layers)
         return (last, *chosen)
 
@@ -162,10 +163,17 @@ def load_backbone(settings: FeatureSettings, device: torch.device = CPU, compile
     if config.model_type not in FAMILIES or not isinstance(config.patch_size, int):
         raise InputError(
             f"features.weights: {settings.weights}", f"a {type(model).__name__}",
-            "a DINOv2 (with or without registers) or DINOv3 vision transformer", "choose another backbone",
+            "a vision transformer of DINOv2 (with or without registers), DINOv3, MAE or CLIP",
+            "choose another backbone",
         )  # fmt: skip
+    if settings.runtime == "openvino" and config.model_type not in DINO:
+        raise InputError(
+            "features.runtime", f"openvino with a {type(model).__name__}", "a DINO backbone", "use `runtime: torch`"
+        )
     weights_sha256 = hash_weights(model)
     model.float()
+    if family_of(model).shuffles:
+        config.mask_ratio = 0.0  # all patches are seen
     grey = settings.channel_map == "bands"
     (fold_grey if grey else fold_colour)(model)
     model.eval().requires_grad_(False).to(device)
@@ -216,7 +224,7 @@ def _load_model(settings: FeatureSettings) -> tuple[Any, str, str]:
             "go online, copy the folder here and name it, or say `weights: random` (untrained)",
         ) from error
     known = [licence for start, licence in LICENCES.items() if source.startswith(start)]
-    return model, name, known[0] if known else "see the model card"
+    return vision_part(model), name, known[0] if known else "see the model card"
 
 
 def hash_weights(model: nn.Module) -> str:

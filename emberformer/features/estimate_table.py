@@ -74,6 +74,7 @@ def transformer_of(settings: FeatureSettings) -> Transformer:
                 f"features.weights: {settings.weights}", f"no sizes there ({str(error).splitlines()[0]:.120})",
                 "a name or a folder with a config.json", "give --architecture, which knows the sizes",
             ) from error  # fmt: skip
+    config = getattr(config, "vision_config", config)
     prefix = 1 + (getattr(config, "num_register_tokens", 0) or 0)
     return Transformer(config.hidden_size, config.num_hidden_layers, config.patch_size, prefix)
 

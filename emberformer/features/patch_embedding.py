@@ -1,4 +1,4 @@
-"""The patch embedding of images in [0, 1]: replication of grey and ImageNet's normalisation, folded into it.
+"""The patch embedding of images in [0, 1]: replication of grey and normalisation, folded into it.
 
 With the grey value x in all three channels the embedding is sum_c W_c * (x - mean_c) / std_c + b. That is W1 * x + b1
 with W1 = sum_c W_c / std_c and b1 = b - sum_c (mean_c / std_c) sum(W_c): exact, but for rounding. For images
@@ -13,11 +13,7 @@ import torch
 from torch import nn
 
 from emberformer.errors import InputError
-
-# Mean and standard deviation of ImageNet's channels, with which DINOv2 and DINOv3 were trained
-# (facebookresearch/dinov2, data/transforms.py).
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from emberformer.features.families import Family, family_of
 
 
 def fold_grey(model: nn.Module) -> None:
@@ -27,7 +23,7 @@ def fold_grey(model: nn.Module) -> None:
         InputError: there is no such projection, or it does not take three channels.
     """
     parent, name, projection = _projection(model)
-    setattr(parent, name, folded(projection))
+    setattr(parent, name, folded(projection, family_of(model)))
     holders: list[Any] = [parent, model.config]
     for holder in holders:
         if hasattr(holder, "num_channels"):
@@ -41,7 +37,7 @@ def fold_colour(model: nn.Module) -> None:
         InputError: as `fold_grey`.
     """
     parent, name, projection = _projection(model)
-    setattr(parent, name, folded(projection, grey=False))
+    setattr(parent, name, folded(projection, family_of(model), grey=False))
 
 
 def _projection(model: nn.Module) -> tuple[nn.Module, str, nn.Conv2d]:
@@ -58,13 +54,13 @@ def _projection(model: nn.Module) -> tuple[nn.Module, str, nn.Conv2d]:
     return model.get_submodule(parent), name, projection
 
 
-def folded(projection: nn.Conv2d, grey: bool = True) -> nn.Conv2d:
+def folded(projection: nn.Conv2d, family: Family, grey: bool = True) -> nn.Conv2d:
     """The projection of images in [0, 1], grey or of three channels, that equals `projection` of normalised images.
 
     It is computed in float64 and rounded once.
     """
     weight = projection.weight.detach().double()
-    mean, deviation = (torch.tensor(values, dtype=torch.float64) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, deviation = (torch.tensor(values, dtype=torch.float64) for values in (family.mean, family.deviation))
     scaled = weight / deviation.to(weight.device)[:, None, None]
     bias = -(scaled.sum((2, 3)) @ mean.to(weight.device))
     if projection.bias is not None:

@@ -8,20 +8,21 @@ from typing import get_args
 import pytest
 import torch
 from transformers import (
-    CLIPVisionConfig,
-    CLIPVisionModel,
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
     DINOv3ViTConfig,
     DINOv3ViTModel,
     PreTrainedModel,
+    SamVisionConfig,
+    SamVisionModel,
 )
 
 from emberformer.errors import InputError
 from emberformer.features.architectures import ARCHITECTURES, untrained
 from emberformer.features.backbone import hash_weights, load_backbone
-from emberformer.features.patch_embedding import IMAGENET_MEAN, IMAGENET_STD, folded
+from emberformer.features.families import IMAGENET_MEAN, IMAGENET_STD, Family
+from emberformer.features.patch_embedding import folded
 from emberformer.features.rendering import dino_input
 from emberformer.settings import FeatureSettings
 
@@ -100,7 +101,7 @@ def test_folding_by_hand():
     projection.bias = torch.nn.Parameter(torch.tensor([0.5]))
     bright = 0.515 / 0.229 + 2 * 0.544 / 0.224 + 3 * 0.594 / 0.225 + 0.5
     dark = -0.485 / 0.229 - 2 * 0.456 / 0.224 - 3 * 0.406 / 0.225 + 0.5
-    grey = folded(projection)(torch.tensor([[[[1.0, 0.0]]]]))
+    grey = folded(projection, Family())(torch.tensor([[[[1.0, 0.0]]]]))
     assert grey.flatten().tolist() == pytest.approx([bright, dark], abs=1e-5)
 
 
@@ -165,9 +166,9 @@ def test_every_architecture_has_the_published_shape(architecture):
     published = {"tiny": 0.64, "small": 22, "base": 86, "large": 304}[architecture.split("-")[1]]
     assert millions == pytest.approx(published, rel=0.05)
     assert isinstance(model, PreTrainedModel)
-    assert model.config.patch_size == (16 if architecture.startswith("dinov3") else 14)
-    plain = architecture.startswith("dinov2") and not architecture.endswith("registers")
-    assert getattr(model.config, "num_register_tokens", 0) == (0 if plain else 4)
+    assert model.config.patch_size == (14 if architecture.startswith("dinov2") else 16)
+    registers = architecture.startswith("dinov3") or architecture.endswith("registers")
+    assert getattr(model.config, "num_register_tokens", 0) == (4 if registers else 0)
 
 
 @pytest.mark.parametrize("architecture", ["dinov2-small-registers", "dinov3-small"])
@@ -209,12 +210,13 @@ def test_weights_that_are_nowhere_are_no_random_ones(tmp_path, monkeypatch):
 
 
 def test_other_families_are_refused(tmp_path):
-    config = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16
+    """SAM's encoder is of one image size and has no CLS token."""
+    config = SamVisionConfig(
+        hidden_size=32, mlp_dim=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16
     )
-    CLIPVisionModel(config).save_pretrained(tmp_path / "clip")
-    with pytest.raises(InputError, match="CLIPVisionModel"):
-        load_backbone(FeatureSettings(weights=str(tmp_path / "clip")))
+    SamVisionModel(config).save_pretrained(tmp_path / "sam")
+    with pytest.raises(InputError, match="SamVisionModel"):
+        load_backbone(FeatureSettings(weights=str(tmp_path / "sam")))
 
 
 def test_a_grey_backbone_is_not_folded_twice(tmp_path):
