@@ -1,5 +1,7 @@
 """Backbones beside DINO: the tokens of the published models, in their order and for any size of image."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import (
@@ -19,7 +21,7 @@ from emberformer.features.blocks import block_arguments, blocks_of, embed, final
 from emberformer.features.families import FAMILIES
 from emberformer.settings import FeatureSettings
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "image_size": 32,
     "patch_size": 8,
 }  # fmt: skip
@@ -29,14 +31,11 @@ def small(family):
     """What is published under a name on the Hub: MAE with its decoder, CLIP with its text encoder."""
     torch.manual_seed(3)
     if family == "vit_mae":
-        config = ViTMAEConfig(
-            **SIZES, decoder_hidden_size=16, decoder_num_hidden_layers=1, decoder_intermediate_size=16
-        )
-        return ViTMAEForPreTraining(config)
-    text = CLIPTextConfig(
-        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9
-    )
-    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=CLIPVisionConfig(**SIZES).to_dict()))
+        decoder: dict[str, Any] = {f"decoder_{name}": 16 for name in ("hidden_size", "intermediate_size")}
+        return ViTMAEForPreTraining(ViTMAEConfig(**SIZES, **decoder, decoder_num_hidden_layers=1))
+    text: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 9}
+    text = CLIPTextConfig(**text, num_attention_heads=2).to_dict()
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=CLIPVisionConfig(**SIZES).to_dict()))
 
 
 def published_tokens(model, images):
