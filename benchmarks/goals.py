@@ -50,6 +50,11 @@ GOALS = {
     "read windows cold / sequential disk rate": Goal(">=", 0.8),
     "bytes a token, smallest option / float16": Goal("<=", 0.35),
     "files, 10000 fires": Goal("<", 1000),
+    # Forecast
+    "forecast, newest frame from pixels, scale 1, s": Goal("<", 1),
+    "forecast, six frames from pixels, scale 1, s": Goal("<", 1),
+    "forecast, newest frame from pixels, scale 0.5, s": Goal("<", 1),
+    "forecast, six frames from pixels, scale 0.5, s": Goal("<", 1),
     # Training
     "epoch from the cache / from memory, warm": Goal("<=", 1.01),
     "epoch from the cache / from memory, cold": Goal("<=", 1.03),
