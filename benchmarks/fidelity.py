@@ -11,32 +11,24 @@ The configuration must be one of whole float16 or float32 tokens whose models ar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from emberformer.checkpoint import load_model, model_inputs, open_landscape
+from benchmarks.skill import counts_of_fires, scores_of
+from emberformer.checkpoint import load_model, open_landscape
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, Step, list_steps
-from emberformer.evaluate.bootstrap import fire_weights, percentile_interval
-from emberformer.evaluate.scores import average_precision_of_counts
+from emberformer.dataset import list_steps
+from emberformer.evaluate.bootstrap import percentile_interval
 from emberformer.features.backbone import load_backbone
 from emberformer.features.encoding import Encoding, fit_encoding
 from emberformer.features.rows import MemoryRows
 from emberformer.features.shape import AXES, Axis
 from emberformer.landscape import Landscape
-from emberformer.losses import open_pixels
-from emberformer.network import SpreadNetwork
 from emberformer.options import open_configuration
-from emberformer.sampling import evenly_spaced
-from emberformer.training import BINS, counts_of_forecast
 
 OPTIONS = (("bfloat16", None), ("int8", None), ("int8", 256), ("int8", 128), ("int8", 64))
-REPLICATES, SEED = 1000, 0
 ROWS_AT_ONCE = 64
 
 
@@ -62,34 +54,6 @@ def memory_of(landscape: Landscape, axis: Axis) -> Tensor:
     return rows.values
 
 
-def counts_of_fires(
-    model: SpreadNetwork, landscape: Landscape, steps: list[Step], history: int, name: str
-) -> np.ndarray:
-    """Pixels that may newly burn, by fire, observation and forecast bin [fire, 2, bin]."""
-    fires = sorted({step.fire for step in steps})
-    counts = np.zeros((len(fires), 2, BINS), np.int64)
-    items = FireSteps([landscape], steps, history)
-    for n, step in enumerate(tqdm(steps, desc=name, mininterval=1)):
-        batch = items.__getitems__([n])
-        with torch.inference_mode():
-            logits = model(**model_inputs(model, batch)).float()
-        counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        counts[fires.index(step.fire)] += counts_of_forecast(logits, batch["target"], counted).numpy()
-    return counts
-
-
-def some_of_each(steps: Iterable[Step], number: int | None) -> list[Step]:
-    """Steps spread evenly over every fire; None: all."""
-    of_fire: dict[int, list[Step]] = {}
-    for step in steps:
-        of_fire.setdefault(step.fire, []).append(step)
-    chosen = []
-    for those in of_fire.values():
-        places = evenly_spaced(len(those), number or len(those))
-        chosen += [those[n] for n in places]
-    return chosen
-
-
 def measure_fidelity(config: Path, dataset: str, number: int | None) -> list[tuple[str, float, float, float, float]]:
     """Option, bytes over float16, AP, and the interval of its difference from the features as they are."""
     settings, layout = open_configuration(config, dataset)
@@ -97,7 +61,7 @@ def measure_fidelity(config: Path, dataset: str, number: int | None) -> list[tup
     landscape = open_landscape(layout, dataset, trained[0][1], memory="ram")
     whole: dict[Axis, Tensor] = {axis: memory_of(landscape, axis).clone() for axis in AXES}
     split = read_split(layout.split)
-    steps = some_of_each(list_steps([landscape], {dataset: split[dataset]}, "test"), number)
+    steps = list_steps([landscape], {dataset: split[dataset]}, "test", number)
     backbone, rows = load_backbone(settings.features), []
     rows_of_grid, columns, plain = *whole["frame"].shape[-3:-1], np.empty(0)
     for dtype, components in ((settings.features.dtype, None), *OPTIONS):
@@ -108,20 +72,14 @@ def measure_fidelity(config: Path, dataset: str, number: int | None) -> list[tup
                 memory_of(landscape, axis)[part] = restored(encoding, whole[axis][part].float(), axis)
         name = f"{dtype}, {components} components" if components else dtype
         scores = [
-            scores_of(counts_of_fires(model, landscape, steps, settings.model.history, name)) for model, *_ in trained
+            scores_of(counts_of_fires(model, landscape, steps, as_trained.model, name))
+            for model, _, as_trained, _ in trained
         ]
         score = np.mean(scores, 0)
         plain = score if not len(plain) else plain
         low, high = percentile_interval(score - plain)
         rows.append((name, stored_bytes(dtype, components, backbone.features), float(score[0]), low, high))
     return rows
-
-
-def scores_of(counts: np.ndarray) -> np.ndarray:
-    """AP of the sample and of each resample of its fires."""
-    weights = fire_weights(len(counts), REPLICATES, SEED)
-    pooled = np.tensordot(weights, counts.astype(float), 1)
-    return average_precision_of_counts(pooled)
 
 
 def main() -> None:
