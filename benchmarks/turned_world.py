@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import xarray as xr
 
-from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, open_fires
+from emberformer.data.fires import Band, BandKind, Fire, FireSource, Frame, Window, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.errors import InputError
 from emberformer.views import turned, turned_vector
@@ -85,8 +86,8 @@ def turned_source(fires: xr.Dataset, chosen: Sequence[int], view: int) -> FireSo
     terrain_of = dict(zip(windows, fires.terrain_index.values[list(chosen)].tolist(), strict=True))
     names, units = (list(map(str, fires[name].values)) for name in ("weather_variable", "weather_unit"))
     bands = tuple(
-        Band(*map(str, band))
-        for band in zip(fires.band.values, fires.band_kind.values, fires.band_unit.values, strict=True)
+        Band(str(name), cast(BandKind, str(kind)), str(unit))
+        for name, kind, unit in zip(fires.band.values, fires.band_kind.values, fires.band_unit.values, strict=True)
     )
     return FireSource(
         dataset=fires.attrs["dataset"],
