@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from emberformer.features.hidden import HiddenReader
-from emberformer.features.reading import Cut, FeatureReader
+from emberformer.features.reading import Cut, TokenReader
 from emberformer.landscape import Landscape
 
 
@@ -105,7 +105,7 @@ class TokenBatches:
                 terrain[n, sample.landscape.angle_channels] = 0
         return terrain
 
-    def _buffer(self, name: str, shape: tuple[int, ...], reader: FeatureReader | HiddenReader) -> Tensor:
+    def _buffer(self, name: str, shape: tuple[int, ...], reader: TokenReader | HiddenReader) -> Tensor:
         """Memory for a batch; the next one of the ring, so that pages are not given back and cleared at every step."""
         kind = (reader.dtype, reader.device)
         if not self.buffers:

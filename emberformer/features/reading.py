@@ -42,38 +42,23 @@ class Cut:
         return runs(self.rows)
 
 
-class FeatureReader:
-    """Patch tokens of one axis of a finished store, as the network takes them.
+class TokenReader:
+    """Patch tokens of some array of a finished store, as the network takes them.
 
     Args:
-        location: the store, a folder or a URL.
-        axis: 'frame' or 'terrain'.
-        identity: attributes of the store.
-        blank: tokens of a blank image, for stores of int8.
-        memory: 'disk' reads what is asked for; 'ram' and 'device' load all rows first.
-        device: where the batches are made; with 'device' also where the rows stay.
-
-    Raises:
-        InputError: the rows do not fit into memory.
+        patches: the rows.
+        kind: type that they are stored in.
+        device: where the batches are made.
+        scale: of every token, for rows of int8.
+        blank: tokens of a blank image, to be added to those of int8.
     """
 
     def __init__(
-        self,
-        location: Path | str,
-        axis: Axis,
-        identity: dict[str, Any],
-        blank: np.ndarray | None = None,
-        memory: Memory = "disk",
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+        self, patches: Rows, kind: str, device: torch.device, scale: Rows | None = None, blank: Tensor | None = None
     ):
-        self.device = device if memory == "device" else torch.device("cpu")
-        self.kind = identity["dtype"]
-        self.patches = open_rows(location, f"{axis}_patches", memory, self.device)
-        self.scale = open_rows(location, f"{axis}_scale", memory, self.device) if self.kind == "int8" else None
-        about = blank if self.kind == "int8" and not identity["components"] else None
-        self.blank = None if about is None else torch.from_numpy(np.ascontiguousarray(about)).to(self.device)
-        self.shape = self.patches.shape
-        self.dtype = torch.float32 if self.kind == "int8" else getattr(torch, self.kind)
+        self.patches, self.kind, self.device, self.scale, self.blank = patches, kind, device, scale, blank
+        self.shape = patches.shape
+        self.dtype = torch.float32 if kind == "int8" else getattr(torch, kind)
 
     def read(self, cuts: Sequence[Cut], outs: Sequence[Tensor]) -> None:
         """Copy windows to their places: out [rows, (C), Gy', Gx', D'] of each, on the reader's device.
@@ -127,7 +112,39 @@ class FeatureReader:
         return torch.as_tensor(turned(values, -3, cut.view))
 
 
-class LayerReader(FeatureReader):
+class FeatureReader(TokenReader):
+    """Patch tokens of one axis of a finished store.
+
+    Args:
+        location: the store, a folder or a URL.
+        axis: 'frame' or 'terrain'.
+        identity: attributes of the store.
+        blank: tokens of a blank image, for stores of int8.
+        memory: 'disk' reads what is asked for; 'ram' and 'device' load all rows first.
+        device: where the batches are made; with 'device' also where the rows stay.
+
+    Raises:
+        InputError: the rows do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        axis: Axis,
+        identity: dict[str, Any],
+        blank: np.ndarray | None = None,
+        memory: Memory = "disk",
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+    ):
+        kind, device = identity["dtype"], device if memory == "device" else torch.device("cpu")
+        patches = open_rows(location, f"{axis}_patches", memory, device)
+        scale = open_rows(location, f"{axis}_scale", memory, device) if kind == "int8" else None
+        about = blank if kind == "int8" and not identity["components"] else None
+        added = None if about is None else torch.from_numpy(np.ascontiguousarray(about)).to(device)
+        super().__init__(patches, kind, device, scale, added)
+
+
+class LayerReader(TokenReader):
     """Patch tokens after some of the backbone's blocks, `frame_layers` of a finished store, as it keeps them.
 
     Args:
@@ -152,10 +169,9 @@ class LayerReader(FeatureReader):
                 location, "a feature store without hidden layers", "tokens after some of the backbone's blocks",
                 "name the blocks in `features.layers`, such as [3, 6, 9, 12], and extract again",
             )  # fmt: skip
-        self.device = device if memory == "device" else torch.device("cpu")
-        self.kind = "float32" if identity["dtype"] == "float32" else "float16"
-        self.patches, self.scale, self.blank = open_rows(location, "frame_layers", memory, self.device), None, None
-        self.shape, self.dtype = self.patches.shape, getattr(torch, self.kind)
+        kind, device = identity["dtype"], device if memory == "device" else torch.device("cpu")
+        patches = open_rows(location, "frame_layers", memory, device)
+        super().__init__(patches, "float32" if kind == "float32" else "float16", device)
 
 
 class MeansReader:
