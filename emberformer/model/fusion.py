@@ -70,7 +70,24 @@ class Fusion(nn.Module, ABC):
         """
 
 
-class ConcatFusion(Fusion):
+class SummedFusion(Fusion):
+    """A fusion in which the patch's own terrain is a term of a sum."""
+
+    from_fire: nn.Linear
+    from_terrain: nn.Linear | None
+
+    def ground(self, terrain: Float[Tensor, "B Gy Gx D"] | None, grid: tuple[int, int]) -> Ground:
+        """The terrain's term."""
+        if self.from_terrain is None or terrain is None:
+            return Ground(None)
+        return Ground(self.from_terrain(terrain).flatten(1, 2))
+
+    def _fire_and_ground(self, fire: Float[Tensor, "S N T D"], ground: Ground) -> Float[Tensor, "S N T M"]:
+        token = as_stored(self.from_fire, fire)
+        return token if ground.own is None else token + ground.own[:, :, None]
+
+
+class ConcatFusion(SummedFusion):
     """GELU(LN(W [fire; terrain; wind] + b)), with wind = GELU(LN(W_w (u, v))).
 
     The product with the concatenation is written as a sum of three products: terrain then enters once a sample and not
@@ -91,18 +108,15 @@ class ConcatFusion(Fusion):
         self.from_wind = nn.Linear(d_wind, d_model, bias=False)
         self.norm = nn.LayerNorm(d_model)
 
-    def ground(self, terrain: Float[Tensor, "B Gy Gx D"] | None, grid: tuple[int, int]) -> Ground:
-        return _projected(self.from_terrain, terrain)
-
     def forward(
         self, fire: Float[Tensor, "S N T D"], ground: Ground, wind: Float[Tensor, "S T 2"]
     ) -> Float[Tensor, "S N T M"]:
-        token = _with_own(as_stored(self.from_fire, fire), ground)
+        token = self._fire_and_ground(fire, ground)
         token = token + self.from_wind(self.wind(wind))[:, None]
         return functional.gelu(self.norm(token))
 
 
-class AddNormFusion(Fusion):
+class AddNormFusion(SummedFusion):
     """LN(W_f fire + W_s terrain + W_w (u, v) + b).
 
     Args:
@@ -118,13 +132,10 @@ class AddNormFusion(Fusion):
         self.from_wind = nn.Linear(2, d_model, bias=False)
         self.norm = nn.LayerNorm(d_model)
 
-    def ground(self, terrain: Float[Tensor, "B Gy Gx D"] | None, grid: tuple[int, int]) -> Ground:
-        return _projected(self.from_terrain, terrain)
-
     def forward(
         self, fire: Float[Tensor, "S N T D"], ground: Ground, wind: Float[Tensor, "S T 2"]
     ) -> Float[Tensor, "S N T M"]:
-        return self.norm(_with_own(as_stored(self.from_fire, fire), ground) + self.from_wind(wind)[:, None])
+        return self.norm(self._fire_and_ground(fire, ground) + self.from_wind(wind)[:, None])
 
 
 class CrossAttentionFusion(Fusion):
@@ -200,12 +211,3 @@ def as_stored(layer: nn.Linear, fire: Float[Tensor, "S N T D"]) -> Float[Tensor,
 
 def _linear(features: int | None, d_model: int, bias: bool = True) -> nn.Linear | None:
     return None if features is None else nn.Linear(features, d_model, bias=bias)
-
-
-def _projected(layer: nn.Linear | None, terrain: Float[Tensor, "B Gy Gx D"] | None) -> Ground:
-    """The terrain's part of a sum."""
-    return Ground(None if layer is None or terrain is None else layer(terrain).flatten(1, 2))
-
-
-def _with_own(token: Float[Tensor, "S N T M"], ground: Ground) -> Float[Tensor, "S N T M"]:
-    return token if ground.own is None else token + ground.own[:, :, None]
