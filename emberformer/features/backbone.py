@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from emberformer.errors import InputError
@@ -216,10 +217,10 @@ def _load_model(settings: FeatureSettings) -> tuple[Any, str, str]:
     source, name = (str(folder), folder.name) if folder.is_dir() else (settings.weights, settings.weights)
     try:
         model = AutoModel.from_pretrained(source, revision=settings.revision)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"features.weights: {settings.weights}",
-            f"no weights there ({str(error).splitlines()[0]:.160})",
+            f"no weights there ({str(error).strip().splitlines()[0]:.160})",
             "a name on the Hugging Face Hub, or a folder written by `save_pretrained`",
             "go online, copy the folder here and name it, or say `weights: random` (untrained)",
         ) from error

@@ -209,6 +209,14 @@ def test_weights_that_are_nowhere_are_no_random_ones(tmp_path, monkeypatch):
         load_backbone(FeatureSettings(weights=str(tmp_path / "nothing-here")))
 
 
+def test_a_damaged_file_of_weights_is_named(tmp_path):
+    small_model("dinov3_vit").save_pretrained(tmp_path / "mine")
+    weights = tmp_path / "mine" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(InputError, match="mine"):
+        load_backbone(FeatureSettings(weights=str(tmp_path / "mine")))
+
+
 def test_other_families_are_refused(tmp_path):
     """SAM's encoder is of one image size and has no CLS token."""
     config = SamVisionConfig(
