@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emberformer.errors import InputError
-from emberformer.options import Config, DatasetName, Device, Threads, Variant, open_configuration
+from emberformer.options import Config, DatasetName, Device, Threads, Variant, open_configuration, use_threads
 from emberformer.settings import FeatureSettings, ModelSettings, Settings
 
 if TYPE_CHECKING:
@@ -59,14 +59,11 @@ def estimate(
 
     Example: emberformer features estimate --config config/portillo.yaml --dataset portillo --dtype int8
     """
-    import torch
-
     from emberformer.features.estimate import given_contents
     from emberformer.features.estimate_table import changed_features, describe
     from emberformer.features.extraction import choose_device
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     changes = {"architecture": architecture, "scale": scale, "window": window, "dtype": dtype, "components": components}
     given = {name: value for name, value in changes.items() if value is not None}
     numbers = {"fires": fires, "frames": frames, "height": height, "width": width, "terrain-channels": terrain_channels}
@@ -161,13 +158,10 @@ def extract(
 
     Example: emberformer features extract --config config/portillo.yaml --dataset portillo --shard 0 --shards 4
     """
-    import torch
-
     from emberformer.data.fires import open_fires
     from emberformer.features.extraction import extract as run
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     settings, layout = open_configuration(config, dataset, variant)
     run(
         layout.features(dataset),

@@ -12,6 +12,7 @@ from emberformer.errors import InputError
 from emberformer.layout import Layout
 from emberformer.overrides import changed, parse_changes
 from emberformer.settings import Settings, load_settings
+from emberformer.training_settings import Phase
 
 Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
 DatasetName = Annotated[
@@ -21,6 +22,7 @@ Variant = Annotated[
     str | None,
     typer.Option("--variant", help="One of the configuration's variants; by default none of them."),
 ]
+OfPhase = Annotated[Phase, typer.Option("--phase", help="Phase of the network.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting beside the file, such as model.d_model=64, or a JSON object of several."),
@@ -51,8 +53,25 @@ def open_configuration(
             f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
         )
     if variant is not None:
-        if variant not in settings.variants:
-            expected = " or ".join(settings.variants) or "no variant: the configuration has none"
-            raise InputError(f"{config}, --variant", variant, expected, "name one of the configuration's variants")
+        check_variant(config, settings, variant)
         settings = settings.variant(variant)
     return settings, Layout(settings)
+
+
+def check_variant(config: Path, settings: Settings, variant: str) -> None:
+    """Refuse what is no variant of a configuration.
+
+    Raises:
+        InputError: it is none.
+    """
+    if variant not in settings.variants:
+        expected = " or ".join(settings.variants) or "no variant: the configuration has none"
+        raise InputError(f"{config}, --variant", variant, expected, "name one of the configuration's variants")
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch compute with so many CPU threads; None: its own choice."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from emberformer.options import Config, Device, Threads, Variant, open_configuration
+from emberformer.options import (
+    Config,
+    Device,
+    OfPhase,
+    Threads,
+    Variant,
+    check_variant,
+    open_configuration,
+    use_threads,
+)
 
 results_app = typer.Typer(rich_markup_mode=None)
 
@@ -28,9 +37,7 @@ def evaluate(config: Config) -> None:
 def interpret(
     config: Config,
     variant: Variant = None,
-    phase: Annotated[
-        Literal["phase1", "phase2", "phase3", "student"], typer.Option(help="Phase of the model to look at.")
-    ] = "phase1",
+    phase: OfPhase = "phase1",
     seed: Annotated[int, typer.Option(help="Seed of the model to look at.")] = 0,
     dataset: Annotated[str | None, typer.Option(help="Name of a data set; by default all of them.")] = None,
     split: Annotated[Literal["validation", "test"], typer.Option(help="Fires to look at.")] = "test",
@@ -41,14 +48,12 @@ def interpret(
 
     Example: emberformer interpret --config config/portillo.yaml --seed 0
     """
-    import torch
-
     from emberformer.interpretation.run import interpret as run
 
-    if threads:
-        torch.set_num_threads(threads)
-    settings, _ = open_configuration(config, dataset, variant)
-    layout = open_configuration(config)[1]
+    use_threads(threads)
+    settings, layout = open_configuration(config, dataset)
+    if variant is not None:
+        check_variant(config, settings, variant)
     for name in [dataset] if dataset else settings.datasets:
         typer.echo(run(layout, variant, phase, seed, name, split, device))
 
