@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes, save_model
+from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import hidden_inputs
 from emberformer.errors import InputError
@@ -24,10 +24,10 @@ from emberformer.finetuning import trained_parent, training_of
 from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
-from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
-from emberformer.run_logs import RunLogs
+from emberformer.run import EachEpoch, make_trainer
 from emberformer.settings import Settings
-from emberformer.training import Penalty, SpreadTraining, fit, make_loaders
+from emberformer.training import Beginning, Penalty, SpreadTraining, fit, make_loaders
+from emberformer.training_settings import DistillationSettings
 
 
 def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", threads: int | None = None) -> Path:
@@ -48,16 +48,38 @@ def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", 
     Raises:
         InputError: no distillation in the configuration, or a teacher that is not trained yet.
     """
-    if settings.distillation is None:
-        raise InputError(f"{layout.config}: distillation", "no settings", "a student", "add `distillation: {}`")
-    about, path = settings.distillation, trained_parent(layout, seed, "student")
-    folder = layout.model(seed, "student")
-    folder.mkdir(parents=True, exist_ok=True)
+    distillation_settings(settings, layout)
+    path = trained_parent(layout, seed, "student")
     lightning.seed_everything(seed, verbose=False)
+    teacher, sizes, _, _ = load_model(path)
+    begun = begin_distillation(settings, layout, seed, teacher, sizes, device, threads)
+    return fit(begun, settings, layout, seed, "student")
+
+
+def begin_distillation(
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    teacher: SpreadNetwork,
+    sizes: Sizes,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Beginning:
+    """The student before its first step, its weights drawn from torch's chance as it stands.
+
+    Args:
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of order, windows and dropout.
+        teacher: whose forecasts it learns, in evaluation mode.
+        sizes: of the data.
+        device: as in `distil`.
+        threads: as in `distil`.
+    """
+    about = distillation_settings(settings, layout)
     of_student = settings.of_student()
     in_training = settings.model_copy(update={"training": training_of(settings.training, about)})
-    trainer = make_trainer(in_training, folder, device, threads, 1)
-    teacher, sizes, _, _ = load_model(path)
+    trainer = make_trainer(in_training, layout.model(seed, "student"), device, threads, 1)
     landscapes, split = open_landscapes(layout, sizes), read_split(layout.split)
     student = build_model(sizes, of_student)
     keep_from(student, hidden_inputs(of_student.model))
@@ -71,12 +93,18 @@ def distil(settings: Settings, layout: Layout, seed: int, device: str = "auto", 
         student, in_training.training, len(batches) * about.epochs, Slope.of(sizes.normaliser),
         penalty=taught_by(teacher, about.temperature, about.weight), observed=1 - about.weight,
     )  # fmt: skip
-    fit(
-        trainer, training, batches, validation, UnfinishedRun(folder, landscapes),
-        RunLogs(settings, folder, seed, "student"),
-        lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score, "student"),
-    )  # fmt: skip
-    return folder / "model.ckpt"
+    return Beginning(trainer, training, sizes, landscapes, batches, validation)
+
+
+def distillation_settings(settings: Settings, layout: Layout) -> DistillationSettings:
+    """Settings of the student.
+
+    Raises:
+        InputError: the configuration has none.
+    """
+    if settings.distillation is None:
+        raise InputError(f"{layout.config}: distillation", "no settings", "a student", "add `distillation: {}`")
+    return settings.distillation
 
 
 def keep_from(network: SpreadNetwork, names: Collection[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from emberformer.checkpoint import load_model, open_landscapes, save_model
+from emberformer.checkpoint import Sizes, load_model, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned, written
@@ -19,10 +19,10 @@ from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.model.lora import apart_from_orthogonal
-from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
-from emberformer.run_logs import RunLogs
+from emberformer.network import SpreadNetwork
+from emberformer.run import EachEpoch, make_trainer
 from emberformer.settings import Settings
-from emberformer.training import SpreadTraining, fit, make_loaders
+from emberformer.training import Beginning, SpreadTraining, fit, make_loaders
 from emberformer.training_settings import DistillationSettings, FinetuningSettings, Phase, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -56,17 +56,43 @@ def finetune(
     Raises:
         InputError: no such phase, a parent that is not trained yet, or features and weights that do not fit.
     """
-    of_phase = phase_settings(settings, layout, phase)
+    phase_settings(settings, layout, phase)
     parent = trained_parent(layout, seed, phase)
-    folder = layout.model(seed, phase)
-    folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
+    model, sizes, _, _ = load_model(parent)
+    begun = begin_finetuning(settings, layout, seed, phase, model, sizes, device, threads)
+    return fit(begun, settings, layout, seed, phase)
+
+
+def begin_finetuning(
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    phase: Phase,
+    parent: SpreadNetwork,
+    sizes: Sizes,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Beginning:
+    """A phase before its first step; adapters begin by torch's chance as it stands.
+
+    Args:
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of order, windows and dropout.
+        phase: 'phase2' or 'phase3'.
+        parent: the network that it goes on from.
+        sizes: of the data.
+        device: as in `finetune`.
+        threads: as in `finetune`.
+    """
+    of_phase = phase_settings(settings, layout, phase)
+    folder = layout.model(seed, phase)
     in_training = settings.model_copy(update={"training": training_of(settings.training, of_phase)})
     trainer = make_trainer(in_training, folder, device, threads, 1)
-    model, sizes, _, _ = load_model(parent)
     landscapes = open_landscapes(layout, sizes)
     encodings, weights = encodings_of(landscapes), backbone_hash(layout, landscapes)
-    network = fine_tuned(model, settings, phase, encodings, weights, folder)
+    network = fine_tuned(parent, settings, phase, encodings, weights, folder)
     split = read_split(layout.split)
     steps, batches, validation = make_loaders(
         in_training, layout, landscapes, split, seed, trainer, network.inputs, network.block
@@ -79,13 +105,7 @@ def finetune(
     trainer.callbacks += [EachEpoch(steps, seed), ParentFirst()]  # type: ignore[attr-defined]
     if network.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(network, total))  # type: ignore[attr-defined]
-    told = written(encodings, weights)
-    fit(
-        trainer, training, batches, validation, UnfinishedRun(folder, landscapes),
-        RunLogs(settings, folder, seed, phase),
-        lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score, phase, told),
-    )  # fmt: skip
-    return folder / "model.ckpt"
+    return Beginning(trainer, training, sizes, landscapes, batches, validation, written(encodings, weights))
 
 
 def phase_settings(settings: Settings, layout: Layout, phase: Phase) -> FinetuningSettings:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import lightning
 import numpy as np
-import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -98,22 +97,27 @@ class UnfinishedRun:
     def __init__(self, folder: Path, landscapes: Sequence[Landscape]):
         self.folder, self.fires = folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes]
         self.mark = folder / "unfinished.json"
-        self.checkpoint: str | None = None
 
-    def begin(self) -> pd.DataFrame | None:
-        """Mark the run as begun; where one is taken up, name its checkpoint and give its curve so far."""
-        last, metrics = self.folder / "last.ckpt", self.folder / "metrics.csv"
+    @property
+    def checkpoint(self) -> str | None:
+        """Where the run is taken up; None: at its beginning.
+
+        All processes that train together find the same: the first one has begun the run before it starts the others.
+        """
+        last = self.folder / "last.ckpt"
         same = self.mark.exists() and json.loads(self.mark.read_text()) == self.fires
-        earlier = None
-        if same and last.exists():
-            self.checkpoint = str(last)
-            earlier = pd.read_csv(metrics) if metrics.exists() else None
-            log.info("going on from %s", last)
+        return str(last) if same and last.exists() else None
+
+    def begin(self) -> bool:
+        """Mark the run as begun; whether it is taken up. Otherwise what an earlier one left is removed."""
+        going_on = self.checkpoint is not None
+        if going_on:
+            log.info("going on from %s", self.checkpoint)
         else:
             for stale in self.folder.glob("*.ckpt"):
                 stale.unlink()
         self.mark.write_text(json.dumps(self.fires))
-        return earlier
+        return going_on
 
     def end(self) -> None:
         """Take the mark away."""

@@ -5,6 +5,7 @@ Nothing here draws chance or touches a weight, so that a training is the same wh
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class RunLogs:
             shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
             (self.folder / RUN_ID).unlink(missing_ok=True)
         board = TensorBoardLogger(self.folder, name="", version="tensorboard", default_hp_metric=False)
-        loggers: list[Logger] = [CSVLogger(self.folder, name="", version=""), board]
+        loggers: list[Logger] = [_curve(self.folder, going_on), board]
         if self.settings.logging.wandb != "disabled":
             loggers.append(_wandb_logger(self.settings, self.folder, self.seed, self.phase))
         return loggers
@@ -101,6 +102,17 @@ def trained_network(settings: Settings, phase: Phase) -> str:
     if phase == "student" and settings.distillation is not None:
         return settings.distillation.model.network
     return settings.model.network
+
+
+def _curve(folder: Path, going_on: bool) -> CSVLogger:
+    """The logger of `metrics.csv`, which begins its file anew; where the run goes on, after the rows that are there."""
+    logger, path = CSVLogger(folder, name="", version=""), folder / "metrics.csv"
+    if going_on and path.exists():
+        earlier = path.rename(path.with_suffix(".earlier"))
+        with open(earlier, newline="") as file:
+            logger.experiment.metrics_keys.extend(next(csv.reader(file), []))
+        earlier.rename(path)
+    return logger
 
 
 def _wandb_logger(settings: Settings, folder: Path, seed: int, phase: Phase) -> WandbLogger:

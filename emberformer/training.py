@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -33,6 +34,7 @@ from emberformer.optimisation import parameter_groups, warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings, TrainingSettings
+from emberformer.training_settings import Phase
 
 log = logging.getLogger(__name__)
 Penalty = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
@@ -78,22 +80,24 @@ class SpreadTraining(lightning.LightningModule):
         self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, forecast's bin]
         self.sums = torch.zeros(self.loss.size, dtype=torch.float64)  # of `SpreadLoss`
 
-    def _forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits, and the pixels that count."""
+    def forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of a batch, and the pixels that count."""
         logits = self.model(**model_inputs(self.model, batch)).float()
         return logits, open_pixels(batch["target"], batch["fire_pixels"][:, 0])
 
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        logits, counted = self._forecast(batch)
+    def loss_of(self, batch: dict[str, torch.Tensor], logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+        """What a training step lowers."""
         sums = over_processes(self.loss.sums(logits, batch, counted))
         loss = self.observed * self.loss.value(sums)
-        if self.penalty is not None:
-            loss = loss + self.penalty(batch, logits, counted)
+        return loss if self.penalty is None else loss + self.penalty(batch, logits, counted)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        loss = self.loss_of(batch, *self.forecast(batch))
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        logits, counted = self._forecast(batch)
+        logits, counted = self.forecast(batch)
         self.sums += self.loss.sums(logits, batch, counted).cpu()
         self.counts += counts_of_forecast(logits, batch["target"], counted).cpu()
 
@@ -120,6 +124,29 @@ class SpreadTraining(lightning.LightningModule):
         optimizer = torch.optim.AdamW(groups, weight_decay=of.weight_decay)
         schedule = warm_cosine(optimizer, of.warmup, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """All that a phase's training needs, before its first step.
+
+    Args:
+        trainer: with the callbacks of the phase.
+        training: the network and its loss.
+        sizes: of the data.
+        landscapes: the data sets.
+        batches: of training.
+        validation: of validation.
+        backbone: of phases 2 and 3, what the checkpoint says of it.
+    """
+
+    trainer: lightning.Trainer
+    training: SpreadTraining
+    sizes: Sizes
+    landscapes: list[Landscape]
+    batches: Prefetched
+    validation: Prefetched
+    backbone: dict[str, Any] | None = None
 
 
 def train(
@@ -154,62 +181,63 @@ def train(
         InputError: stores that do not belong together, a split without training or validation steps, or devices that
             are not there.
     """
-    folder = layout.model(seed)
-    folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
-    trainer = make_trainer(settings, folder, device, threads, devices)
+    begun = begin_training(settings, layout, seed, device, threads, devices, memory)
+    return fit(begun, settings, layout, seed, "phase1")
+
+
+def begin_training(
+    settings: Settings,
+    layout: Layout,
+    seed: int,
+    device: str = "auto",
+    threads: int | None = None,
+    devices: int = 1,
+    memory: Memory = "disk",
+) -> Beginning:
+    """Phase 1 before its first step, its weights drawn from torch's chance as it stands; arguments as in `train`."""
+    trainer = make_trainer(settings, layout.model(seed), device, threads, devices)
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
     model = begin_model(sizes, settings)
     steps, batches, validation = make_loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
-    trainer.callbacks.append(EachEpoch(steps, seed))  # type: ignore[attr-defined]
     waiting = [decoder.part for decoder in pretrained_decoders(model)]
-    trainer.callbacks.append(FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs))  # type: ignore[attr-defined]
+    frozen = FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs)
+    trainer.callbacks += [EachEpoch(steps, seed), frozen]  # type: ignore[attr-defined]
     total = len(batches) * settings.training.epochs
-    phase = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser))
-    fit(
-        trainer, phase, batches, validation, UnfinishedRun(folder, landscapes), RunLogs(settings, folder, seed),
-        lambda best, score: save_model(folder, best, sizes, settings, layout, seed, score),
-    )  # fmt: skip
-    return folder / "model.ckpt"
+    training = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser))
+    return Beginning(trainer, training, sizes, landscapes, batches, validation)
 
 
-def fit(
-    trainer: lightning.Trainer,
-    phase: SpreadTraining,
-    batches: Prefetched,
-    validation: Prefetched,
-    run: UnfinishedRun,
-    logs: RunLogs,
-    save: Callable[[str, float], Path],
-) -> None:
+def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: Phase) -> Path:
     """Train to the end, from where the run was stopped, and save the best epoch.
 
     Args:
-        trainer: of `make_trainer`.
-        phase: what trains.
-        batches: of training.
-        validation: of validation.
-        run: the mark in the model's folder.
-        logs: what is written of the run.
-        save: writes the model from the best epoch's checkpoint and its score.
+        begun: the phase.
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of the run.
+        phase: its name.
+
+    Returns:
+        `model.ckpt` in the model's folder.
     """
-    earlier = None
+    folder, trainer = layout.model(seed, phase), begun.trainer
+    folder.mkdir(parents=True, exist_ok=True)
+    run, logs = UnfinishedRun(folder, begun.landscapes), RunLogs(settings, folder, seed, phase)
     if trainer.is_global_zero:
-        counts = {name: sum(p.numel() for p in part.parameters()) for name, part in phase.model.named_children()}
-        log.info("parameters: %s", counts)
-        earlier = run.begin()
-        logs.begin(trainer, validation.loader.dataset, going_on=run.checkpoint is not None)
-    trainer.fit(phase, batches, validation, ckpt_path=run.checkpoint, weights_only=False)
+        parts = begun.training.model.named_children()
+        log.info("parameters: %s", {name: sum(p.numel() for p in part.parameters()) for name, part in parts})
+        logs.begin(trainer, begun.validation.loader.dataset, going_on=run.begin())
+    trainer.fit(begun.training, begun.batches, begun.validation, ckpt_path=run.checkpoint, weights_only=False)
     if trainer.is_global_zero:
-        if earlier is not None:  # the logger begins its file anew
-            curve = run.folder / "metrics.csv"
-            pd.concat([earlier, *([pd.read_csv(curve)] if curve.exists() else [])]).to_csv(curve, index=False)
         best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
         score = math.nan if best.best_model_score is None else float(best.best_model_score)
-        logs.end(trainer, save(best.best_model_path, score))
+        path = best.best_model_path
+        logs.end(trainer, save_model(folder, path, begun.sizes, settings, layout, seed, score, phase, begun.backbone))
         run.end()
+    return folder / "model.ckpt"
 
 
 def make_loaders(

@@ -20,9 +20,12 @@ from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
+from emberformer.run import UnfinishedRun
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
 from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
+
+ENDS = SpreadTraining.on_validation_epoch_end
 
 
 @pytest.fixture(scope="module")
@@ -100,24 +103,48 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path.with_name("last.ckpt"), weights_only=False)["state_dict"]
 
 
+def dying_after(epoch: int):
+    """The end of a validation, after which that of one epoch stops the run."""
+
+    def dies(self):
+        ENDS(self)
+        if self.current_epoch == epoch:
+            raise RuntimeError("power cut")
+
+    return dies
+
+
+def test_all_processes_take_a_run_up_alike(trained, tmp_path):
+    """The first one begins the run; the others look afterwards."""
+    _, layout, path = trained
+    landscapes = open_landscapes(layout, load_model(path)[1])
+    for fires, left, expected in (
+        (landscapes, [], None),
+        (landscapes, ["last.ckpt"], str(tmp_path / "last.ckpt")),
+        (landscapes[:1], ["last.ckpt"], None),  # of other fires: removed
+    ):
+        for name in left:
+            (tmp_path / name).touch()
+        first, other = (UnfinishedRun(tmp_path, fires) for _ in range(2))
+        assert first.begin() == (expected is not None)
+        assert other.checkpoint == first.checkpoint == expected
+
+
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, tmp_path):
-    """The same steps, windows, views and dropout in the epochs that were left; the same weights to the last bit."""
+    """The same steps, windows, views and dropout in the epochs that were left; the same weights to the last bit.
+
+    Stopped twice: its curve has all epochs.
+    """
     settings, layout, _ = trained
     longer, layout = changed(settings, dropout=0.2, epochs=3, crop=2, steps_per_fire=2)
     whole = train(longer, layout, 0, "cpu").parent
     whole.rename(tmp_path / "whole")
-    ends = SpreadTraining.on_validation_epoch_end
-
-    def dies(self):
-        ends(self)
-        if self.current_epoch == 1:
-            raise RuntimeError("power cut")
-
-    monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", dies)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(longer, layout, 0, "cpu")
+    for epoch in (1, 2):
+        monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", dying_after(epoch))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(longer, layout, 0, "cpu")
     assert not (layout.model(0) / "model.ckpt").exists()
-    monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", ends)
+    monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", ENDS)
     torch.manual_seed(123)
     path = train(longer, layout, 0, "cpu")
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (path.parent, tmp_path / "whole"))
@@ -161,9 +188,12 @@ def test_validation_does_not_depend_on_its_batches(trained, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pos_weight", [1.0, None])
-def test_two_processes_train_as_one(tmp_path, pos_weight):
-    """Losses, scores and weights of `--devices 2`; batches of three and the rest leave one process without an item."""
+@pytest.mark.parametrize(("pos_weight", "taken_up"), [(1.0, False), (None, True)])
+def test_two_processes_train_as_one(tmp_path, monkeypatch, pos_weight, taken_up):
+    """Losses, scores and weights of `--devices 2`, from the beginning or from where one process was stopped.
+
+    Batches of three and the rest leave one process without an item.
+    """
     settings, layout = tiny_experiment(
         tmp_path, {"tiny": (28, 42), "other": (50, 36)},
         training={**TRAINING, "batch_size": 3, "epochs": 2, "crop": 2, "loss": {"dice": 0.5, "pos_weight": pos_weight}},
@@ -172,6 +202,10 @@ def test_two_processes_train_as_one(tmp_path, pos_weight):
     config = save_settings(settings, tmp_path / "config.yaml")
     one = train(settings, layout, 0, "cpu").parent
     one.rename(tmp_path / "one")
+    if taken_up:
+        monkeypatch.setattr(SpreadTraining, "on_validation_epoch_end", dying_after(1))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings, layout, 0, "cpu")
     command = [Path(sys.executable).with_name("emberformer"), "train", "--config", config, "--device", "cpu"]
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "WORLD_SIZE")}
     done = subprocess.run(
