@@ -14,7 +14,18 @@ from typer.core import TyperGroup
 
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
-from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration
+from emberformer.options import (
+    Changes,
+    Config,
+    DatasetName,
+    Device,
+    OfPhase,
+    Threads,
+    Variant,
+    check_variant,
+    open_configuration,
+    use_threads,
+)
 from emberformer.phases_cli import phases_app
 from emberformer.results_cli import results_app
 from emberformer.settings import Settings
@@ -119,7 +130,7 @@ def check(
 ) -> None:
     """Look at data, split and network before a long run; exit code 1 where something is wrong.
 
-    Data need `ingest`, leakage needs `split`, the one batch through the network needs features.
+    Data need `ingest`, leakage needs `split`, the one batch through the network, in each phase, needs features.
 
     Example: emberformer check --config config/portillo.yaml
     """
@@ -139,29 +150,34 @@ def check(
 def sizes(
     config: Config,
     variant: Annotated[
-        str | None, typer.Option("--variant", help="One of the configuration's variants, or all of them.")
+        str | None, typer.Option("--variant", help="One of the configuration's variants, or all that have the phase.")
     ] = None,
+    phase: OfPhase = "phase1",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Measure parameters, memory of a training step and time of a forecast of a network; needs features.
 
     Example: emberformer sizes --config config/portillo.yaml --variant all
+
+    Example: emberformer sizes --config config/two_landscapes.yaml --phase phase2
     """
     import torch
 
     from emberformer.checks.sizes import measure_sizes, write_sizes
     from emberformer.features.extraction import choose_device
 
-    if threads:
-        torch.set_num_threads(threads)
-    everything = variant == "all"
-    open_configuration(config, variant=None if everything else variant)  # refuses an unknown one
+    use_threads(threads)
     settings, layout = open_configuration(config)
-    found = measure_sizes(layout, [None, *settings.variants] if everything else [variant], device)
+    chosen = [variant]
+    if variant == "all":
+        chosen = [one.variant for one in layout.trained.values() if one.phase == phase] or [None]
+    elif variant is not None:
+        check_variant(config, settings, variant)
+    found = measure_sizes(layout, chosen, device, phase)
     cuda = choose_device(device).type == "cuda"
     machine = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} CPU threads"
-    typer.echo(write_sizes(layout.experiment, found, machine))
+    typer.echo(write_sizes(layout.experiment, found, machine, "sizes" if phase == "phase1" else f"sizes_{phase}"))
 
 
 @app.command()
@@ -202,9 +218,7 @@ def forecast(
     config: Config,
     dataset: DatasetName,
     variant: Variant = None,
-    phase: Annotated[
-        Literal["phase1", "phase2", "phase3", "student"], typer.Option(help="Phase of the model to use.")
-    ] = "phase1",
+    phase: OfPhase = "phase1",
     seed: Annotated[int, typer.Option(help="Seed of the model to use.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -213,12 +227,9 @@ def forecast(
 
     Example: emberformer forecast --config config/portillo.yaml --seed 0 --dataset portillo
     """
-    import torch
-
     from emberformer.forecast import forecast as run
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     settings, layout = open_configuration(config, dataset, variant)
     typer.echo(run(settings, layout, seed, dataset, device, phase))
 

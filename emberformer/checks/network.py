@@ -6,59 +6,46 @@ import resource
 import sys
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from emberformer.checkpoint import model_inputs
 from emberformer.checks.finding import Finding
-from emberformer.checks.first_batch import FirstBatch, first_batch, logits_of
+from emberformer.checks.first_batch import FirstBatch, first_batch
 from emberformer.layout import Layout
-from emberformer.losses import open_pixels, spread_loss
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
-from emberformer.training_settings import Precision
+from emberformer.training_settings import Phase
 
 
-def check_network(settings: Settings, layout: Layout, device: str = "auto") -> list[Finding]:
+def check_network(settings: Settings, layout: Layout, device: str = "auto", phase: Phase = "phase1") -> list[Finding]:
     """The single-batch test: shapes, a finite loss, a gradient in every part; time and memory of an epoch.
 
     Args:
         settings: the configuration.
         layout: its paths; split and features must be there.
         device: auto, cpu, cuda or cuda:N.
+        phase: that trains.
 
     Raises:
         InputError: a store or the split is missing or does not fit.
     """
-    first = first_batch(settings, layout, device)
-    loss = settings.training.loss
-    findings = check_batch(first.model, first.batch, loss.pos_weight, loss.dice, first.precision)
+    first = first_batch(settings, layout, device, phase)
+    findings = check_batch(first)
     return findings if any(f.level == "ERROR" for f in findings) else [*findings, _epoch(first)]
 
 
-def check_batch(
-    model: SpreadNetwork,
-    batch: dict[str, Tensor],
-    pos_weight: float | None,
-    dice: float,
-    precision: Precision = "32-true",
-) -> list[Finding]:
-    """Shapes, loss and gradients of one batch.
-
-    Args:
-        model: the network, in training mode.
-        batch: of `FireSteps`, on the network's device.
-        pos_weight: of the loss.
-        dice: of the loss.
-        precision: of training.
-    """
+def check_batch(first: FirstBatch) -> list[Finding]:
+    """Shapes, loss and gradients of the first batch."""
+    model, batch = first.model.train(), first.batch
     shapes = {key: list(value.shape) for key, value in model_inputs(model, batch).items()}
-    logits = logits_of(model, batch, precision)
+    with first.arithmetic():
+        logits, counted = first.training.forecast(batch)
     said = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in shapes.items())
     if logits.shape != batch["target"].shape:
         message = f"logits {tuple(logits.shape)} for a target {tuple(batch['target'].shape)}"
         return [Finding("ERROR", "batch", message, "the network does not give one logit a pixel", shapes)]
-    counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-    loss = spread_loss(logits, batch["target"], counted, pos_weight, dice)
+    with first.arithmetic():
+        loss = first.training.loss_of(batch, logits, counted)
     loss.backward()
     new = float((batch["target"][counted] == 1).float().mean()) if counted.any() else 0.0
     finite = bool(torch.isfinite(loss))

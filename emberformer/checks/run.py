@@ -61,7 +61,7 @@ def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding
 def check(
     settings: Settings, layout: Layout, datasets: Sequence[str], most: int, device: str = "auto"
 ) -> dict[str, list[Finding]]:
-    """Findings by what they are of: each data set, the split, the network.
+    """Findings by what they are of: each data set, the split, the network in each of its phases.
 
     What is not made yet is said and left out; a data set must have been read.
 
@@ -89,10 +89,12 @@ def check(
     if absent:
         said = f"no finished features of {', '.join(absent)}: not tried"
         return {**findings, "network": [Finding("WARNING", "network", said, "run `snakemake extract_features`")]}
-    try:
-        findings["network"] = check_network(settings, layout, device)
-    except InputError as error:
-        findings["network"] = [Finding("ERROR", "network", f"{error.where}: {error.found}", error.remedy)]
+    for phase in layout.phases:
+        name = "network" if phase == "phase1" else f"network, {phase}"
+        try:
+            findings[name] = check_network(settings, layout, device, phase)
+        except InputError as error:
+            findings[name] = [Finding("ERROR", "network", f"{error.where}: {error.found}", error.remedy)]
     return findings
 
 

@@ -12,14 +12,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from emberformer.checks.first_batch import FirstBatch, first_batch, logits_of, quickest
+from emberformer.checks.first_batch import FirstBatch, first_batch, quickest
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
 from emberformer.layout import Layout
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.model.finetuned import FinetunedEmberFormer
+from emberformer.model.tuned import TunedBackbone
+from emberformer.training_settings import Phase
 
 MIB = 2**20
-CACHED = {"frame_patches", "terrain_patches"}  # inputs that a backbone made
+CACHED = {"frame_patches", "terrain_patches", "frame_hidden", "frame_images", "terrain_images"}  # of a backbone
 COLUMNS = {
     "network": "network", "part": "part", "trainable": "trainable parameters", "frozen": "frozen parameters",
 }  # fmt: skip
@@ -48,28 +50,32 @@ class NetworkSize:
     measures: dict[str, float]
 
 
-def measure_sizes(layout: Layout, variants: Sequence[str | None], device: str = "auto") -> list[NetworkSize]:
+def measure_sizes(
+    layout: Layout, variants: Sequence[str | None], device: str = "auto", phase: Phase = "phase1"
+) -> list[NetworkSize]:
     """Sizes of networks of one configuration.
 
     Args:
         layout: paths of the configuration.
         variants: names of variants; None is the configuration's own network.
         device: auto, cpu, cuda or cuda:N.
+        phase: in which they train; the models of the phases before it need not be there.
 
     Raises:
-        InputError: split or features of a variant are not there.
+        InputError: split or features of a variant are not there, or it has no such phase.
     """
     found, backbones = [], {}
     for name in variants:
         own = layout.variant(name)
         features = own.settings.features
-        first = first_batch(own.settings, own, device)
+        first = first_batch(own.settings, own, device, phase)
         backbone = None
         if CACHED & set(first.model.inputs):
             if features not in backbones:
                 backbones[features] = load_backbone(features, first.device)
             backbone = backbones[features]
         label = name or own.settings.model.network
+        label = label if phase == "phase1" else f"{label}-{phase}"
         found.append(measure(label, first, backbone, features.scale))
     return found
 
@@ -80,12 +86,15 @@ def measure(name: str, first: FirstBatch, backbone: Backbone | None, scale: floa
     Args:
         name: of the network.
         first: the network with its first batch.
-        backbone: that made its features; None: it takes none.
+        backbone: frozen, as it made the features; None: the network needs none.
         scale: `features.scale`.
     """
-    parts = count_parameters(first.model)
+    model = first.model
+    parts = count_parameters(model.model if isinstance(model, FinetunedEmberFormer) else model)
     if backbone is not None:
-        parts["backbone"] = (0, sum(p.numel() for p in backbone.model.parameters()))
+        parts["backbone"] = _count(list(backbone.model.parameters()))
+    if isinstance(model, FinetunedEmberFormer):
+        parts |= _of_backbone(model.backbone, sum(parts["backbone"]))
     activations, peak = kept_bytes(first), step_bytes(first)
     cached = first.forecast_seconds()
     pixels = cached if backbone is None else cached + encode_seconds(backbone, first.whole, scale)
@@ -107,15 +116,22 @@ def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
     return {name: counts for name, counts in parts.items() if any(counts)}
 
 
+def _of_backbone(backbone: TunedBackbone, whole: int) -> dict[str, tuple[int, int]]:
+    """Parameters of backbones of which a part trains, and of their adapters.
+
+    Args:
+        backbone: of the network, with all its models.
+        whole: parameters of one model: blocks that cached hidden states stand for are frozen, and not in the network.
+    """
+    adapters = [p for name, p in backbone.named_parameters() if "lora_" in name]
+    trainable, frozen = _count([p for name, p in backbone.named_parameters() if "lora_" not in name])
+    counts = {"backbone": (trainable, max(frozen, whole - trainable)), "adapters": _count(adapters)}
+    return {name: numbers for name, numbers in counts.items() if any(numbers)}
+
+
 def _count(parameters: list[nn.Parameter]) -> tuple[int, int]:
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     return trainable, sum(p.numel() for p in parameters) - trainable
-
-
-def _loss(first: FirstBatch) -> Tensor:
-    batch = first.batch
-    logits = logits_of(first.model, batch, first.precision)
-    return spread_loss(logits, batch["target"], open_pixels(batch["target"], batch["fire_pixels"][:, 0]), 1.0, 0.1)
 
 
 def kept_bytes(first: FirstBatch) -> int:
@@ -131,7 +147,7 @@ def kept_bytes(first: FirstBatch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        _loss(first)
+        first.loss()
     return sum(kept.values())
 
 
@@ -150,7 +166,7 @@ def step_bytes(first: FirstBatch) -> int | None:
     elif (before := _begin_peak()) is None:
         return None
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    _loss(first).backward()
+    first.loss().backward()
     optimizer.step()
     model.zero_grad()
     peak = torch.cuda.max_memory_allocated(first.device) if cuda else _status("VmHWM")
@@ -183,7 +199,7 @@ def _status(key: str) -> int:
 
 
 def encode_seconds(backbone: Backbone, whole: dict[str, Tensor], scale: float) -> float:
-    """Time of the backbone on the newest frame alone: the frames before it and the terrain are cached."""
+    """Time of the frozen backbone on the newest frame alone: the frames before it and the terrain are cached."""
     newest = whole["fire_pixels"][:, 0]
     with torch.inference_mode():
         return quickest(lambda: backbone.encode(dino_input(newest, backbone.patch_size, scale)), newest.device)
@@ -200,21 +216,22 @@ def size_tables(sizes: Sequence[NetworkSize]) -> tuple[pd.DataFrame, pd.DataFram
     return parameters, pd.DataFrame([{"network": size.name, **size.measures} for size in sizes])
 
 
-def write_sizes(folder: Path, sizes: Sequence[NetworkSize], machine: str) -> str:
+def write_sizes(folder: Path, sizes: Sequence[NetworkSize], machine: str, name: str = "sizes") -> str:
     """Write `sizes.csv`, `sizes_measured.csv` and `sizes.md`; gives the text of the last.
 
     Args:
         folder: to write to.
         sizes: of `measure_sizes`.
         machine: what they were measured on.
+        name: in place of "sizes" in the files' names.
     """
     parameters, measures = size_tables(sizes)
     folder.mkdir(parents=True, exist_ok=True)
-    parameters.to_csv(folder / "sizes.csv", index=False)
-    measures.to_csv(folder / "sizes_measured.csv", index=False)
+    parameters.to_csv(folder / f"{name}.csv", index=False)
+    measures.to_csv(folder / f"{name}_measured.csv", index=False)
     shown = parameters.rename(columns=COLUMNS).map(lambda v: f"{v:,}" if isinstance(v, int) else v)
     text = f"{_markdown(shown)}\n\nMeasured on {machine}:\n\n{_markdown(_measured(measures))}\n"
-    (folder / "sizes.md").write_text(text)
+    (folder / f"{name}.md").write_text(text)
     return text
 
 

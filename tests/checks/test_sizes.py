@@ -11,7 +11,10 @@ from emberformer.checks.sizes import MIB, count_parameters, kept_bytes, measure_
 from emberformer.cli import app
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.blocks import blocks_of, final_norm
 from emberformer.network import SpreadNetwork
+from emberformer.training import SpreadTraining
+from emberformer.training_settings import TrainingSettings
 from tests.stores import prepare, save_settings, tiny_experiment
 
 SIDE = 2048  # a map of float32 takes 16 MiB
@@ -20,8 +23,11 @@ SIDE = 2048  # a map of float32 takes 16 MiB
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     settings, layout = tiny_experiment(
-        tmp_path_factory.mktemp("sizes"), variants={"newest": {"model": {"temporal": "last_frame"}}}
-    )
+        tmp_path_factory.mktemp("sizes"), variants={"newest": {"model": {"temporal": "last_frame"}}},
+        features={"layers": (2,)}, phase2={"path": "tail", "lora": {"rank": 3}},
+        phase3={"path": "pixels", "method": "full", "blocks": 1},
+        distillation={"model": {"network": "unet", "channels": 8}},
+    )  # fmt: skip
     prepare(settings, layout)
     return settings, layout
 
@@ -47,7 +53,7 @@ def large(number: int) -> FirstBatch:
         "fire_pixels": torch.zeros(1, 2, SIDE, SIDE),
         "target": torch.ones(1, SIDE, SIDE, dtype=torch.uint8),
     }
-    return FirstBatch(Exponentials(number), batch, batch, 1, 1)
+    return FirstBatch(SpreadTraining(Exponentials(number), TrainingSettings(), 1), batch, batch, 1, 1)
 
 
 def test_what_is_kept_for_the_backward_pass_is_counted_to_the_byte():
@@ -87,10 +93,33 @@ def test_sizes_of_a_configuration(experiment, tmp_path):
     assert "forecast of a frame from its pixels, ms" in (tmp_path / "sizes.md").read_text()
 
 
+def test_sizes_of_networks_whose_backbone_trains(experiment):
+    """Adapters of rank 3 on query and value of two blocks; a tail's backbone counts as a whole, a student's not."""
+    settings, layout = experiment
+    (first,), (two,), (three,), (student,) = (
+        measure_sizes(layout, [None], "cpu", phase) for phase in ("phase1", "phase2", "phase3", "student")
+    )
+    assert [one.name for one in (two, student)] == ["emberformer-phase2", "emberformer-student"]
+    assert two.parts == {**first.parts, "adapters": (2 * 2 * 3 * (96 + 96), 0)}
+    assert {part: sum(count) for part, count in three.parts.items()} == {
+        part: sum(count) for part, count in two.parts.items()
+    }
+    model = load_backbone(settings.features).model
+    wanted = [*blocks_of(model)[-1].parameters(), *final_norm(model).parameters()]
+    assert three.parts["backbone"][0] == sum(p.numel() for p in wanted)
+    assert three.measures["activations_mib"] > two.measures["activations_mib"] > first.measures["activations_mib"]
+    assert "backbone" not in student.parts
+    assert student.measures["pixels_ms"] == student.measures["cached_ms"]
+
+
 def test_the_verb(experiment, tmp_path):
     settings, layout = experiment
     command = ["sizes", "--config", str(save_settings(settings, tmp_path / "config.yaml")), "--device", "cpu"]
     assert CliRunner().invoke(app, [*command, "--variant", "all"]).exit_code == 0
     measured = pd.read_csv(layout.experiment / "sizes_measured.csv")
     assert measured["network"].tolist() == ["emberformer", "newest"]
-    assert isinstance(CliRunner().invoke(app, [*command, "--variant", "none"]).exception, InputError)
+    assert CliRunner().invoke(app, [*command, "--variant", "all", "--phase", "phase2"]).exit_code == 0
+    tuned = pd.read_csv(layout.experiment / "sizes_phase2_measured.csv")
+    assert tuned["network"].tolist() == ["emberformer-phase2"]  # the variant has no such phase
+    for refused in (["--variant", "none"], ["--variant", "newest", "--phase", "phase2"]):
+        assert isinstance(CliRunner().invoke(app, [*command, *refused]).exception, InputError)
