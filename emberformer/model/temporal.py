@@ -1,7 +1,7 @@
 """The temporal part: each patch looks back along its own history, in one of several ways.
 
-State-space layers (S4, arXiv:2111.00396; Mamba, arXiv:2312.00752) are not among them: they are for histories of hundreds
-of moments. A fire has tens, and `local` and `pooled` bound what looking back costs.
+State-space layers (S4, arXiv:2111.00396; Mamba, arXiv:2312.00752) are not among them: they are for histories of
+hundreds of moments. A fire has tens, and `local` and `pooled` bound what looking back costs.
 """
 
 from __future__ import annotations
