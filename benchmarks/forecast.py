@@ -9,7 +9,6 @@ only the newest frame is not in the store; of one that is seen for the first tim
 from __future__ import annotations
 
 import logging
-import os
 import statistics
 import tempfile
 import time
@@ -19,16 +18,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.made_fires import NAME, make_fires
+from benchmarks.machine import cores
+from benchmarks.made_fires import NAME, make_features, make_fires
 from emberformer.checkpoint import Sizes, build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.backbone import Backbone, load_backbone
-from emberformer.features.extraction import extract
-from emberformer.features.plan import make_plan
 from emberformer.features.rendering import dino_input
-from emberformer.features.store import write_index
 from emberformer.forecast import predict
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
@@ -78,9 +75,7 @@ def open_next(folder: Path, scale: float) -> NextForecast:
     whole = ModelSettings(history=HISTORY).model_dump(mode="json")
     settings, layout = make_fires(folder, 5, SIDE, features=features, model=whole)
     store, fires = layout.features(NAME), open_fires(layout.fires(NAME))
-    make_plan(fires, store)
-    extract(store, fires, settings.features, 0, 1)
-    write_index(store, fires)
+    make_features(fires, store, settings.features)
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes)
@@ -93,7 +88,7 @@ def open_next(folder: Path, scale: float) -> NextForecast:
 
 def measure() -> dict[str, float]:
     """All figures."""
-    torch.set_num_threads(min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
+    torch.set_num_threads(min(2, cores() or 2))
     logging.disable(logging.INFO)
     figures = {}
     for scale in SCALES:

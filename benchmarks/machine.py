@@ -16,12 +16,17 @@ def describe_machine() -> dict[str, object]:
     """Cores, processor, memory in GB, GPU and versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "processor": processor(),
         "memory_gb": round(memory / 1e9),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
     }
+
+
+def cores() -> int | None:
+    """Cores that this process may use; where the system does not say, those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def processor(path: Path = Path("/proc/cpuinfo")) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import xarray as xr
 import yaml
 
 from emberformer.data.deep_crown import ingest
 from emberformer.data.fires import open_fires
 from emberformer.data.simulate import simulate_dataset
 from emberformer.data.split import make_split, write_split
+from emberformer.features.extraction import extract
+from emberformer.features.plan import make_plan
+from emberformer.features.store import write_index
 from emberformer.layout import Layout
-from emberformer.settings import Settings, parse_settings
+from emberformer.settings import FeatureSettings, Settings, parse_settings
 
 DEMO = Path(__file__).parents[1] / "config" / "demo.yaml"
 NAME = "made"
@@ -42,3 +46,17 @@ def make_fires(folder: Path, fires: int, window: int, **sections: dict) -> tuple
     ingest(NAME, source, layout.fires(NAME))
     write_split(layout.split, make_split({NAME: open_fires(layout.fires(NAME))}, settings.split))
     return settings, layout
+
+
+def make_features(fires: xr.Dataset, store: Path, settings: FeatureSettings, device: str = "auto") -> None:
+    """Plan, extract and index the features of a fires store in this process.
+
+    Args:
+        fires: the fires store.
+        store: feature store to make.
+        settings: of the features.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    make_plan(fires, store, settings.window)
+    extract(store, fires, settings, 0, 1, device=device)
+    write_index(store, fires)

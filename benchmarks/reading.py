@@ -15,15 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks.cold import drop_pages
-from benchmarks.made_fires import NAME, make_fires
+from benchmarks.made_fires import NAME, make_features, make_fires
 from benchmarks.ratios import Ratio, interleaved
 from emberformer.data.fires import open_fires
 from emberformer.features.block import BlockWriter
-from emberformer.features.extraction import extract
-from emberformer.features.plan import make_plan
 from emberformer.features.reading import Cut, FeatureReader
 from emberformer.features.rows import ZarrRows
-from emberformer.features.store import open_features, write_index
+from emberformer.features.store import open_features
 
 FIRES, PIXELS, WINDOW, BATCH = 60, 224, 5, 8
 REPEATS = 7
@@ -126,9 +124,7 @@ def make_readers(folder: Path) -> Readers:
     features = {"weights": "random", "architecture": "dinov2-small"}
     settings, layout = make_fires(folder, FIRES, PIXELS, features=features)
     store, fires = layout.features(NAME), open_fires(layout.fires(NAME))
-    make_plan(fires, store)
-    extract(store, fires, settings.features, 0, 1)
-    write_index(store, fires)
+    make_features(fires, store, settings.features)
     np.save(folder / "plain.npy", open_features(store).frame_patches.values)
     return Readers(store, folder / "plain.npy")
 

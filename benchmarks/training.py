@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import Dinov2Model
 
 from benchmarks.cold import drop_pages
-from benchmarks.made_fires import NAME, make_fires
+from benchmarks.made_fires import NAME, make_features, make_fires
 from benchmarks.plain_stage2 import PlainStage2
 from benchmarks.ratios import interleaved
 from emberformer.ahead import ahead
@@ -30,9 +30,6 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import CACHED_INPUTS, FireSteps, list_steps
 from emberformer.features.architectures import untrained
-from emberformer.features.extraction import extract
-from emberformer.features.plan import make_plan
-from emberformer.features.store import write_index
 from emberformer.loading import BUFFERS
 from emberformer.losses import open_pixels, spread_loss
 
@@ -69,9 +66,7 @@ def measure() -> dict[str, float]:
         features = {"weights": "random", "architecture": "dinov2-small"}
         settings, layout = make_fires(Path(folder), 10, 224, features=features, model=MODEL)
         store, fires = layout.features(NAME), open_fires(layout.fires(NAME))
-        make_plan(fires, store)
-        extract(store, fires, settings.features, 0, 1)
-        write_index(store, fires)
+        make_features(fires, store, settings.features)
         split = read_split(layout.split)
         sizes = Sizes.of(layout, split)
 

@@ -22,6 +22,7 @@ from typing import get_args
 
 import numpy as np
 
+from benchmarks.made_fires import make_features
 from benchmarks.skill import counts_of_fires, scores_of
 from benchmarks.turned_world import VIEWS, write_world
 from emberformer.checkpoint import Sizes, load_model, open_landscape
@@ -30,9 +31,7 @@ from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.errors import InputError
 from emberformer.evaluate.bootstrap import percentile_interval
-from emberformer.features.extraction import choose_device, extract
-from emberformer.features.plan import make_plan
-from emberformer.features.store import write_index
+from emberformer.features.extraction import choose_device
 from emberformer.finetuned_checkpoint import encodings_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
@@ -119,9 +118,7 @@ def open_world(
     """
     fires = write_world(folder / "fires.zarr", original.fires, chosen, view)
     store = folder / f"{features_key(features)}.zarr"
-    make_plan(fires, store, features.window)
-    extract(store, fires, features, 0, 1, device=device)
-    write_index(store, fires)
+    make_features(fires, store, features, device)
     return Landscape(original.name, folder / "fires.zarr", store, sizes.normaliser, sizes.channels)
 
 
