@@ -16,6 +16,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.dataset import training_terrain
 from emberformer.errors import InputError
+from emberformer.features.channel_map import is_of_angle
 from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
 from emberformer.finetuned_checkpoint import fine_tuned, read_encodings
@@ -50,22 +51,36 @@ class Sizes:
 
     @classmethod
     def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
-        """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires."""
+        """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires.
+
+        With `training.flip`, images of angles are left out: their cached tokens cannot be mirrored or turned, and a
+        network that sees them in some views only is told less in the others. At full resolution angles turn.
+
+        Raises:
+            InputError: no image of the terrain is left.
+        """
         training, channels, numbers = [], [], set()
-        for name in layout.settings.datasets:
+        settings = layout.settings
+        for name in settings.datasets:
             fires = open_fires(layout.fires(name))
-            features = open_features(layout.feature_store(name), features_key(layout.settings.features))
+            features = open_features(layout.feature_store(name), features_key(settings.features))
             training.append((fires, training_terrain(fires, split[name])))
-            channels += [str(c) for c in features.band.values if str(c) not in channels]
+            turnable = [c for c in map(str, features.band.values) if not (settings.training.flip and is_of_angle(c))]
+            channels += [c for c in turnable if c not in channels]
             numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"])))
         (features_length, pixels), *others = numbers
         assert not others, "one feature key gives one token length"
+        if not channels and settings.model.network == "emberformer" and settings.model.terrain == "dino":
+            raise InputError(
+                "settings `model.terrain`", "dino, while all images of the terrain are of angles",
+                "an image that can be mirrored and turned", "add a band, or set training.flip: false or model.terrain",
+            )  # fmt: skip
         return cls(
             features_length,
             pixels,
             tuple(channels),
             TerrainNormaliser.fit(training),
-            architecture(layout.settings.model),
+            architecture(settings.model),
         )
 
 

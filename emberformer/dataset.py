@@ -194,7 +194,7 @@ class FireSteps(Dataset):
         terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
         arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
-        return Sample(arrays, landscape, step.fire, frames, terrain, view)
+        return Sample(arrays, landscape, step.fire, frames, terrain)
 
 
 def whole_frames_at_once(device: torch.device) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 from emberformer.data.fires import UNKNOWN, observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.errors import InputError
-from emberformer.features.channel_map import ChannelMap, is_of_angle
+from emberformer.features.channel_map import ChannelMap
 from emberformer.features.encoding import Encoding
 from emberformer.features.hidden import HiddenReader
 from emberformer.features.plan import cut
@@ -81,7 +81,6 @@ class Landscape:
         self.terrain_index = self.fires.terrain_index.values
         own = {str(band): number for number, band in enumerate(features.band.values)}
         self.channel_order = [own.get(channel) for channel in channels]
-        self.angle_channels = [n for n, channel in enumerate(channels) if is_of_angle(channel)]
         self.mean_channels = list(map(str, features.channel.values))
         self.units = dict(zip(map(str, self.fires.band.values), map(str, self.fires.band_unit.values), strict=True))
         self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]

@@ -24,7 +24,6 @@ class Sample:
         fire: number of the fire.
         frames: rows and window of the history's features, oldest first.
         terrain: row and window of the terrain's features.
-        view: how the window is mirrored and turned.
     """
 
     arrays: dict[str, np.ndarray]
@@ -32,7 +31,6 @@ class Sample:
     fire: int
     frames: Cut
     terrain: Cut
-    view: int
 
 
 class TokenBatches:
@@ -100,9 +98,6 @@ class TokenBatches:
         terrain = self._buffer("terrain", shape, first.frame_reader)
         for landscape, own in _by_landscape(samples):
             landscape.read_terrain([sample.terrain for _, sample in own], [terrain[n] for n, _ in own])
-        for n, sample in enumerate(samples):
-            if sample.view:  # the cached images of an angle's sine and cosine cannot be turned
-                terrain[n, sample.landscape.angle_channels] = 0
         return terrain
 
     def _buffer(self, name: str, shape: tuple[int, ...], reader: TokenReader | HiddenReader) -> Tensor:

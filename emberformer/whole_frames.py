@@ -24,9 +24,8 @@ def whole_frame_arrays(
 
     `frame_images [T H W]` and `terrain_images [C H W]` or `[C 3 H W]` are rendered (`emberformer.features.rendering`),
     zero on padding and for a band that the landscape lacks. `frame_row [T]` and `terrain_row [C]` are numbers of these
-    images, the same for the same image in all items, and -1 where the tokens are to be zero: also for an angle's sine
-    and cosine in a view that is turned. `patch_index [Gy Gx]` says which patch of the whole grid each patch of the
-    window is, and `whole_grid [2]` how many patches that grid has.
+    images, the same for the same image in all items, and -1 where the tokens are to be zero. `patch_index [Gy Gx]` says
+    which patch of the whole grid each patch of the window is, and `whole_grid [2]` how many patches that grid has.
 
     Args:
         wanted: names of arrays.
@@ -54,7 +53,5 @@ def whole_frame_arrays(
         found["terrain_images"] = landscape.terrain_images(fire)
         channels = np.arange(len(landscape.channel_order))
         known = np.array([number is not None for number in landscape.channel_order])
-        if frames.view:
-            known[landscape.angle_channels] = False
         found["terrain_row"] = np.where(known, first + int(landscape.terrain_row[fire]) * len(channels) + channels, -1)
     return found

@@ -14,6 +14,7 @@ from emberformer.dataset import FireSteps, list_steps, training_terrain
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from emberformer.landscape import Landscape, PackedFrames
+from emberformer.layout import Layout
 from emberformer.views import turned
 from emberformer.windows import turn
 from tests.stores import ingest_all, prepare, tiny_experiment
@@ -107,6 +108,14 @@ def test_some_items_do_not_know_the_fuel_and_all_else_is_as_ever(opened):
     assert 0 < without < len(steps)
 
 
+def test_images_of_angles_are_left_out_where_windows_turn_and_of_no_other_band(opened):
+    experiment, layout, split, _ = opened
+    still = experiment.model_copy(update={"training": experiment.training.model_copy(update={"flip": False})})
+    turning, all_bands = Sizes.of(layout, split).channels, Sizes.of(Layout(still), split).channels
+    assert set(all_bands) - set(turning) == {"aspect_deg.sin", "aspect_deg.cos"}
+    assert list(turning) == [channel for channel in all_bands if channel in turning]
+
+
 def test_features_turn_with_the_picture(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
@@ -114,12 +123,10 @@ def test_features_turn_with_the_picture(opened):
     views = set()
     for index in range(len(dataset)):
         sample = dataset._sample(index)
-        views.add(sample.view)
+        views.add(sample.frames.view)
         item, landscape = dataset[index], landscapes[steps[index].landscape]
         frames = open_rows(landscape, sample.frames)
         assert torch.equal(item["frame_patches"][-1], frames)
-        if sample.view:
-            assert (item["terrain_patches"][landscape.angle_channels] == 0).all()
     assert len(views) > 3
 
 

@@ -26,7 +26,7 @@ from emberformer.features.channel_map import (
 from emberformer.features.rendering import dino_input, render_terrain
 from emberformer.features.store import open_features
 from emberformer.features.verify import verify
-from emberformer.layout import features_key
+from emberformer.layout import Layout, features_key
 from emberformer.settings import FeatureSettings
 from tests.features.test_backbone import TINY, normalised
 from tests.stores import prepare, save_settings, tiny_experiment
@@ -118,12 +118,14 @@ def experiment_with(folder, kind):
         features["channel_file"] = str(folder / "map.json")
     settings, layout = tiny_experiment(folder, features=features)
     prepare(settings, layout)
-    return settings, layout
+    return settings
 
 
 @pytest.mark.parametrize(("kind", "images"), [("triplets", 2), ("learned", 1)])
 def test_the_store_holds_the_tokens_of_mapped_images_and_training_reads_them(tmp_path, kind, images):
-    settings, layout = experiment_with(tmp_path, kind)
+    turning = experiment_with(tmp_path, kind)
+    settings = turning.model_copy(update={"training": turning.training.model_copy(update={"flip": False})})
+    layout = Layout(settings)
     ds, fires = open_features(layout.features("tiny")), open_fires(layout.fires("tiny"))
     assert (ds.sizes["band"], ds.sizes["channel"]) == (images, 7)
     assert verify(layout.features("tiny")) == []
@@ -134,11 +136,13 @@ def test_the_store_holds_the_tokens_of_mapped_images_and_training_reads_them(tmp
     assert np.array_equal(shown, channel_map(settings.features, list(ds.channel.values[1:])).apply(grey))
     tokens = load_backbone(settings.features).encode(dino_input(torch.from_numpy(shown), 14, 1.0))
     assert np.allclose(ds.terrain_patches[int(ds.terrain_index[2])], tokens.patches.numpy(), atol=4e-3)
-    steps = list_steps([landscape], split, "train")
-    dataset = FireSteps([landscape], steps, 2, flip=True)
-    turned = next(n for n in range(len(dataset)) if dataset._sample(n).view)
-    own = dataset[turned]["terrain_patches"].abs().sum((1, 2, 3)) > 0
-    assert own.tolist() == [True, False][:images] if kind == "triplets" else [False]  # angles cannot be turned
+    item = FireSteps([landscape], list_steps([landscape], split, "train")[:1], 2)[0]
+    assert (item["terrain_patches"].abs().sum((1, 2, 3)) > 0).tolist() == [True] * images
+    if kind == "triplets":
+        assert Sizes.of(Layout(turning), split).channels == tuple(map(str, ds.band.values[:1]))
+    else:  # one image of all channels, and a share of it is of an angle
+        with pytest.raises(InputError, match="all images of the terrain are of angles"):
+            Sizes.of(Layout(turning), split)
 
 
 def test_pca3_is_fitted_on_training_fires_by_its_verb_and_extracted(tmp_path):
