@@ -72,6 +72,7 @@ class FireSteps(Dataset):
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
         hidden: arrays that are served as zeros: what the network is not to know.
         category_dropout: share of items whose categories are served as unknown.
+        rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item.
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
@@ -96,9 +97,10 @@ class FireSteps(Dataset):
         inputs: Sequence[str] = CACHED_INPUTS,
         hidden: Collection[str] = (),
         category_dropout: float = 0.0,
+        rate_noise: float = 0.0,
         block: int | None = None,
     ):
-        self.category_dropout = category_dropout
+        self.category_dropout, self.rate_noise = category_dropout, rate_noise
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
@@ -184,6 +186,9 @@ class FireSteps(Dataset):
         forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
         if forgotten:
             arrays["categories"] = np.zeros_like(arrays["categories"])
+        if self.rate_noise:
+            told_wrongly = np.exp(self.rate_noise * rng.standard_normal())
+            arrays["resolution"] = landscape.resolution * np.array([1, told_wrongly], np.float32)
         view = 0
         if self.flip:
             view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch

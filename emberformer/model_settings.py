@@ -60,6 +60,9 @@ class ModelSettings(Stage):
     travel_time: bool = Field(
         default=True, description="the refinement also computes when fire arrives, by learned spread rates"
     )
+    rate_adjustment: bool = Field(
+        default=True, description="these rates are adjusted by how fast the fire has spread in the history"
+    )
     token_size: int | None = Field(
         default=None, ge=2, description="pixels on a side of a stem's patch; null: the backbone's"
     )
@@ -83,6 +86,11 @@ class ModelSettings(Stage):
         description="keep only the inputs of attention blocks for the backward pass: a tenth of their memory, "
         "a fifth more time",
     )
+
+    @property
+    def adjusts_rates(self) -> bool:
+        """Whether there is a past to adjust rates by."""
+        return self.travel_time and self.rate_adjustment and self.history > 1 and self.temporal != "last_frame"
 
     @model_validator(mode="after")
     def _heads_divide(self):

@@ -275,10 +275,11 @@ def make_loaders(
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
     served = {"inputs": (*inputs, *loss_inputs(training.loss)), "hidden": hidden_inputs(settings.model),
               "pinned": device.type == "cuda", "block": block}  # fmt: skip
-    dropout = training.category_dropout
+    noise = training.rate_noise if settings.model.adjusts_rates else 0.0
     dataset = FireSteps(
-        landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS, category_dropout=dropout, **served
-    )
+        landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS,
+        category_dropout=training.category_dropout, rate_noise=noise, **served,
+    )  # fmt: skip
     order = GridBatches([], training.batch_size, True, seed, rank, world)
     epochs = EpochSteps(dataset, order, training.steps_per_fire)
     whole = FireSteps(landscapes, of_validation, history, buffers=BUFFERS, **served)

@@ -71,6 +71,12 @@ class TrainingSettings(Stage):
         lt=1,
         description="share of training steps whose fuel codes are served as unknown, for ground of another fuel model",
     )
+    rate_noise: float = Field(
+        default=0.5,
+        ge=0,
+        description="how wrongly training tells the time of a step (standard deviation of its logarithm), so that a "
+        "network that can (`model.rate_adjustment`) takes the fire's rate of spread from its past",
+    )
     precision: Precision = "32-true"
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one model a seed")
 

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from emberformer.errors import InputError
+from emberformer.model.adjustment import past_steps
 from emberformer.model.cross_patch import CrossPatch
 from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.decoder import SpatialDecoder
@@ -111,6 +112,7 @@ class EmberFormer(SpreadNetwork):
         if self.cross_patch is not None:
             newest = self.cross_patch(newest)
         features, coarse = self.decoder(newest, frame_layers)
+        past = past_steps(fire_pixels, wind, valid_t) if self.refinement.adjusted else None
         if self.temporal.moments == 1:  # how long a pixel has burned is of the past, which this network is not told
             fire_pixels = fire_pixels[:, :1].expand_as(fire_pixels)
         return self.refinement(
@@ -119,6 +121,7 @@ class EmberFormer(SpreadNetwork):
             pixel_input=self.pixel_input(fire_pixels, wind[:, -1], ground_pixels),
             wind=wind[:, -1],
             resolution=resolution,
+            past=past,
         )
 
     @torch.no_grad()
@@ -212,6 +215,7 @@ def build_emberformer(
             decoder.finer,
             settings.norm,
             settings.travel_time,
+            settings.adjusts_rates,
         ),
         pixel_input=pixel_input,
         reach=settings.reach,

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.model.adjustment import Past
 from emberformer.model.convolution import Convolution, Norm
 from emberformer.model.travel_time import TravelTime
 
@@ -61,6 +62,7 @@ class Refinement(nn.Module):
         finer: cells of the coarse maps on a side of a patch (`SpatialDecoder.finer`); they need not divide `pixels`.
         norm: 'group' or 'batch'.
         travel_time: add what the fire's travel time says (`TravelTime`), from the same features.
+        adjusted: with spread rates adjusted by those of the fire's past.
     """
 
     def __init__(
@@ -73,9 +75,10 @@ class Refinement(nn.Module):
         finer: int = 1,
         norm: Norm = "group",
         travel_time: bool = False,
+        adjusted: bool = False,
     ):
         super().__init__()
-        self.pixels, self.finer = pixels, finer
+        self.pixels, self.finer, self.adjusted = pixels, finer, adjusted
         self.coarse_factor, self.fine_factor = upsampling_stages(pixels)
         wide, cell = 2 * channels, self.fine_factor**2
         self.wind = nn.Sequential(nn.Linear(2, d_wind), nn.GELU(), nn.Linear(d_wind, d_wind), nn.GELU())
@@ -86,7 +89,7 @@ class Refinement(nn.Module):
         self.last = Convolution(wide, wide, norm=norm)
         self.head = nn.Conv2d(wide, cell, 3, padding=1)
         self.travel_features = nn.Conv2d(wide, cell * TRAVEL_FEATURES, 1) if travel_time else None
-        self.travel_time = TravelTime(TRAVEL_FEATURES + pixel_channels) if travel_time else None
+        self.travel_time = TravelTime(TRAVEL_FEATURES + pixel_channels, adjusted=adjusted) if travel_time else None
 
     def forward(
         self,
@@ -96,6 +99,7 @@ class Refinement(nn.Module):
         pixel_input: Float[Tensor, "B K H W"],
         wind: Float[Tensor, "B 2"],
         resolution: Float[Tensor, "B 2"] | None = None,
+        past: Past | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits at full resolution; arguments by keyword, because swapped feature maps would pass unnoticed.
 
@@ -105,6 +109,7 @@ class Refinement(nn.Module):
             pixel_input: what is known of every pixel; the first channel is the newest burned area.
             wind: (u, v) of the step in units of 10 m/s.
             resolution: metres of a pixel and seconds of a step, see `TravelTime`.
+            past: earlier steps of the fire, likewise.
 
         Raises:
             ValueError: the coarse maps are not of the patches that the raster has.
@@ -118,7 +123,9 @@ class Refinement(nn.Module):
             )
         rows, columns = (side * self.pixels for side in patches)
         if (rows, columns) != (height, width):
-            pixel_input = functional.pad(pixel_input, (0, columns - width, 0, rows - height))
+            to_patches = (0, columns - width, 0, rows - height)
+            pixel_input = functional.pad(pixel_input, to_patches)
+            past = past and past._replace(burned=functional.pad(past.burned, to_patches))
         fine = self.stem(into_cells(pixel_input, self.fine_factor))
         # Mixed before it is enlarged, which is the same: the weights of the interpolation add up to 1.
         coarse = functional.interpolate(
@@ -135,7 +142,7 @@ class Refinement(nn.Module):
             own = functional.relu(functional.pixel_shuffle(self.travel_features(last), self.fine_factor))
             with torch.autocast(own.device.type, enabled=False):
                 known = torch.cat([own.float(), pixel_input.float()], 1)
-                logits = logits + self.travel_time(known, wind.float(), pixel_input[:, 0] > 0.5, resolution)
+                logits = logits + self.travel_time(known, wind.float(), pixel_input[:, 0] > 0.5, resolution, past)
         return logits[:, :height, :width]
 
 

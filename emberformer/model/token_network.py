@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.model.adjustment import past_steps
 from emberformer.model.cross_patch import CrossPatch
 from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.decoder import SpatialDecoder
@@ -118,6 +119,7 @@ class TokenNetwork(SpreadNetwork):
         features, coarse = self.decoder(newest)
         if isinstance(self.upsampling, NearestUpsampling):
             return self.upsampling(coarse, (fire_pixels.shape[2], fire_pixels.shape[3]))
+        past = past_steps(fire_pixels, wind, valid_t) if self.upsampling.adjusted else None
         if self.temporal.moments == 1:  # how long a pixel has burned is of the past, which this network is not told
             fire_pixels = fire_pixels[:, :1].expand_as(fire_pixels)
         assert self.pixel_input is not None, "the refinement sees the raster"
@@ -130,6 +132,7 @@ class TokenNetwork(SpreadNetwork):
             pixel_input=self.pixel_input(fire_pixels, wind[:, -1], ground_pixels),
             wind=wind[:, -1],
             resolution=resolution,
+            past=past,
         )
 
 
@@ -151,7 +154,7 @@ def build_token_network(*, means: int, pixels: int, pixel_input: PixelInput, set
     upsampling = NearestUpsampling(pixels, decoder.finer)
     if refined:
         sizes = (pixel_input.channels, decoder.channels, of.refinement_channels, of.d_wind, pixels, decoder.finer)
-        upsampling = Refinement(*sizes, of.norm, of.travel_time)
+        upsampling = Refinement(*sizes, of.norm, of.travel_time, of.adjusts_rates)
     return TokenNetwork(
         fusion=AddNormFusion(1, means, of.d_model),
         temporal=build_temporal(of),

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from emberformer.model.adjustment import Past, SpreadAdjustment
+
 # The eight neighbours as (row, column) offsets; rows run south.
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 NEVER = 1e4  # arrival time where no path leads, in steps
@@ -126,13 +128,15 @@ class TravelTime(nn.Module):
     Args:
         features: features of a pixel.
         potentials: learned fields whose change along the way counts.
+        adjusted: spread rates are adjusted by those of the fire's past (`SpreadAdjustment`).
     """
 
-    def __init__(self, features: int, potentials: int = 3):
+    def __init__(self, features: int, potentials: int = 3, adjusted: bool = False):
         super().__init__()
         self.factors = nn.Conv2d(features, 4 + potentials, 1)
         self.potential = nn.Conv2d(features, potentials, 1, bias=False)
         self.weight = nn.Parameter(torch.tensor([3.0, 1.0]))  # of the arrival time and of its logarithm
+        self.adjustment = SpreadAdjustment() if adjusted else None
         with torch.no_grad():  # at first about 4 pixels a step, faster with the wind
             self.factors.weight.mul_(0.1)
             at_first = torch.tensor([-1.5, -0.5, 0.0, 0.0] + [0.1] * potentials)
@@ -145,6 +149,7 @@ class TravelTime(nn.Module):
         wind: Float[Tensor, "B 2"],
         burned: Bool[Tensor, "B H W"],
         resolution: Float[Tensor, "B 2"] | None = None,
+        past: Past | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits, above 0 where fire arrives before the step has passed.
 
@@ -153,8 +158,15 @@ class TravelTime(nn.Module):
             wind: (u, v) of the step in units of 10 m/s.
             burned: where fire starts from.
             resolution: metres of a pixel and seconds of a step; None: `REFERENCE`.
+            past: earlier steps of the fire, for the adjustment; None: there are none.
         """
-        arrival = arrival_times(self.crossing_times(features, wind, resolution), burned)
+
+        def arrival_from(wind: Tensor, burned: Tensor) -> Tensor:
+            return arrival_times(self.crossing_times(features, wind, resolution), burned)
+
+        arrival = arrival_from(wind, burned)
+        if self.adjustment is not None and past is not None:
+            arrival = arrival * self.adjustment(arrival_from, past)[:, None, None]
         return self.weight[0] * (1 - arrival) - self.weight[1] * (arrival + 0.02).log()
 
     def crossing_times(
