@@ -8,6 +8,7 @@ every pixel follows by the shortest path from what burns. Its gradient goes back
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -113,6 +114,31 @@ def arrival_times(crossing: Float[Tensor, "B 8 H W"], burned: Bool[Tensor, "B H 
     return _ShortestPaths.apply(crossing, burned)  # type: ignore[return-value]
 
 
+class SpreadRates(NamedTuple):
+    """Logarithms of the time to each neighbour without wind, what wind makes of it, and the unit of the times.
+
+    Args:
+        calm: for each of `NEIGHBOURS`.
+        of_wind: factors of the wind along the way, across it, and along it either way.
+        scale: metres of a pixel over seconds of a step, in units of `REFERENCE`.
+    """
+
+    calm: list[Float[Tensor, "B H W"]]
+    of_wind: Float[Tensor, "B 3 H W"]
+    scale: Float[Tensor, "B 1 1"]
+
+    def crossing_times(self, wind: Float[Tensor, "B 2"]) -> Float[Tensor, "B 8 H W"]:
+        """Time from every pixel to each of its neighbours, in steps."""
+        crossings = []
+        for calm, (dy, dx) in zip(self.calm, NEIGHBOURS, strict=True):
+            length = math.hypot(dy, dx)
+            along = ((wind[:, 0] * dx - wind[:, 1] * dy) / length)[:, None, None]
+            across = ((wind[:, 0] * dy + wind[:, 1] * dx).abs() / length)[:, None, None]
+            log = calm + self.of_wind[:, 0] * along + self.of_wind[:, 1] * across + self.of_wind[:, 2] * along.abs()
+            crossings.append(length * log.clamp(-6, 6).exp() * self.scale)
+        return torch.stack(crossings, 1)
+
+
 class TravelTime(nn.Module):
     """What the arrival time of fire says of burning at the next step; pixels that burn already come first.
 
@@ -160,31 +186,22 @@ class TravelTime(nn.Module):
             resolution: metres of a pixel and seconds of a step; None: `REFERENCE`.
             past: earlier steps of the fire, for the adjustment; None: there are none.
         """
-
-        def arrival_from(wind: Tensor, burned: Tensor) -> Tensor:
-            return arrival_times(self.crossing_times(features, wind, resolution), burned)
-
-        arrival = arrival_from(wind, burned)
+        rates = self.rates(features, resolution)
+        arrival = arrival_times(rates.crossing_times(wind), burned)
         if self.adjustment is not None and past is not None:
-            arrival = arrival * self.adjustment(arrival_from, past)[:, None, None]
+            factor = self.adjustment(lambda *since: arrival_times(rates.crossing_times(since[0]), since[1]), past)
+            arrival = arrival * factor[:, None, None]
         return self.weight[0] * (1 - arrival) - self.weight[1] * (arrival + 0.02).log()
 
-    def crossing_times(
-        self, features: Float[Tensor, "B C H W"], wind: Float[Tensor, "B 2"], resolution: Float[Tensor, "B 2"] | None
-    ) -> Float[Tensor, "B 8 H W"]:
-        """Time from every pixel to each of its neighbours, in steps; arguments as above."""
+    def rates(self, features: Float[Tensor, "B C H W"], resolution: Float[Tensor, "B 2"] | None) -> SpreadRates:
+        """What holds for every wind; arguments as above."""
         metres, seconds = self._in_units(resolution, features)
         factors, potential = self.factors(features), self.potential(features)
-        crossings = []
+        calm = []
         for dy, dx in NEIGHBOURS:
-            length = math.hypot(dy, dx)
-            along = ((wind[:, 0] * dx - wind[:, 1] * dy) / length)[:, None, None]
-            across = ((wind[:, 0] * dy + wind[:, 1] * dx).abs() / length)[:, None, None]
-            change = (shifted(potential, (-dy, -dx), 0.0) - potential) / (length * metres[:, None])
-            log = factors[:, 0] + factors[:, 1] * along + factors[:, 2] * across + factors[:, 3] * along.abs()
-            log = log + (factors[:, 4:] * change).sum(1)
-            crossings.append(length * log.clamp(-6, 6).exp() * (metres / seconds))
-        return torch.stack(crossings, 1)
+            change = (shifted(potential, (-dy, -dx), 0.0) - potential) / (math.hypot(dy, dx) * metres[:, None])
+            calm.append(factors[:, 0] + (factors[:, 4:] * change).sum(1))
+        return SpreadRates(calm, factors[:, 1:4], metres / seconds)
 
     @staticmethod
     def _in_units(
