@@ -108,6 +108,21 @@ def test_some_items_do_not_know_the_fuel_and_all_else_is_as_ever(opened):
     assert 0 < without < len(steps)
 
 
+def test_the_time_of_a_step_is_told_wrongly_and_all_else_is_as_ever(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")
+    rightly, wrongly = (FireSteps(landscapes, steps, 3, rate_noise=noise) for noise in (0.0, 0.5))
+    factors = []
+    for index in range(len(steps)):
+        first, second = rightly[index], wrongly[index]
+        assert all(torch.equal(first[key], second[key]) for key in first if key != "resolution")
+        assert np.array_equal(first["resolution"], landscapes[steps[index].landscape].resolution)
+        assert second["resolution"][0] == first["resolution"][0]  # a pixel's metres are those of the terrain
+        factors.append(float(second["resolution"][1] / first["resolution"][1]))
+    assert len(set(factors)) == len(steps)
+    assert 0.25 < np.std(np.log(factors)) < 1
+
+
 def test_images_of_angles_are_left_out_where_windows_turn_and_of_no_other_band(opened):
     experiment, layout, split, _ = opened
     still = experiment.model_copy(update={"training": experiment.training.model_copy(update={"flip": False})})
