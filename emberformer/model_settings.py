@@ -89,8 +89,9 @@ class ModelSettings(Stage):
 
     @property
     def adjusts_rates(self) -> bool:
-        """Whether there is a past to adjust rates by."""
-        return self.travel_time and self.rate_adjustment and self.history > 1 and self.temporal != "last_frame"
+        """Whether there are rates to adjust, and a past to adjust them by."""
+        rates = self.network in ("emberformer", "token") and self.travel_time
+        return rates and self.rate_adjustment and self.history > 1 and self.temporal != "last_frame"
 
     @model_validator(mode="after")
     def _heads_divide(self):
