@@ -16,3 +16,7 @@ class InputError(Exception):
     def __init__(self, where: object, found: str, expected: str, remedy: str):
         self.where, self.found, self.expected, self.remedy = str(where), found, expected, remedy
         super().__init__(f"{where}\n  found:    {found}\n  expected: {expected}\n  remedy:   {remedy}")
+
+    def __reduce__(self):
+        """As an error that another process can raise again."""
+        return type(self), (self.where, self.found, self.expected, self.remedy)

@@ -28,6 +28,7 @@ Changes = Annotated[
     typer.Option("--set", help="A setting beside the file, such as model.d_model=64, or a JSON object of several."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Processes = Annotated[int, typer.Option("--threads", min=1, help="Methods to score at a time, one a processor core.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice.")]
 
 

@@ -10,6 +10,7 @@ from emberformer.options import (
     Config,
     Device,
     OfPhase,
+    Processes,
     Threads,
     Variant,
     check_variant,
@@ -21,7 +22,7 @@ results_app = typer.Typer(rich_markup_mode=None)
 
 
 @results_app.command()
-def evaluate(config: Config) -> None:
+def evaluate(config: Config, threads: Processes = 1) -> None:
     """Score all methods on the same steps, with intervals over fires.
 
     Example: emberformer evaluate --config config/portillo.yaml
@@ -30,7 +31,7 @@ def evaluate(config: Config) -> None:
 
     settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
-    run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation)
+    run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation, threads)
 
 
 @results_app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emberformer.options import Config, Device, Threads, open_configuration
+from emberformer.options import Config, Device, Processes, Threads, open_configuration
 
 studies_app = typer.Typer(rich_markup_mode=None)
 
@@ -40,6 +40,7 @@ def sweep(
 def judge(
     config: Config,
     experiment: Annotated[Path, typer.Option(help="File of the experiment.", show_default=False)],
+    threads: Processes = 1,
 ) -> None:
     """Score the networks of an experiment, and say which of its hypotheses hold.
 
@@ -49,7 +50,7 @@ def judge(
     from emberformer.experiments import plan_study
 
     settings, _ = open_configuration(config)
-    typer.echo(judge_study(plan_study(settings, experiment)))
+    typer.echo(judge_study(plan_study(settings, experiment), threads))
 
 
 @studies_app.command()

@@ -20,13 +20,17 @@ ASKED = ["claim", "better", "than", "metric", "region", "dataset", "history", "b
 COLUMNS = ["experiment", *ASKED, *Verdict._fields]
 
 
-def judge_study(study: Study) -> Path:
+def judge_study(study: Study, processes: int = 1) -> Path:
     """Score the networks of an experiment and judge its hypotheses.
 
     Writes into the study's folder
         scores/        the verification tables, as `emberformer evaluate` writes them
         verdicts/      verdicts.csv, a row for each hypothesis with the columns of `hypotheses.Verdict`; verdicts.md and
                        verdicts.html say the same to read
+
+    Args:
+        study: the experiment.
+        processes: methods that are scored at a time.
 
     Returns:
         `verdicts.csv`.
@@ -37,7 +41,7 @@ def judge_study(study: Study) -> Path:
     datasets = study.layout.settings.datasets
     stores = {method: {name: study.layout.forecasts(method, name) for name in datasets} for method in study.methods}
     fires = {name: study.layout.fires(name) for name in datasets}
-    results = evaluate(stores, fires, study.scores, study.layout.settings.evaluation)
+    results = evaluate(stores, fires, study.scores, study.layout.settings.evaluation, processes)
     table = verdict_table(study, results)
     title, question = study.experiment.title, study.experiment.question
     with replacing(study.verdicts) as folder:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ def evaluate(
     fires: Mapping[str, Path],
     folder: Path,
     settings: EvaluationSettings,
+    processes: int = 1,
 ) -> dict[str, MethodScores]:
     """Score forecasts of several methods and write the tables, whole or not at all.
 
@@ -51,6 +55,7 @@ def evaluate(
         fires: data set -> fires store.
         folder: folder to write, `Layout.scores`; replaced if it exists.
         settings: number of bootstrap replicates and their seed, and the tolerance of perimeters.
+        processes: methods that are scored at a time.
 
     Returns:
         Method -> its scores.
@@ -63,8 +68,9 @@ def evaluate(
         expected = f"forecasts by every method for {sorted(fires)}"
         raise InputError("evaluation", found, expected, "forecast what is missing")
     results: dict[str, MethodScores] = {}
-    for method, stores in tqdm(methods.items(), desc="evaluate", unit="method"):
-        results[method] = score_method(method, stores, fires, settings)
+    one_by_one = _scored(methods, fires, settings, min(processes, len(methods)))
+    for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
+        results[method] = scores
         _require_same_forecasts(results, method)
     averaged = results | seed_means(results)
     with replacing(Path(folder)) as partial:
@@ -75,6 +81,20 @@ def evaluate(
         thresholds = {method: result.threshold for method, result in results.items()}
         (partial / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
     return results
+
+
+def _scored(
+    methods: Mapping[str, Mapping[str, Path]], fires: Mapping[str, Path], settings: EvaluationSettings, processes: int
+) -> Iterator[tuple[str, MethodScores]]:
+    """Every method and its scores, in order."""
+    if processes == 1:
+        for method, stores in methods.items():
+            yield method, score_method(method, stores, fires, settings)
+        return
+    # Spawned, because a fork would share the threads with which zarr reads.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        scores = pool.map(score_method, methods, methods.values(), repeat(fires), repeat(settings))
+        yield from zip(methods, scores, strict=True)
 
 
 def score_method(

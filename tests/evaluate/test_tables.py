@@ -268,6 +268,22 @@ def test_nothing_to_choose_a_threshold_on(tables, tmp_path):
     assert set(pd.read_csv(tmp_path / "scores" / "scores.csv").threshold.dropna().astype(str)) == {"0.5"}
 
 
+def test_methods_scored_side_by_side_give_the_same_tables(tables, tmp_path):
+    folder, fires, stores, _ = tables
+    evaluate(stores, fires, tmp_path / "scores", SETTINGS, processes=2)
+    for path in sorted((folder / "scores").iterdir()):
+        assert (tmp_path / "scores" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_an_error_in_another_process_is_the_same_error(tables, tmp_path):
+    _, fires, stores, _ = tables
+    gone = {method: {**of, "hills": tmp_path / "gone.zarr"} for method, of in stores.items()}
+    with pytest.raises(InputError) as found:
+        evaluate(gone, fires, tmp_path / "scores", SETTINGS, processes=2)
+    assert found.value.where == str(tmp_path / "gone.zarr")
+    assert found.value.remedy
+
+
 def test_methods_must_have_forecast_the_same(tables):
     folder, fires, stores, _ = tables
     shorter = write_method(folder / "shorter.zarr", open_fires(fires["hills"]), "persistence", "hills", steps=5)

@@ -20,6 +20,7 @@ rule evaluate:
         LOGS / "evaluate.tsv"
     conda:
         "../../environment.yml"
+    threads: 8
     resources:
         config=CONFIG,
         mem_mb=8000,
@@ -33,5 +34,6 @@ rule evaluate:
         """
         emberformer evaluate \
             --config {resources.config:q} \
+            --threads {threads} \
             >{log:q} 2>&1
         """

@@ -21,6 +21,7 @@ rule judge:
         LOGS / "judge" / "{experiment}.tsv"
     conda:
         "../../environment.yml"
+    threads: 8
     resources:
         config=CONFIG,
         file=study_file,
@@ -35,6 +36,7 @@ rule judge:
         emberformer judge \
             --config {resources.config:q} \
             --experiment {resources.file:q} \
+            --threads {threads} \
             >{log:q} 2>&1
         """
 
