@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import lightning
 import numpy as np
@@ -109,9 +110,15 @@ class UnfinishedRun:
         return str(last) if same and last.exists() else None
 
     def begin(self) -> bool:
-        """Mark the run as begun; whether it is taken up. Otherwise what an earlier one left is removed."""
+        """Mark the run as begun; whether it is taken up. Otherwise what an earlier one left is removed.
+
+        Raises:
+            InputError: what an earlier one left is damaged.
+        """
         going_on = self.checkpoint is not None
         if going_on:
+            for left in self.folder.glob("*.ckpt"):
+                _require_whole(left)
             log.info("going on from %s", self.checkpoint)
         else:
             for stale in self.folder.glob("*.ckpt"):
@@ -122,3 +129,15 @@ class UnfinishedRun:
     def end(self) -> None:
         """Take the mark away."""
         self.mark.unlink()
+
+
+def _require_whole(checkpoint: Path) -> None:
+    """A checkpoint is a zip archive, whose members have checksums."""
+    try:
+        with ZipFile(checkpoint) as archive:
+            damage = archive.testzip()
+    except (BadZipFile, OSError) as error:
+        damage = str(error)
+    if damage is not None:
+        remedy = f"remove {checkpoint.with_name('last.ckpt')}: the training then begins anew"
+        raise InputError(checkpoint, f"damaged: {damage}", "a checkpoint to go on from", remedy)

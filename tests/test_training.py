@@ -124,10 +124,33 @@ def test_all_processes_take_a_run_up_alike(trained, tmp_path):
         (landscapes[:1], ["last.ckpt"], None),  # of other fires: removed
     ):
         for name in left:
-            (tmp_path / name).touch()
+            torch.save({}, tmp_path / name)
         first, other = (UnfinishedRun(tmp_path, fires) for _ in range(2))
         assert first.begin() == (expected is not None)
         assert other.checkpoint == first.checkpoint == expected
+
+
+def test_damage_to_what_a_stopped_run_left_is_found_before_it_goes_on(trained, tmp_path):
+    _, layout, path = trained
+    landscapes = open_landscapes(layout, load_model(path)[1])
+    for name, damage in (("last", 100), ("best", 100), ("last", None)):  # a byte is another one; cut short
+        UnfinishedRun(tmp_path, landscapes).mark.unlink(missing_ok=True)
+        UnfinishedRun(tmp_path, landscapes).begin()
+        for kept in ("last.ckpt", "best.ckpt"):
+            torch.save({"weights": torch.arange(1000.0)}, tmp_path / kept)
+        damaged = tmp_path / f"{name}.ckpt"
+        content = bytearray(damaged.read_bytes())
+        if damage is None:
+            content = content[:-50]
+        else:
+            content[content.index(torch.arange(1000.0).numpy().tobytes()) + damage] ^= 1
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match="damaged") as found:
+            UnfinishedRun(tmp_path, landscapes).begin()
+        assert found.value.where == str(damaged)
+        assert found.value.remedy.startswith(f"remove {tmp_path / 'last.ckpt'}")
+        (tmp_path / "last.ckpt").unlink()
+        assert not UnfinishedRun(tmp_path, landscapes).begin()
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, tmp_path):
