@@ -72,7 +72,8 @@ class FireSteps(Dataset):
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
         hidden: arrays that are served as zeros: what the network is not to know.
         category_dropout: share of items whose categories are served as unknown.
-        rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item.
+        rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item with
+            a past.
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
@@ -186,7 +187,7 @@ class FireSteps(Dataset):
         forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
         if forgotten:
             arrays["categories"] = np.zeros_like(arrays["categories"])
-        if self.rate_noise:
+        if self.rate_noise and seen > 1:  # without a past to take the rate from, nothing but the time tells it
             told_wrongly = np.exp(self.rate_noise * rng.standard_normal())
             arrays["resolution"] = landscape.resolution * np.array([1, told_wrongly], np.float32)
         view = 0

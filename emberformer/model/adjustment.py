@@ -55,8 +55,9 @@ class SpreadAdjustment(nn.Module):
         r^-g,   log r = sum_l w_l log r_l / sum_l w_l,   w_l = n_l d^l,   g = sigmoid(a + b log sum_l w_l)
 
     so that much growth is trusted more than little, and the latest more than what is long past. Where nothing burned,
-    r_l is the time until the first pixel would have: the fire was slower than that. a, b and d are learned; no gradient
-    goes through r_l, which is an observation.
+    r_l is the time until the first pixel would have: the fire was slower than that. A step says nothing where no fire
+    was in sight before it (a window of training that the fire reached from outside). a, b and d are learned; no
+    gradient goes through r_l, which is an observation.
     """
 
     def __init__(self):
@@ -87,11 +88,12 @@ class SpreadAdjustment(nn.Module):
                 place = torch.maximum(count, was + 1).clamp(max=before[0].numel())
                 taken = [a.flatten().kthvalue(n).values for a, n in zip(arrival, place.tolist(), strict=True)]
                 logs.append(torch.stack(taken).clamp(min=SHORTEST).log())
-            weights.append((1 + count - was) * past.known[:, lag] * self.decay.sigmoid() ** lag)
+            seen = past.known[:, lag] & (was > 0)
+            weights.append((1 + count - was) * seen * self.decay.sigmoid() ** lag)
         weight = torch.stack(weights, 1)
         total = weight.sum(1)
-        seen = total > 0
-        total = torch.where(seen, total, 1)
+        any_seen = total > 0
+        total = torch.where(any_seen, total, 1)
         log = (torch.stack(logs, 1) * weight).sum(1) / total
         trust = torch.sigmoid(self.trust[0] + self.trust[1] * total.log())
-        return torch.where(seen, (-trust * log).exp(), 1)
+        return torch.where(any_seen, (-trust * log).exp(), 1)

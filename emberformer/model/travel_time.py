@@ -190,7 +190,8 @@ class TravelTime(nn.Module):
         arrival = arrival_times(rates.crossing_times(wind), burned)
         if self.adjustment is not None and past is not None:
             factor = self.adjustment(lambda *since: arrival_times(rates.crossing_times(since[0]), since[1]), past)
-            arrival = arrival * factor[:, None, None]
+            adjusted = arrival * factor[:, None, None]
+            arrival = torch.where(arrival < HORIZON, adjusted, adjusted.clamp(min=HORIZON))  # never stays never
         return self.weight[0] * (1 - arrival) - self.weight[1] * (arrival + 0.02).log()
 
     def rates(self, features: Float[Tensor, "B C H W"], resolution: Float[Tensor, "B 2"] | None) -> SpreadRates:
