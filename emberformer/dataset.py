@@ -72,8 +72,8 @@ class FireSteps(Dataset):
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
         hidden: arrays that are served as zeros: what the network is not to know.
         category_dropout: share of items whose categories are served as unknown.
-        rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item with
-            a past.
+        rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item
+            that has a past.
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
