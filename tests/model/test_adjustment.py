@@ -61,19 +61,6 @@ def test_a_step_into_a_window_without_fire_says_nothing():
     assert trusting()(on_a_line(2.0), fire_of(0, 9, 13)).tolist() == pytest.approx([0.5])
 
 
-def test_what_no_path_leads_to_stays_unburned_however_fast_the_fire():
-    network, features, wind = TravelTime(1, adjusted=True), torch.zeros(1, 1, 5, 20), torch.zeros(1, 2)
-    past = fire_of(1, 19)
-    past = past._replace(burned=past.burned.expand(-1, -1, 5, -1))
-    with torch.no_grad():
-        network.factors.bias[0] = 0.5  # 19 pixels in a step were not to be expected
-        network.adjustment.trust[0] = 30.0
-        last = network(features, wind, past.burned[:, 0], past=past)[0, :, 19]
-        far = network(features, wind, past.burned[:, 1], past=past)[0, :, 19]
-    assert (last > far).all()
-    assert (far < -5).all()
-
-
 def test_more_growth_is_trusted_more():
     adjustment = SpreadAdjustment()
     few, many = (adjustment(on_a_line(rate), fire).item() for rate, fire in ((0.5, fire_of(1, 2)), (5, fire_of(1, 11))))
