@@ -190,8 +190,8 @@ class TravelTime(nn.Module):
         arrival = arrival_times(rates.crossing_times(wind), burned)
         if self.adjustment is not None and past is not None:
             factor = self.adjustment(lambda *since: arrival_times(rates.crossing_times(since[0]), since[1]), past)
-            # What lies beyond the horizon is brought forward too, so that training keeps the rates from being too slow for
-            # the past to be compared with: it would be at no cost, as the factor makes up for it.
+            # Beyond the horizon too: that costs where fire is expected too slowly for its past to be compared with, and
+            # nothing else would, as the factor makes up for rates that are too low.
             arrival = arrival * factor[:, None, None]
         return self.weight[0] * (1 - arrival) - self.weight[1] * (arrival + 0.02).log()
 
