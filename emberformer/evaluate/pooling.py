@@ -17,6 +17,7 @@ from emberformer.evaluate.scores import (
     calibration_error_of_counts,
     contingency_of_counts,
     f1_of_counts,
+    frequency_bias_of_counts,
     iou_of_counts,
     precision_of_counts,
     ratio,
@@ -167,4 +168,5 @@ def _scores(pools: Pools, kind: ScoreKind, threshold_bin: int | None) -> dict[Sc
             scores[Score(region, name, "iou")] = iou_of_counts(*contingency)
             scores[Score(region, name, "precision")] = precision_of_counts(*contingency)
             scores[Score(region, name, "recall")] = recall_of_counts(*contingency)
+            scores[Score(region, name, "frequency_bias")] = frequency_bias_of_counts(*contingency)
     return scores

@@ -82,6 +82,18 @@ def iou(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
     return float(iou_of_counts(*contingency(forecast, observed, threshold)))
 
 
+def frequency_bias(forecast: Pixels, observed: Pixels, threshold: float = 0.5) -> float:
+    """Area forecast as burned over the area that burned: (hits + false alarms) / (hits + misses).
+
+    Returns:
+        0 or more; above 1 too much fire is forecast. NaN if no pixel burned.
+
+    References:
+        Wilks (2019), Statistical methods in the atmospheric sciences, 4th edition, section 9.2.2.
+    """
+    return float(frequency_bias_of_counts(*contingency(forecast, observed, threshold)))
+
+
 def brier(forecast: Pixels, observed: Pixels) -> float:
     """Mean squared error of a probability: mean (forecast - observed)^2.
 
@@ -165,13 +177,13 @@ def contingency_of_counts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 def precision_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
-    """See `precision`; of arrays of any shape. `misses` is there so that all four take the same counts."""
+    """See `precision`; of arrays of any shape. `misses` is there so that all take the same counts."""
     del misses
     return ratio(hits, np.add(hits, false_alarms))
 
 
 def recall_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
-    """See `recall`; of arrays of any shape. `false_alarms` is there so that all four take the same counts."""
+    """See `recall`; of arrays of any shape. `false_alarms` is there so that all take the same counts."""
     del false_alarms
     return ratio(hits, np.add(hits, misses))
 
@@ -185,6 +197,11 @@ def f1_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.nd
 def iou_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `iou`; of arrays of any shape."""
     return ratio(hits, np.add(hits, false_alarms) + misses)
+
+
+def frequency_bias_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
+    """See `frequency_bias`; of arrays of any shape."""
+    return ratio(np.add(hits, false_alarms), np.add(hits, misses))
 
 
 def calibration_error_of_counts(count: np.ndarray, forecast_sum: np.ndarray, observed_sum: np.ndarray) -> np.ndarray:

@@ -54,6 +54,7 @@ AT_VALIDATION = (
     Column("iou", "validation", "IoU"),
     Column("precision", "validation", "Precision"),
     Column("recall", "validation", "Recall"),
+    Column("frequency_bias", "validation", "Bias", 2, ranked=False),
     Column("brier", "", "Brier", 4, lower_is_better=True),
     Column("ece", "", "ECE", 4, lower_is_better=True),
 )

@@ -33,6 +33,7 @@ def test_by_hand():
     assert scores.contingency(FORECAST, OBSERVED, 0.5) == (3, 1, 2)
     assert scores.precision(FORECAST, OBSERVED) == 3 / 4
     assert scores.recall(FORECAST, OBSERVED) == 3 / 5
+    assert scores.frequency_bias(FORECAST, OBSERVED) == 4 / 5
     assert scores.f1(FORECAST, OBSERVED) == pytest.approx(2 / 3)
     assert scores.iou(FORECAST, OBSERVED) == 3 / 6
     # precision at each burned pixel, from the top: 1/1, 2/2, 3/4, 4/6, 5/9; the ninth has 0.1 below 0.2 and 0.3
@@ -51,6 +52,7 @@ def test_undefined_is_nan_never_zero_or_one():
     none_burned = np.zeros(3)
     assert np.isnan(scores.average_precision([0.1, 0.2, 0.3], none_burned))
     assert np.isnan(scores.recall([0.9, 0.2, 0.3], none_burned))
+    assert np.isnan(scores.frequency_bias([0.9, 0.2, 0.3], none_burned))
     assert np.isnan(scores.precision([0.1, 0.2, 0.3], [1, 0, 1]))
     assert np.isnan(scores.f1([0.1, 0.2, 0.3], none_burned))
     assert np.isnan(scores.iou([0.1, 0.2, 0.3], none_burned))

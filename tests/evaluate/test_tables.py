@@ -155,7 +155,9 @@ def test_what_is_undefined_is_absent_or_empty(tables):
     distance = table[table.method == "distance"]
     perimeters = {"boundary_f1", "hausdorff_95_m", "surface_distance_m", "perimeter_ratio", "isolated_pixels",
                   "detached_components"}  # fmt: skip
-    assert set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall"} | perimeters
+    assert (
+        set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall", "frequency_bias"} | perimeters
+    )
     assert "0.5" not in set(distance.threshold.dropna())
     assert set(tables[3]["reliability"].method) == {"emberformer-seed-0", "emberformer-seed-1", "persistence"}
     where = {"method": "persistence", "dataset": "all", "split": "test", "history": "all", "region": "new"}

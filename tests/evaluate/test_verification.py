@@ -151,7 +151,7 @@ def test_scores_of_sums_are_scores_of_pixels(tmp_path, fires, kind):
             scores.average_precision(f, o), abs=4e-3
         )
         assert found[Score(region, "", "prevalence")][0] == pytest.approx(o.mean())
-        for name in ("f1", "iou", "precision", "recall"):
+        for name in ("f1", "iou", "precision", "recall", "frequency_bias"):
             exact = getattr(scores, name)
             assert found[Score(region, "validation", name)][0] == pytest.approx(exact(f, o, threshold), nan_ok=True)
             if kind == "probability":

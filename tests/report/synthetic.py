@@ -20,15 +20,15 @@ FIRES = {"fire_1": "train", "fire_2": "validation", "fire_3": "test", "fire_4": 
 AVERAGE_PRECISION = {"fire_3": 0.71, "fire_4": 0.93, "fire_5": 0.42}
 MODEL, THRESHOLD = "emberformer-seed-0", 0.3
 SCORES = {  # method -> AP, then the scores at a threshold, Brier score and ECE, and of perimeters
-    MODEL: (0.812, 0.745, 0.6, 0.7, 0.8, 0.0123, 0.0045, 0.66, 61.0, 1.2),
-    "persistence": (0.05, 0.0, 0.0, np.nan, 0.0, 0.05, 0.05, 0.0, 150.0, 0.0),
-    "distance": (0.5, 0.45, 0.3, 0.4, 0.5, np.nan, np.nan, 0.4, 90.0, 0.9),
+    MODEL: (0.812, 0.745, 0.6, 0.7, 0.8, 1.1, 0.0123, 0.0045, 0.66, 61.0, 1.2),
+    "persistence": (0.05, 0.0, 0.0, np.nan, 0.0, 0.2, 0.05, 0.05, 0.0, 150.0, 0.0),
+    "distance": (0.5, 0.45, 0.3, 0.4, 0.5, 1.3, np.nan, np.nan, 0.4, 90.0, 0.9),
 }
 METRICS = (
-    "average_precision", "f1", "iou", "precision", "recall", "brier", "ece", "boundary_f1", "hausdorff_95_m",
-    "perimeter_ratio",
+    "average_precision", "f1", "iou", "precision", "recall", "frequency_bias", "brier", "ece", "boundary_f1",
+    "hausdorff_95_m", "perimeter_ratio",
 )  # fmt: skip
-AT_VALIDATION = METRICS[7:]
+AT_VALIDATION = METRICS[8:]
 
 
 def burned(frame: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def write_tables(folder: Path, differences: dict[str, tuple[float, float, float]
     scores = []
     for method, values in SCORES.items():
         for metric, value in zip(METRICS, values, strict=True):
-            thresholds = ("validation", "0.5") if metric in METRICS[1:5] else ("",)
+            thresholds = ("validation", "0.5") if metric in METRICS[1:6] else ("",)
             for threshold in ("validation",) if metric in AT_VALIDATION else thresholds:
                 for region in ("new", "whole"):
                     for history in ("all", "1", "2", "3", "4", "5"):
