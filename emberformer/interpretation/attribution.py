@@ -60,7 +60,8 @@ def attributions(subject: Subject) -> pd.DataFrame:
     The function is the sum of the probabilities of new fire in a window about the fire: the area in pixels that is
     forecast to burn. The baseline is an uneventful fire: no wind, even ground (each terrain channel and each band's
     tokens at their mean over the window), and a past in which every frame was as the newest is. Fuel and other
-    categories on the raster cannot be changed by degrees and stay; their tokens change.
+    categories on the raster cannot be changed by degrees and stay; their tokens change. Where spread rates are adjusted by
+    them, the burned areas of the past stay too.
 
     Returns:
         One row for each step, input and lag (of frames and wind; 0 = newest): `attribution` in pixels; `forecast` and
@@ -93,7 +94,8 @@ def uneventful(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _of_step(subject: Subject, batch: Batch) -> list[dict[str, object]]:
-    explained = {name: batch.inputs[name].float() for name in EXPLAINED if name in batch.inputs}
+    stays = {"fire_pixels"} if subject.settings.model.adjusts_rates else set()
+    explained = {name: batch.inputs[name].float() for name in EXPLAINED if name in batch.inputs and name not in stays}
     fixed = {name: value for name, value in batch.inputs.items() if name not in explained}
     counted = open_pixels(batch.arrays["target"], batch.arrays["fire_pixels"][:, 0])
 

@@ -56,8 +56,8 @@ class SpreadAdjustment(nn.Module):
 
     so that much growth is trusted more than little, and the latest more than what is long past. Where nothing burned,
     r_l is the time until the first pixel would have: the fire was slower than that. A step says nothing where no fire
-    was in sight before it (a window of training that the fire reached from outside). a, b and d are learned; no
-    gradient goes through r_l, which is an observation.
+    was in sight before it (a window of training that the fire reached from outside). a, b and d are learned. In
+    training r_l is taken as an observation, and no gradient goes through it; an attribution sees all of it.
     """
 
     def __init__(self):
@@ -81,7 +81,7 @@ class SpreadAdjustment(nn.Module):
             return past.wind.new_ones(len(past.wind))
         logs, weights = [], []
         for lag in range(steps):
-            with torch.no_grad():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
                 before, after = past.burned[:, lag + 1], past.burned[:, lag]
                 arrival = arrival_from(past.wind[:, lag], before)
                 was, count = before.flatten(1).sum(1), after.flatten(1).sum(1)
