@@ -60,8 +60,8 @@ def attributions(subject: Subject) -> pd.DataFrame:
     The function is the sum of the probabilities of new fire in a window about the fire: the area in pixels that is
     forecast to burn. The baseline is an uneventful fire: no wind, even ground (each terrain channel and each band's
     tokens at their mean over the window), and a past in which every frame was as the newest is. Fuel and other
-    categories on the raster cannot be changed by degrees and stay; their tokens change. Where spread rates are adjusted,
-    the burned areas of the past stay too.
+    categories on the raster cannot be changed by degrees and stay; their tokens change. Where rates are adjusted, the
+    burned areas of the past stay too.
 
     Returns:
         One row for each step, input and lag (of frames and wind; 0 = newest): `attribution` in pixels; `forecast` and
