@@ -156,10 +156,12 @@ class ParentFirst(lightning.Callback):
     """Scores the network before its first step, so that the best epoch is none where no epoch is better."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if trainer.global_step:
-            return
+        if not trainer.global_step:
+            self._score(trainer)
+        pl_module.train()  # the parent was loaded to forecast, and Lightning leaves that as it is
+
+    def _score(self, trainer: lightning.Trainer) -> None:
         trainer.fit_loop.epoch_loop.val_loop.run()
-        pl_module.train()
         best = trainer.checkpoint_callback
         assert isinstance(best, ModelCheckpoint), "make_trainer keeps the best epoch"
         path, score = f"{best.dirpath}/best.ckpt", trainer.callback_metrics["val/new_ap"]
