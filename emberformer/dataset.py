@@ -179,7 +179,6 @@ class FireSteps(Dataset):
             "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
             "categories": padded(categories[:, y, x], shape, 0),
             "target": padded(target[y, x], shape, UNKNOWN),
-            "resolution": landscape.resolution,
         }
         if "history_pixels" in self.inputs:
             before = ((self.history - seen, 0), (0, 0), (0, 0))
@@ -187,9 +186,7 @@ class FireSteps(Dataset):
         forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
         if forgotten:
             arrays["categories"] = np.zeros_like(arrays["categories"])
-        if self.rate_noise and seen > 1:  # without a past to take the rate from, nothing but the time tells it
-            told_wrongly = np.exp(self.rate_noise * rng.standard_normal())
-            arrays["resolution"] = landscape.resolution * np.array([1, told_wrongly], np.float32)
+        arrays["resolution"] = self._told_resolution(landscape, seen, rng)
         view = 0
         if self.flip:
             view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch
@@ -201,6 +198,12 @@ class FireSteps(Dataset):
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
         arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
         return Sample(arrays, landscape, step.fire, frames, terrain)
+
+    def _told_resolution(self, landscape: Landscape, seen: int, rng: np.random.Generator) -> np.ndarray:
+        """Metres of a pixel and seconds of a step, as the network is told them."""
+        if not self.rate_noise or seen == 1:  # without a past to take the rate from, nothing but the time tells it
+            return landscape.resolution
+        return landscape.resolution * np.array([1, np.exp(self.rate_noise * rng.standard_normal())], np.float32)
 
 
 def whole_frames_at_once(device: torch.device) -> int:
