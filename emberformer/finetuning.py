@@ -93,6 +93,7 @@ def begin_finetuning(
     landscapes = open_landscapes(layout, sizes)
     encodings, weights = encodings_of(landscapes), backbone_hash(layout, landscapes)
     network = fine_tuned(parent, settings, phase, encodings, weights, folder)
+    network.train()  # the parent was loaded to forecast, and Lightning leaves that as it is
     split = read_split(layout.split)
     steps, batches, validation = make_loaders(
         in_training, layout, landscapes, split, seed, trainer, network.inputs, network.block
@@ -156,11 +157,8 @@ class ParentFirst(lightning.Callback):
     """Scores the network before its first step, so that the best epoch is none where no epoch is better."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if not trainer.global_step:
-            self._score(trainer)
-        pl_module.train()  # the parent was loaded to forecast, and Lightning leaves that as it is
-
-    def _score(self, trainer: lightning.Trainer) -> None:
+        if trainer.global_step:
+            return
         trainer.fit_loop.epoch_loop.val_loop.run()
         best = trainer.checkpoint_callback
         assert isinstance(best, ModelCheckpoint), "make_trainer keeps the best epoch"

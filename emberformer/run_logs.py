@@ -89,7 +89,7 @@ def run_name(settings: Settings, seed: int, phase: Phase) -> str:
     """Name of a run: configuration, network, phase, seed.
 
     >>> from pathlib import Path
-    >>> from emberformer.settings import DatasetSettings
+    >>> from emberformer.data_settings import DatasetSettings
     >>> source = {"root": Path("."), "minutes_per_frame": 30, "bands": {"1": {"kind": "continuous"}}}
     >>> run_name(Settings(name="valley", datasets={"a": DatasetSettings(**source)}), 2, "phase1")
     'valley-emberformer-phase1-seed-2'

@@ -11,7 +11,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from emberformer.settings import DatasetSettings
+from emberformer.data_settings import DatasetSettings
 
 BURNED, UNBURNED = (253, 231, 36, 255), (68, 1, 84, 255)
 CELL_M, NODATA = 30.0, -9999.0

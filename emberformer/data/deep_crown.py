@@ -35,8 +35,9 @@ from emberformer.data.weather import (
     read_weather,
     weather_variables,
 )
+from emberformer.data_settings import DatasetSettings, EncodingSettings, WeatherSettings
 from emberformer.errors import InputError
-from emberformer.settings import DatasetSettings, EncodingSettings, WeatherSettings, expand
+from emberformer.settings import expand
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from emberformer.data.fires import Window
+from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
-from emberformer.settings import EncodingSettings
 
 
 def decode_burned(content: bytes, path: Path, window: Window, encoding: EncodingSettings) -> UInt8[np.ndarray, "y x"]:

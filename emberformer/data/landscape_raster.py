@@ -20,8 +20,8 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from emberformer.data.fires import Band, Window
+from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
-from emberformer.settings import BandSettings
 
 log = logging.getLogger(__name__)
 METRES_PER_DEGREE = 111_320.0  # of latitude

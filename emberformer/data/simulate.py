@@ -16,8 +16,8 @@ from tqdm import tqdm
 from emberformer.atomic import replacing
 from emberformer.data.spread import spread
 from emberformer.data.valley import Terrain, generate_valley, generate_wind, write_terrain
+from emberformer.data_settings import SimulationSettings
 from emberformer.errors import InputError
-from emberformer.settings import SimulationSettings
 
 BURNED, UNBURNED = (253, 231, 36, 255), (68, 1, 84, 255)  # both ends of the viridis colours, RGBA
 IGNITION_RADIUS = 2.0  # cells: a fire is first seen as a spot of 13 cells

@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 from emberformer.data.fires import fire_rows
+from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
-from emberformer.settings import SplitSettings
 
 SPLITS = ("train", "validation", "test")
 REMEDY = "give more fires, a larger share or (by: block) a smaller split.block_km; a split not wanted has the share 0"

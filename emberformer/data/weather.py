@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32
 
+from emberformer.data_settings import WeatherSettings
 from emberformer.errors import InputError
-from emberformer.settings import WeatherSettings
 
 METRES_PER_SECOND = {"m s-1": 1.0, "km h-1": 1 / 3.6, "mph": 0.44704}
 FIRST_TIME = np.datetime64("1970-01-01T00:00:00", "s")  # of fires whose source tells no time

@@ -6,8 +6,8 @@ from PIL import Image
 
 from emberformer.data.fires import Window
 from emberformer.data.frame_images import decode_burned
+from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
-from emberformer.settings import EncodingSettings
 from tests.tiny import BURNED, UNBURNED
 
 

@@ -10,8 +10,8 @@ from rasterio.transform import Affine, from_origin
 
 from emberformer.data.fires import Window
 from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
+from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
-from emberformer.settings import BandSettings
 
 TRANSFORM = from_origin(340_000, 6_160_000, 30, 30)
 

@@ -13,8 +13,9 @@ from emberformer.data import simulate
 from emberformer.data.simulate import count_frames, simulate_dataset
 from emberformer.data.spread import spread
 from emberformer.data.valley import Terrain
+from emberformer.data_settings import SimulationSettings
 from emberformer.errors import InputError
-from emberformer.settings import SimulationSettings, load_settings
+from emberformer.settings import load_settings
 
 SETTINGS = SimulationSettings(fires=5, frames=6, window=56, landscape=90, cell_m=30.0, seed=3)
 MINUTES = 15.0

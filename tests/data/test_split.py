@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from emberformer.data.split import SPLITS, cut_groups, first_burned_centre, make_split, read_split, write_split
+from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
-from emberformer.settings import SplitSettings
 
 
 def _settings(**changes):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emberformer.data.weather import drive_steps, frame_times, read_history, read_weather, wind_towards
+from emberformer.data_settings import WeatherSettings
 from emberformer.errors import InputError
-from emberformer.settings import WeatherSettings
 
 METRES = WeatherSettings.model_validate({"speed_unit": "m s-1"})
 

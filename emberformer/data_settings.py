@@ -1,0 +1,101 @@
+"""Settings of the data: what a landscape and its fires are read from, and how fires are split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emberformer.stage import Stage
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
+
+
+class BandSettings(Stage):
+    """How one band of the landscape raster is read.
+
+    Bands that carry one of the names `elevation`, `slope_deg`, `aspect_deg`, `fuel_model` or `burnable` are
+    understood by maps and baselines; any other name is passed to the model as it is.
+    """
+
+    name: Name | None = Field(default=None, description="name in the fires store; by default the raster's own")
+    kind: Literal["continuous", "categorical", "binary", "angle"]
+    unit: str = Field(
+        default="1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees"
+    )
+    points: Literal["downslope", "upslope"] = Field(default="downslope", description="where an angle band points")
+    nodata_value: float | None = Field(
+        default=None, description="a value that stands for no data in this band, beside the nodata value of the raster"
+    )
+
+
+class EncodingSettings(Stage):
+    """How a frame's PNG says 'burned': this channel has this value."""
+
+    channel: int = Field(default=1, ge=0, le=3)
+    value: int = Field(default=231, ge=0, le=255)
+
+
+class WeatherSettings(Stage):
+    """Columns of the weather tables, and which row drives which step."""
+
+    speed: str = "WS"
+    speed_unit: Literal["m s-1", "km h-1", "mph"] = "km h-1"
+    direction: str = Field(default="WD", description="degrees clockwise from north that the wind blows FROM")
+    row_offset: int = Field(
+        default=0,
+        description="row k + row_offset drives the step from frame k to k + 1; 0: the wind of the step to be "
+        "forecast is known, as a weather forecast would be; -1: only the past wind is",
+    )
+
+
+class SimulationSettings(Stage):
+    """Fires by minimum travel time on generated terrain, fuel and wind (see `emberformer.data.simulate`)."""
+
+    fires: int = Field(default=40, ge=1)
+    frames: int = Field(default=8, ge=2)
+    window: int = Field(default=112, ge=28, description="height and width of a fire's window in pixels")
+    landscape: int = Field(default=280, ge=28, description="height and width of the landscape in pixels")
+    cell_m: float = Field(default=30.0, gt=0)
+    seed: int = 0
+
+
+class DatasetSettings(Stage):
+    """One landscape with its fires, in the deep_crown layout."""
+
+    root: Path
+    minutes_per_frame: float = Field(gt=0)
+    bands: dict[str, BandSettings] = Field(
+        min_length=1, description="raster band name (or number from 1) -> how it is read"
+    )
+    encoding: EncodingSettings = EncodingSettings()
+    weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the source has no weather")
+    features: str | None = Field(
+        default=None,
+        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
+    )
+    isochrones: bool = Field(
+        default=True, description="false: the source has no isochrones folder; the next frame is the target"
+    )
+    simulation: SimulationSettings | None = Field(
+        default=None, description="given: the fires are simulated into `root` first"
+    )
+
+
+class SplitSettings(Stage):
+    """Which fires are trained on, chosen on and tested on; always whole fires."""
+
+    by: Literal["fire", "block", "landscape"] = "fire"
+    train: float = Field(default=0.7, ge=0, le=1)
+    validation: float = Field(default=0.15, ge=0, le=1)
+    test: float = Field(default=0.15, ge=0, le=1)
+    block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
+    test_landscapes: tuple[str, ...] = Field(default=(), description="data sets of which all fires are for the test")
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _shares_add_up(self):
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train + validation + test must be 1")
+        return self
