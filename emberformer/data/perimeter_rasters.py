@@ -1,0 +1,193 @@
+"""Perimeters as GeoTIFFs: one file a frame, or one file with a band a frame; above 0 is burned, no data is unknown."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+import rasterio.windows
+from jaxtyping import UInt8
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from emberformer.data.fire_grid import Grid
+from emberformer.data.fire_history import Observations
+from emberformer.data.fires import UNKNOWN
+from emberformer.data.perimeter_times import check_increasing, check_numbers, count_times, sort_files, time_in
+from emberformer.errors import InputError
+
+TIME_TAGS = ("valid_time", "TIFFTAG_DATETIME", "time", "datetime", "timestamp")
+
+
+@contextmanager
+def opened_raster(path: Path, remedy: str) -> Iterator[rasterio.DatasetReader]:
+    """The open raster; what GDAL says about a missing or damaged file becomes an InputError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # who needs the place says it better
+            raster = rasterio.open(path)
+        with raster:
+            yield raster
+    except RasterioError as error:
+        # What GDAL met while it read stands behind rasterio's own words.
+        raise InputError(path, str(error.__cause__ or error), "a complete raster that GDAL reads", remedy) from error
+
+
+def place_of(raster: rasterio.DatasetReader) -> Grid | None:
+    """Grid of a raster; None if it has neither a CRS nor a transform.
+
+    Raises:
+        InputError: it has a transform without a CRS, or the other way round.
+    """
+    if raster.crs and not raster.transform.is_identity:
+        return Grid(raster.crs, raster.transform, raster.height, raster.width)
+    if raster.crs is None and raster.transform.is_identity:
+        return None
+    found = "a transform without a coordinate reference system" if raster.crs is None else "a CRS without a transform"
+    raise InputError(
+        raster.name,
+        found,
+        "a georeferenced raster",
+        "gdal_edit.py -a_srs EPSG:<code> [-a_ullr <left> <top> <right> <bottom>] writes what is missing into the file",
+    )
+
+
+def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, minutes: float) -> Observations:
+    """Perimeters of one file with many bands, or of many files with one band each.
+
+    The time of a frame is, of these, the first that all frames have: counted in steps from `start`, if it is given; a
+    tag (`valid_time`, TIFFTAG_DATETIME, `time`, `datetime`, `timestamp`); the name of the file or of the band. Without
+    any of them frames are `minutes` apart. Files are sorted by the number at the end of their names, or by time.
+
+    Args:
+        paths: the files.
+        start: time of the first frame, or None.
+        minutes: length of a step.
+
+    Raises:
+        InputError: naming the first file that does not fit.
+    """
+    paths = sort_files(paths)
+    frames = _read_bands(paths[0]) if len(paths) == 1 else [_read_file(path) for path in paths]
+    for frame in frames[1:]:
+        _check_same_place(frames[0], frame)
+    return order_frames(
+        str(paths[0] if len(paths) == 1 else paths[0].parent),
+        [frame.name for frame in frames],
+        np.stack([frame.burned for frame in frames]),
+        [frame.time for frame in frames],
+        frames[0].grid,
+        start,
+        minutes,
+        paths if len(paths) > 1 else (),
+    )
+
+
+def order_frames(
+    where: str,
+    names: Sequence[str],
+    burned: UInt8[np.ndarray, "n y x"],
+    times: Sequence[np.datetime64 | None],
+    grid: Grid | None,
+    start: np.datetime64 | None,
+    minutes: float,
+    paths: Sequence[Path] = (),
+) -> Observations:
+    """Give frames their times: those that they tell, unless there is a start or some tell none.
+
+    Args:
+        where: what they were read from.
+        names: of files or bands, in order.
+        burned: masks in the same order.
+        times: what each tells, or None.
+        grid: where they lie.
+        start: time of the first, or None.
+        minutes: length of a step.
+        paths: files of one frame each, whose numbers must have no gap where times are counted.
+
+    Raises:
+        InputError: some frames tell their time and others do not, or times are not in order.
+    """
+    told = [time is not None for time in times]
+    if start is None and any(told) and not all(told):
+        found = f"{names[told.index(True)]} tells its time, {names[told.index(False)]} does not"
+        remedy = "give the time in all files, or --start for the first: frames are then --minutes apart"
+        raise InputError(where, found, "a time for each frame, or for none", remedy)
+    if start is None and all(told):
+        known = np.array(times, "datetime64[s]")
+        check_increasing(known, names, where)
+        return Observations(where, burned, known, True, grid)
+    check_numbers(paths)
+    notes = [f"{len(burned)} frames are taken to be {minutes:g} minutes apart"] if len(burned) > 1 else []
+    if start is not None and any(told):
+        notes.append(f"times in the files are not used: the first frame is of {start}, as --start says")
+    return Observations(where, burned, count_times(len(burned), start, minutes), start is not None, grid, tuple(notes))
+
+
+class RasterFrame(NamedTuple):
+    """One band: what it is called in messages, its mask, place and time, as far as it tells them."""
+
+    name: str
+    burned: np.ndarray
+    grid: Grid | None
+    time: np.datetime64 | None
+
+
+def _check_same_place(first: RasterFrame, other: RasterFrame) -> None:
+    if other.burned.shape != first.burned.shape:
+        found, expected = ("{} x {} pixels".format(*frame.burned.shape) for frame in (other, first))
+    elif (first.grid is None) != (other.grid is None):
+        found, expected = (f"{'no' if frame.grid is None else 'a'} georeference" for frame in (other, first))
+    elif first.grid and other.grid and first.grid.offset(other.grid) != (0, 0):
+        found, expected = (f"{grid.describe()}, at {grid.bounds}" for grid in (other.grid, first.grid))
+    else:
+        return
+    remedy = "supply all frames on one grid, for example with gdalwarp -t_srs ... -te ... -ts ..."
+    raise InputError(other.name, found, f"{expected}, as {first.name}", remedy)
+
+
+def _read_file(path: Path) -> RasterFrame:
+    frames = _read_bands(path)
+    if len(frames) != 1:
+        remedy = "give one file with a band a frame, or files with one band each"
+        raise InputError(path, f"{len(frames)} bands in one of many files", "one band", remedy)
+    return frames[0]._replace(name=str(path))
+
+
+def _read_bands(path: Path) -> list[RasterFrame]:
+    with opened_raster(path, "supply the file again, or remove it from the perimeters") as raster:
+        grid, frames = place_of(raster), []
+        for number, description in enumerate(raster.descriptions, 1):
+            tags = raster.tags(number) | (raster.tags() if raster.count == 1 else {})
+            # TIFF writes its dates as 2024:01:31.
+            words = [tags[tag].replace(":", "-", 2 * (tag == "TIFFTAG_DATETIME")) for tag in TIME_TAGS if tag in tags]
+            words += [description or "", path.stem if raster.count == 1 else ""]
+            time = next((time for word in words if (time := time_in(word)) is not None), None)
+            burned = burned_where_positive(read_known(raster, number))
+            frames.append(RasterFrame(f"{path}, band {number}", burned, grid, time))
+    return frames
+
+
+def read_known(
+    raster: rasterio.DatasetReader, number: int, window: rasterio.windows.Window | None = None
+) -> np.ma.MaskedArray:
+    """A band, masked where the file says no data; not where it is transparent: to GDAL, four masks are a picture."""
+    transparent = MaskFlags.alpha in raster.mask_flag_enums[number - 1]
+    values = raster.read(number, window=window, masked=not transparent)
+    if transparent and (nodata := raster.nodatavals[number - 1]) is not None:
+        return np.ma.masked_equal(values, nodata)
+    return np.ma.asarray(values)
+
+
+def burned_where_positive(values: np.ma.MaskedArray) -> UInt8[np.ndarray, "y x"]:
+    """1 above zero, else 0; 255 where there is no data or NaN."""
+    known = ~np.ma.getmaskarray(values)
+    raw = np.ma.getdata(values)
+    if raw.dtype.kind == "f":
+        known &= ~np.isnan(raw)
+    return np.where(known, raw > 0, np.uint8(UNKNOWN)).astype(np.uint8)

@@ -1,0 +1,77 @@
+"""Times of perimeters: in words, in names, counted; what is out of order is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emberformer.data.perimeter_times import (
+    check_increasing,
+    check_numbers,
+    count_times,
+    parse_time,
+    sort_files,
+    time_in,
+)
+from emberformer.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [
+        ("fire_20240131T123005", "2024-01-31T12:30:05"),
+        ("2024-01-31_12-30", "2024-01-31T12:30:00"),
+        ("goes16_20240131_1230Z", "2024-01-31T12:30:00"),
+        ("perimeter 2024-01-31", "2024-01-31T00:00:00"),
+        ("a_2024013112", None),  # digits that are no date and no hour
+        ("20241331T1200", None),  # no month 13
+        ("fire_003", None),
+        ("tile_19991231_fire_20240131T1230", "1999-12-31T00:00:00"),
+    ],
+)
+def test_time_in_a_name(name, time):
+    assert time_in(name) == (None if time is None else np.datetime64(time, "s"))
+
+
+def test_words_are_iso_and_zones_become_utc():
+    assert parse_time("2024-01-31T12:30", "x") == np.datetime64("2024-01-31T12:30:00")
+    assert parse_time("2024-01-31T12:30-03:00", "x") == np.datetime64("2024-01-31T15:30:00")
+    with pytest.raises(InputError, match=r"(?s)--start.*'yesterday'.*ISO 8601"):
+        parse_time("yesterday", "--start")
+
+
+def test_counted_times_by_hand():
+    start = np.datetime64("2024-01-31T12:00", "s")
+    assert count_times(3, start, 1.5).tolist() == [
+        np.datetime64(f"2024-01-31T12:0{minute}", "s").item() for minute in ("0:00", "1:30", "3:00")
+    ]
+    assert count_times(1, None, 30)[0] == np.datetime64(0, "s")
+
+
+def test_files_are_sorted_by_times_else_by_numbers():
+    def sort(*names):
+        return [path.name for path in sort_files([Path(name) for name in names])]
+
+    assert sort("f_10.tif", "f_9.tif") == ["f_9.tif", "f_10.tif"]
+    assert sort("b_20240131T0000.tif", "a_20240201T0000.tif") == ["b_20240131T0000.tif", "a_20240201T0000.tif"]
+    assert sort("b.tif", "a.tif") == ["b.tif", "a.tif"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a_1.tif", "a_3.tif"], "a_1.tif and a_3.tif, and frames missing between them"),
+        (["a_1.tif", "b_1.tif"], "a_1.tif and b_1.tif, of one number"),
+        (["a_1.tif", "old.tif"], "old.tif without a number"),
+    ],
+)
+def test_numbers_have_no_gap(names, message):
+    with pytest.raises(InputError, match=message):
+        check_numbers([Path(name) for name in names])
+
+
+@pytest.mark.parametrize(("minutes", "relation"), [((0, 60, 30), "earlier than"), ((0, 30, 30), "the same time as")])
+def test_times_out_of_order_or_double(minutes, relation):
+    times = np.datetime64("2024-01-31T12:00", "s") + np.array(minutes) * np.timedelta64(60, "s")
+    with pytest.raises(InputError, match=rf"(?s)x\.tif.*third at 2024-01-31T12:30:00, {relation} second"):
+        check_increasing(times, ["first", "second", "third"], "x.tif")
