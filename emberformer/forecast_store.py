@@ -4,8 +4,12 @@
     on forecast                          fire_id, split, init_step, history_length, init_time
     on forecast, lead                    valid_time
     lead, y, x                           steps ahead; pixel index (0 = top row, left column)
+    attributes                           method, dataset, score_kind, sees_target_wind, provenance, and temperature: p
+                                         is sigmoid(logit / temperature), so that sigmoid(temperature logit(p)) is the
+                                         probability before calibration. Where it is missing, it is 1: not calibrated
 
-This module knows nothing of models: baselines write the same store, and scores see only forecasts.
+This module knows nothing of models: baselines write the same store, and scores see only forecasts. Stores that others
+write need less than this one does; docs/forecast-store.md says what.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -28,6 +32,8 @@ ScoreKind = Literal["probability", "score"]
 SHARD_FORECASTS = 64
 SHARD_BYTES = 2**27  # of numbers before compression: bounds the memory of the writer for large windows
 DIMENSIONS = ("forecast", "lead", "y", "x")
+NEEDED = {"fire_id": ("forecast",), "split": ("forecast",), "init_step": ("forecast",), "lead": ("lead",)}
+ATTRIBUTES = ("method", "dataset", "score_kind")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def write_forecasts(
     shape: tuple[int, int, int],
     provenance: Mapping[str, object],
     sees_target_wind: bool,
+    temperature: float = 1.0,
 ) -> None:
     """Write a forecast store, whole or not at all; memory holds one shard at a time.
 
@@ -74,6 +81,7 @@ def write_forecasts(
         shape: length of (lead, y, x).
         provenance: what the forecasts were made from: versions, settings, hashes; any JSON content.
         sees_target_wind: whether the method was given the wind of the step that it forecasts.
+        temperature: by which the method's logits were divided to calibrate them; 1: the forecasts are as it gave them.
 
     Raises:
         ValueError: a block of another shape, or a probability outside 0 to 1.
@@ -104,6 +112,7 @@ def write_forecasts(
             "dataset": dataset,
             "score_kind": score_kind,
             "sees_target_wind": bool(sees_target_wind),
+            "temperature": float(temperature),
             "provenance": dict(provenance),
         }
         _coordinates(written, shape).assign_attrs(attributes).to_zarr(
@@ -115,19 +124,26 @@ def open_forecasts(path: Path) -> xr.Dataset:
     """Open a forecast store; values are read when they are asked for.
 
     Returns:
-        Data set with `probability` (forecast, lead, y, x) and the coordinates named at the top of this file.
+        Data set with `probability` (forecast, lead, y, x) and the coordinates named at the top of this file. Of a store
+        that others wrote those that it has, with `history_length`, which follows from `init_step`.
 
     Raises:
-        InputError: the store is missing or is no forecast store.
+        InputError: the store is missing, or lacks what a forecast store must have.
     """
-    remedy = "run `emberformer forecast` or `emberformer baseline` for this method and data set"
     if not (Path(path) / "zarr.json").is_file():
-        raise InputError(path, "no store", "a forecast store", remedy)
+        remedy = "run `emberformer hindcast` or `emberformer baseline` for this method and data set"
+        raise InputError(path, "no store", "a forecast store (Zarr v3)", remedy)
     seconds = xr.coders.CFDatetimeCoder(time_unit="s")
     forecasts = xr.open_dataset(path, engine="zarr", consolidated=False, decode_times=seconds)
-    if forecasts.get("probability", xr.DataArray(0)).dims != DIMENSIONS or "score_kind" not in forecasts.attrs:
-        found = f"variables {sorted(map(str, forecasts.variables))}"
-        raise InputError(path, found, f"probability {DIMENSIONS} and the attribute score_kind", remedy)
+    dims = {name: forecasts[name].dims for name in ("probability", *NEEDED) if name in forecasts.variables}
+    lacking = [name for name, of in {"probability": DIMENSIONS, **NEEDED}.items() if dims.get(name) != of]
+    lacking += [f"attribute {name}" for name in ATTRIBUTES if name not in forecasts.attrs]
+    if lacking or forecasts.attrs["score_kind"] not in get_args(ScoreKind):
+        found = f"no {', '.join(lacking)}" if lacking else f"score_kind {forecasts.attrs['score_kind']!r}"
+        expected = f"probability {DIMENSIONS}, {', '.join(NEEDED)}, and the attributes {', '.join(ATTRIBUTES)}"
+        raise InputError(path, found, expected, "write the store as docs/forecast-store.md says")
+    if "history_length" not in forecasts.variables:
+        forecasts = forecasts.assign_coords(history_length=forecasts.init_step + 1)
     return forecasts
 
 

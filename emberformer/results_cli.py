@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 import typer
@@ -21,17 +22,29 @@ from emberformer.options import (
 results_app = typer.Typer(rich_markup_mode=None)
 
 
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Forecasts of others to score too: NAME=PATH, with {dataset} in PATH; see docs/forecast-store.md.",
+        metavar="NAME=PATH",
+    ),
+]
+
+
 @results_app.command()
-def evaluate(config: Config, threads: Processes = 1) -> None:
+def evaluate(config: Config, threads: Processes = 1, also: Also = None) -> None:
     """Score all methods on the same steps, with intervals over fires.
 
-    Example: emberformer evaluate --config config/portillo.yaml
+    Example: emberformer evaluate --config config/portillo.yaml --also 'simulator=theirs/{dataset}.zarr'
     """
+    from emberformer.evaluate.names import parse_stores
     from emberformer.evaluate.tables import evaluate as run
 
     settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
+    stores |= parse_stores(also or [], list(settings.datasets), taken=layout.methods)
     run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation, threads)
+    typer.echo(json.loads((layout.scores / "protocol.json").read_text())["note"])
 
 
 @results_app.command()

@@ -9,8 +9,6 @@ Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapte
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 LEVEL = 0.95
@@ -44,7 +42,10 @@ def percentile_interval(scores: np.ndarray, level: float = LEVEL) -> tuple[float
     Returns:
         Low and high end; NaN if no replicate is defined.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all NaN: NaN is the answer
-        low, high = np.nanquantile(scores[1:], [(1 - level) / 2, (1 + level) / 2])
+    known = np.sort(scores[1:][~np.isnan(scores[1:])])
+    if not known.size:
+        return float("nan"), float("nan")
+    # a quantile is linear between order statistics; np.nanquantile takes ten times as long
+    ends = np.array([(1 - level) / 2, (1 + level) / 2]) * (known.size - 1)
+    low, high = np.interp(ends, np.arange(known.size), known)
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Sums of perimeters: one pass over a forecast store at its threshold, from which scores of any pool of fires follow.
+"""Sums of the perimeters of a forecast at its threshold, from which scores of any pool of fires follow.
 
 A forecast is compared as a region: what is burned already, and what is forecast from the threshold on. Unknown pixels
 belong to neither region. The region "whole" compares whole perimeters; "new" those parts that moved: pixels of either
@@ -16,10 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from emberformer.data.fires import UNKNOWN
 from emberformer.evaluate.boundaries import (
     boundary_f1_of_counts,
     detached_components,
@@ -29,7 +27,6 @@ from emberformer.evaluate.boundaries import (
 )
 from emberformer.evaluate.pooling import REGIONS, Score
 from emberformer.evaluate.scores import ratio
-from emberformer.evaluate.verification import HISTORY_LENGTHS, ObservedForecast, observed_forecasts
 from emberformer.geometry import surroundings
 
 SUMS = (
@@ -40,41 +37,22 @@ SUMS = (
 PLACE = {name: number for number, name in enumerate(SUMS)}
 
 
-def boundary_sums_of(forecasts: xr.Dataset, fires: xr.Dataset, threshold: float, tolerance: int) -> xr.DataArray:
-    """Sum a forecast store's perimeters against the observed ones.
+def boundary_sums(
+    forecast: Bool[np.ndarray, "y x"],
+    observed: Bool[np.ndarray, "y x"],
+    burned: Bool[np.ndarray, "y x"],
+    tolerance: int,
+    cell_m: float,
+) -> Float[np.ndarray, "region sum"]:
+    """Sums of one forecast, computed in the surroundings of the two regions.
 
     Args:
-        forecasts: an opened forecast store.
-        fires: the opened fires store of the same data set.
-        threshold: from this forecast on a pixel is called burned.
+        forecast: pixels that are forecast to be burned; holds `burned`.
+        observed: pixels that burned; holds `burned`.
+        burned: pixels that were burned at the initial time.
         tolerance: pixels within which two perimeters agree.
-
-    Returns:
-        Sums [fire, lead, history, region, sum], with the coordinates fire_id and split.
+        cell_m: side of a pixel in metres.
     """
-    fire_ids = forecasts.fire_id.values.tolist()
-    split_of = dict(zip(fire_ids, forecasts.split.values.tolist(), strict=True))
-    order = {fire_id: place for place, fire_id in enumerate(split_of)}
-    sums = np.zeros((len(order), forecasts.sizes["lead"], len(HISTORY_LENGTHS), len(REGIONS), len(SUMS)))
-    for one in observed_forecasts(forecasts, fires, "perimeters of"):
-        sums[order[one.fire_id], *one.group] += of_forecast(one, threshold, tolerance, float(fires.attrs["cell_m"]))
-    coordinates = {
-        "fire_id": ("fire", np.array(list(split_of), object)),
-        "split": ("fire", np.array(list(split_of.values()), object)),
-        "lead": forecasts.lead.values.tolist(),
-        "history": list(HISTORY_LENGTHS),
-    }
-    return xr.DataArray(sums, coordinates, ("fire", "lead", "history", "region", "sum"))
-
-
-def of_forecast(
-    one: ObservedForecast, threshold: float, tolerance: int, cell_m: float
-) -> Float[np.ndarray, "region sum"]:
-    """Sums of one forecast, computed in the surroundings of the two regions."""
-    known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
-    burned = known & (one.burned == 1)
-    forecast = burned | (known & (np.nan_to_num(one.values, nan=-np.inf) >= threshold))
-    observed = burned | (known & (one.target == 1))
     cut = surroundings(forecast | observed, 1)
     burned, forecast, observed = burned[cut], forecast[cut], observed[cut]
     found = np.zeros((len(REGIONS), len(SUMS)))
@@ -99,17 +77,6 @@ def _of_distances(distances: Sequence[np.ndarray], tolerance: int, cell_m: float
         return np.array([*counts, 0, 0, 0, 0], float)
     total = sum(float(np.nansum(values)) for values in distances)
     return np.array([*counts, total * cell_m, counts[1] + counts[3], hausdorff * cell_m, 1], float)
-
-
-def fire_boundaries(
-    sums: Sequence[xr.DataArray], split: str, lead: int, history: int | None = None
-) -> Float[np.ndarray, "F region sum"]:
-    """Sums of the fires of a split, of several data sets one after the other; `history` None sums over all."""
-    chosen = []
-    for of_dataset in sums:
-        part = of_dataset.isel(fire=np.flatnonzero(of_dataset.split.values == split)).sel(lead=lead)
-        chosen.append((part.sum("history") if history is None else part.sel(history=history)).values)
-    return np.concatenate(chosen)
 
 
 def boundary_scores_of(

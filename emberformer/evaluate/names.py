@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, cast
 
+from emberformer.errors import InputError
 from emberformer.training_settings import Phase
 
 HEADLINE_NETWORK = "emberformer"
@@ -63,3 +65,34 @@ def representatives(methods: Iterable[str]) -> list[str]:
         if name.trained not in chosen or name.seed is None:
             chosen[name.trained] = method
     return sorted(chosen.values(), key=lambda method: parse_method(method).phase is None)
+
+
+def parse_stores(given: Iterable[str], datasets: Sequence[str], taken: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """Forecast stores that are named on the command line.
+
+    Args:
+        given: texts "NAME=PATH"; with several data sets PATH holds "{dataset}".
+        datasets: names of the data sets.
+        taken: names of methods that are there already.
+
+    Returns:
+        Name -> data set -> store.
+
+    Raises:
+        InputError: a text has another form, or its name is taken.
+
+    >>> parse_stores(["sim=theirs/{dataset}.zarr"], ["hills"], [])
+    {'sim': {'hills': PosixPath('theirs/hills.zarr')}}
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for text in given:
+        name, _, path = text.partition("=")
+        where = f"--also {text}"
+        if not path or not re.fullmatch(r"[\w.-]+", name):
+            raise InputError(where, "no NAME=PATH", "such as simulator=theirs/{dataset}.zarr", "name it so")
+        if name in {*taken, *found}:
+            raise InputError(where, f"the name {name!r} twice", "a name of its own", "choose another name")
+        if len(datasets) > 1 and "{dataset}" not in path:
+            raise InputError(where, "one path", f"a store for each of {list(datasets)}", "write {dataset} in the path")
+        found[name] = {dataset: Path(path.replace("{dataset}", dataset)).expanduser() for dataset in datasets}
+    return found

@@ -5,15 +5,15 @@ A pool is a row of weights over fires; see `emberformer.evaluate.bootstrap` for 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
+from scipy.sparse import csr_array
 
 from emberformer.evaluate.scores import (
     average_precision_of_counts,
+    brier_skill_of_sums,
     calibration_error_of_counts,
     contingency_of_counts,
     f1_of_counts,
@@ -23,7 +23,7 @@ from emberformer.evaluate.scores import (
     ratio,
     recall_of_counts,
 )
-from emberformer.evaluate.verification import BINS, CENTRE, RELIABILITY_BINS
+from emberformer.evaluate.verification import BINS, CENTRE, RELIABILITY_BINS, ForecastSums, Selection
 from emberformer.forecast_store import ScoreKind
 
 REGIONS = ("new", "whole")
@@ -43,7 +43,7 @@ class Pools(NamedTuple):
 
     count: np.ndarray  # [R, observed, bin] new-fire pixels
     burned: np.ndarray  # [R] pixels already burned
-    squared_error: np.ndarray  # [R]
+    errors: np.ndarray  # [R, 2]: sums of squared error and of negative log-likelihood
     reliability: np.ndarray  # [R, sum, reliability bin]: number, sum of forecasts, sum of observations
 
     def region(self, region: str) -> Pools:
@@ -64,7 +64,7 @@ class FireTable(NamedTuple):
 
     count: np.ndarray  # [F, observed * bin]
     burned: np.ndarray  # [F]
-    squared_error: np.ndarray  # [F]
+    errors: np.ndarray  # [F, 2]
     reliability: np.ndarray  # [F, sum * reliability bin]
     steps: np.ndarray  # [F]
 
@@ -73,44 +73,32 @@ class FireTable(NamedTuple):
         return Pools(
             (weights @ self.count).reshape(-1, 2, BINS),
             weights @ self.burned,
-            weights @ self.squared_error,
+            weights @ self.errors,
             (weights @ self.reliability).reshape(-1, 3, RELIABILITY_BINS),
         )
 
 
-def fire_table(
-    sums: Sequence[xr.Dataset], split: str, lead: int | None = None, history: int | None = None
-) -> FireTable:
+def fire_table(sums: Sequence[ForecastSums], selection: Selection) -> FireTable:
     """Sums of the fires of a split, of several data sets one after the other.
 
     Args:
         sums: results of `verification.sums_of`, one a data set.
-        split: "validation" or "test".
-        lead: one lead time, or None to sum over all.
-        history: one history group, or None to sum over all.
+        selection: the forecasts that are added up.
     """
-    chosen = []
-    for of_dataset in sums:
-        part = of_dataset.isel(fire=np.flatnonzero(of_dataset.split.values == split))
-        part = part if lead is None else part.sel(lead=[lead])
-        part = part if history is None else part.sel(history=[history])
-        chosen.append(part.sum(["lead", "history"], skipna=False))
-
-    def joined(name: str) -> np.ndarray:
-        values = np.concatenate([part[name].values for part in chosen]).astype(np.float64)
-        return values.reshape(len(values), math.prod(values.shape[1:]))
-
-    return FireTable(
-        joined("count"),
-        joined("burned")[:, 0],
-        joined("squared_error")[:, 0],
-        joined("reliability"),
-        joined("steps")[:, 0],
-    )
+    parts = []
+    for of in sums:
+        adding = of.by_fire(selection)
+        count = csr_array(adding @ of.count)
+        parts.append((count.toarray(), adding @ of.burned, adding @ of.errors, adding @ of.reliability, adding.sum(1)))
+    return FireTable(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def scores_of(
-    table: FireTable, weights: np.ndarray, kind: ScoreKind, threshold_bin: int | None
+    table: FireTable,
+    weights: np.ndarray,
+    kind: ScoreKind,
+    threshold_bin: int | None,
+    regions: Sequence[str] = REGIONS,
 ) -> dict[Score, np.ndarray]:
     """All scores of pools of fires.
 
@@ -119,12 +107,13 @@ def scores_of(
         weights: pools [R, F].
         kind: "probability", or "score": then what needs a probability is left out.
         threshold_bin: the lower edge of this bin is the threshold chosen on validation; None if none could be.
+        regions: which of `REGIONS`.
 
     Returns:
         Scores [R] of each kind; NaN where a pool does not define them.
     """
     starts = range(0, max(len(weights), 1), POOLS_AT_ONCE)
-    chunks = [_scores(table.pooled(weights[i : i + POOLS_AT_ONCE]), kind, threshold_bin) for i in starts]
+    chunks = [_scores(table.pooled(weights[i : i + POOLS_AT_ONCE]), kind, threshold_bin, regions) for i in starts]
     return {score: np.concatenate([chunk[score] for chunk in chunks]) for score in chunks[0]}
 
 
@@ -147,19 +136,24 @@ def choose_threshold(count: np.ndarray) -> int | None:
     return int(best[np.abs(best - CENTRE).argmin()])
 
 
-def _scores(pools: Pools, kind: ScoreKind, threshold_bin: int | None) -> dict[Score, np.ndarray]:
+def _scores(
+    pools: Pools, kind: ScoreKind, threshold_bin: int | None, regions: Sequence[str]
+) -> dict[Score, np.ndarray]:
     thresholds = {"0.5": CENTRE} if kind == "probability" else {}
     if threshold_bin is not None:
         thresholds["validation"] = threshold_bin
     scores = {}
-    for region in REGIONS:
+    for region in regions:
         of_region = pools.region(region)
         count = of_region.count
         pixels = count.sum((1, 2))
         scores[Score(region, "", "prevalence")] = ratio(count[:, 1].sum(-1), pixels)
         scores[Score(region, "", "average_precision")] = average_precision_of_counts(count)
         if kind == "probability":
-            scores[Score(region, "", "brier")] = ratio(of_region.squared_error, pixels)
+            squared_error, log_loss = of_region.errors.T
+            scores[Score(region, "", "brier")] = ratio(squared_error, pixels)
+            scores[Score(region, "", "brier_skill")] = brier_skill_of_sums(squared_error, count[:, 1].sum(-1), pixels)
+            scores[Score(region, "", "nll")] = ratio(log_loss, pixels)
             of_bin = of_region.reliability
             scores[Score(region, "", "ece")] = calibration_error_of_counts(of_bin[:, 0], of_bin[:, 1], of_bin[:, 2])
         for name, k in thresholds.items():

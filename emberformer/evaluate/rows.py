@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from emberformer.evaluate.bootstrap import percentile_interval
 from emberformer.evaluate.names import parse_method, representatives
 from emberformer.evaluate.pooling import REGIONS, Score, fire_table, scores_of
 from emberformer.evaluate.scores import ratio
-from emberformer.evaluate.verification import RELIABILITY_BINS
+from emberformer.evaluate.verification import RELIABILITY_BINS, ForecastSums, Selection
 
 POOLED = "all"  # every data set together, or every history length
 COMPARED = (
@@ -34,6 +33,16 @@ class Group(NamedTuple):
     history: str
 
 
+class Stratum(NamedTuple):
+    """Forecasts of one class of a stratum that are scored together; the names are columns of strata.csv."""
+
+    dataset: str
+    split: str
+    lead: int
+    stratum: str
+    class_name: str
+
+
 class Size(NamedTuple):
     """How much a group holds."""
 
@@ -44,20 +53,27 @@ class Size(NamedTuple):
 class MethodScores(NamedTuple):
     """All results of one method."""
 
-    scores: dict[Group, dict[Score, np.ndarray]]  # [1 + replicates] each: the sample, then its resamples
-    sizes: dict[Group, Size]
+    scores: dict[Group | Stratum, dict[Score, np.ndarray]]  # [1 + replicates] each: the sample, then its resamples
+    sizes: dict[Group | Stratum, Size]
     per_fire: pd.DataFrame
     reliability: pd.DataFrame
     threshold: dict[str, object]  # as in thresholds.json
     scored: list[tuple]  # which forecasts these are; the same for all methods
-    seed_sd: Mapping[Group, Mapping[Score, float]] = {}
+    seed_sd: Mapping[Group | Stratum, Mapping[Score, float]] = {}
 
 
-def score_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
-    """scores.csv: every score with its interval."""
+def score_rows(results: Mapping[str, MethodScores], of: type[Group] | type[Stratum] = Group) -> pd.DataFrame:
+    """scores.csv, or strata.csv: every score with its interval.
+
+    Args:
+        results: method -> its scores.
+        of: which of its groups.
+    """
     rows = []
     for method, result in results.items():
         for group, scores in result.scores.items():
+            if not isinstance(group, of):
+                continue
             size = result.sizes[group]
             for score, values in scores.items():
                 if score.metric == "prevalence":
@@ -72,7 +88,8 @@ def score_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
                 row["prevalence"] = scores[Score(score.region, "", "prevalence")][0]
                 row["seed_sd"] = result.seed_sd[group][score] if result.seed_sd else np.nan
                 rows.append(row)
-    columns = ["method", *Group._fields, *Score._fields, "value", "low", "high", *Size._fields, "prevalence", "seed_sd"]
+    estimate = ["value", "low", "high", *Size._fields, "prevalence", "seed_sd"]
+    columns = ["method", *of._fields, *Score._fields, *estimate]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -81,7 +98,7 @@ def difference_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
     rows = []
     for model, other in compared_methods(list(results)):
         for group, scores in results[model].scores.items():
-            if (group.split, group.history) != ("test", POOLED):
+            if not isinstance(group, Group) or (group.split, group.history) != ("test", POOLED):
                 continue
             others, size = results[other].scores[group], results[model].sizes[group]
             for score in COMPARED:
@@ -110,7 +127,7 @@ def compared_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((a, b) for a, b in pairs if parse_method(a).trained != parse_method(b).trained))
 
 
-def per_fire_rows(method: str, sums: Mapping[str, xr.Dataset], threshold_bin: int | None) -> pd.DataFrame:
+def per_fire_rows(method: str, sums: Mapping[str, ForecastSums], threshold_bin: int | None) -> pd.DataFrame:
     """per_fire.csv: new-fire scores of each test fire, over all its steps.
 
     Args:
@@ -120,28 +137,25 @@ def per_fire_rows(method: str, sums: Mapping[str, xr.Dataset], threshold_bin: in
     """
     frames = []
     for dataset, of_dataset in sums.items():
-        for lead in of_dataset.lead.values.tolist():
-            table = fire_table([of_dataset], "test", lead)
-            scores = scores_of(table, np.eye(len(table.steps)), of_dataset.attrs["score_kind"], threshold_bin)
-            frame = {
-                "method": method,
-                "dataset": dataset,
-                "fire_id": of_dataset.fire_id.values[of_dataset.split.values == "test"],
-            }
+        for lead in sorted(of_dataset.about.lead.unique().tolist()):
+            table = fire_table([of_dataset], Selection("test", lead))
+            scores = scores_of(table, np.eye(len(table.steps)), of_dataset.score_kind, threshold_bin)
+            fires = [fire_id for fire_id, split in of_dataset.fires.items() if split == "test"]
+            frame = {"method": method, "dataset": dataset, "fire_id": fires}
             frame |= {"lead": lead, "n_steps": table.steps.astype(int)}
             frame |= {_column(score): values for score, values in scores.items() if score.region == "new"}
             frames.append(pd.DataFrame(frame))
     return pd.concat(frames)
 
 
-def reliability_rows(method: str, sums: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+def reliability_rows(method: str, sums: Mapping[str, ForecastSums]) -> pd.DataFrame:
     """reliability.csv: mean forecast and observed frequency in each bin of probability; no rows for a mere score."""
     columns = ["method", "dataset", "region", "lower", "upper", "mean_forecast", "observed_frequency", "n_pixels"]
     edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
     frames = [pd.DataFrame(columns=columns)]
-    if any(of_dataset.attrs["score_kind"] == "probability" for of_dataset in sums.values()):
+    if any(of_dataset.score_kind == "probability" for of_dataset in sums.values()):
         for dataset, members in ({name: [of] for name, of in sums.items()} | {POOLED: list(sums.values())}).items():
-            table = fire_table(members, "test")
+            table = fire_table(members, Selection("test"))
             for region in REGIONS:
                 n, forecast, observed = table.pooled(np.ones((1, len(table.steps)))).region(region).reliability[0]
                 values = (

@@ -19,6 +19,7 @@ from emberformer.data.fires import UNKNOWN
 
 Pixels = np.ndarray | Sequence[float | int]
 Numbers = np.ndarray | np.generic | float | int
+CLIP = 1e-6  # lowest and highest probability, as its distance from 0 and 1, of a negative log-likelihood
 
 
 def average_precision(forecast: Pixels, observed: Pixels) -> float:
@@ -107,6 +108,36 @@ def brier(forecast: Pixels, observed: Pixels) -> float:
     return float(ratio(np.square(forecast - observed).sum(), forecast.size))
 
 
+def brier_skill(forecast: Pixels, observed: Pixels) -> float:
+    """Brier skill score against the climatology of these pixels: 1 - Brier score / (o (1 - o)), o = share that burned.
+
+    The reference forecasts o everywhere, which it could only know afterwards.
+
+    Returns:
+        1 (perfect) and less; 0 as good as the reference. NaN if no pixel burned, or all did.
+
+    References:
+        Wilks (2019), Statistical methods in the atmospheric sciences, 4th edition, section 9.4.2.
+    """
+    of_known, burned = _known(forecast, observed)
+    return float(brier_skill_of_sums(np.square(of_known - burned).sum(), burned.sum(), burned.size))
+
+
+def negative_log_likelihood(forecast: Pixels, observed: Pixels) -> float:
+    """Mean logarithmic score in nats: mean of -log of the probability given to what was observed.
+
+    Probabilities are clipped to CLIP and 1 - CLIP first, so that a sure error costs 13.8 and not infinitely much.
+
+    Returns:
+        0 (perfect) to 13.8; NaN without pixels.
+
+    References:
+        Good (1952), Rational decisions, J. R. Stat. Soc. B 14, 107-114.
+    """
+    forecast, observed = _known(forecast, observed)
+    return float(ratio(log_loss(forecast, observed).sum(), forecast.size))
+
+
 def expected_calibration_error(forecast: Pixels, observed: Pixels, bins: int = 15) -> float:
     """Mean distance between forecast probability and observed frequency, over equal bins of probability.
 
@@ -146,6 +177,12 @@ def reliability(
     place = np.minimum((forecast * bins).astype(np.intp), bins - 1)
     count = np.bincount(place, minlength=bins)
     return count, np.bincount(place, forecast, bins), np.bincount(place, observed, bins)
+
+
+def log_loss(forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Negative log-likelihood of each known pixel, clipped; see `negative_log_likelihood`."""
+    given = np.where(observed == 1, forecast, 1 - forecast)
+    return -np.log(np.clip(given, CLIP, 1 - CLIP))
 
 
 def average_precision_of_counts(counts: np.ndarray) -> np.ndarray:
@@ -202,6 +239,13 @@ def iou_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.n
 def frequency_bias_of_counts(hits: Numbers, false_alarms: Numbers, misses: Numbers) -> np.ndarray:
     """See `frequency_bias`; of arrays of any shape."""
     return ratio(np.add(hits, false_alarms), np.add(hits, misses))
+
+
+def brier_skill_of_sums(squared_error: Numbers, burned: Numbers, pixels: Numbers) -> np.ndarray:
+    """See `brier_skill`; of a sum of squared errors, and of numbers of pixels."""
+    # as numbers of pixels, so that a share of 0 or 1 gives exactly no variance
+    variance = ratio(np.multiply(burned, np.subtract(pixels, burned)), pixels)
+    return np.asarray(1 - ratio(squared_error, variance))
 
 
 def calibration_error_of_counts(count: np.ndarray, forecast_sum: np.ndarray, observed_sum: np.ndarray) -> np.ndarray:

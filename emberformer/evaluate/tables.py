@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from tqdm import tqdm
 
 from emberformer.atomic import replacing
@@ -19,11 +18,13 @@ from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.evaluate import rows
 from emberformer.evaluate.bootstrap import fire_weights
-from emberformer.evaluate.boundary_sums import boundary_scores_of, boundary_sums_of, fire_boundaries
+from emberformer.evaluate.method_sums import MethodSums, method_sums
 from emberformer.evaluate.names import parse_method
-from emberformer.evaluate.pooling import FireTable, Score, choose_threshold, fire_table, scores_of
-from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size
-from emberformer.evaluate.verification import HISTORY_LENGTHS, bin_edges, sums_of
+from emberformer.evaluate.pooling import REGIONS
+from emberformer.evaluate.protocol import protocol
+from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
+from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
+from emberformer.evaluate.verification import ForecastSums, Selection
 from emberformer.forecast_store import open_forecasts
 from emberformer.settings import EvaluationSettings
 
@@ -42,10 +43,12 @@ def evaluate(
                          5 = 5 or more), region (new fire, whole frame), threshold (empty = needs none, "0.5",
                          "validation") and metric, with its 95 % bootstrap interval. The seeds of a model are also
                          averaged, with their standard deviation
+        strata.csv       new-fire scores of the test fires by class of wind, slope and size; see `strata`
         differences.csv  each phase of EmberFormer minus every other method, new fire, on the same resamples
         per_fire.csv     new-fire scores of each test fire
         reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires
         thresholds.json  threshold of highest new-fire F1 on the validation fires, and what each method fitted
+        protocol.json    how all of this was scored, and as "note" a paragraph to stand under a table
 
     What is not defined is left empty: a score that is no probability has no Brier score, one fire has no interval.
 
@@ -68,76 +71,81 @@ def evaluate(
         expected = f"forecasts by every method for {sorted(fires)}"
         raise InputError("evaluation", found, expected, "forecast what is missing")
     results: dict[str, MethodScores] = {}
-    one_by_one = _scored(methods, fires, settings, min(processes, len(methods)))
+    first = next(iter(methods.values()))
+    classes = {name: classes_of(conditions_of(open_forecasts(first[name]), open_fires(fires[name]))) for name in fires}
+    one_by_one = _scored(methods, fires, classes, settings, min(processes, len(methods)))
     for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
         results[method] = scores
         _require_same_forecasts(results, method)
     averaged = results | seed_means(results)
     with replacing(Path(folder)) as partial:
         rows.write(rows.score_rows(averaged), partial / "scores.csv")
+        rows.write(rows.score_rows(averaged, Stratum), partial / "strata.csv")
         rows.write(rows.difference_rows(averaged), partial / "differences.csv")
         rows.write(pd.concat([result.per_fire for result in results.values()]), partial / "per_fire.csv")
         rows.write(pd.concat([result.reliability for result in results.values()]), partial / "reliability.csv")
         thresholds = {method: result.threshold for method, result in results.items()}
         (partial / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
+        how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings)
+        (partial / "protocol.json").write_text(json.dumps(how, indent=2, allow_nan=False) + "\n")
     return results
 
 
 def _scored(
-    methods: Mapping[str, Mapping[str, Path]], fires: Mapping[str, Path], settings: EvaluationSettings, processes: int
+    methods: Mapping[str, Mapping[str, Path]],
+    fires: Mapping[str, Path],
+    classes: Mapping[str, pd.DataFrame],
+    settings: EvaluationSettings,
+    processes: int,
 ) -> Iterator[tuple[str, MethodScores]]:
     """Every method and its scores, in order."""
     if processes == 1:
         for method, stores in methods.items():
-            yield method, score_method(method, stores, fires, settings)
+            yield method, score_method(method, stores, fires, classes, settings)
         return
     # Spawned, because a fork would share the threads with which zarr reads.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        scores = pool.map(score_method, methods, methods.values(), repeat(fires), repeat(settings))
+        scores = pool.map(score_method, methods, methods.values(), repeat(fires), repeat(classes), repeat(settings))
         yield from zip(methods, scores, strict=True)
 
 
 def score_method(
-    method: str, stores: Mapping[str, Path], fires: Mapping[str, Path], settings: EvaluationSettings
+    method: str,
+    stores: Mapping[str, Path],
+    fires: Mapping[str, Path],
+    classes: Mapping[str, pd.DataFrame],
+    settings: EvaluationSettings,
 ) -> MethodScores:
-    """All scores of one method: `stores` and `fires` by data set."""
+    """All scores of one method: `stores`, `fires` and `classes` of steps by data set."""
     opened = {dataset: open_forecasts(path) for dataset, path in stores.items()}
     kinds = {forecasts.attrs["score_kind"] for forecasts in opened.values()}
     if len(kinds) != 1:
         found = f"score kinds {sorted(kinds)}"
         raise InputError(f"forecasts by {method}", found, "one kind", "forecast all data sets alike")
     kind = kinds.pop()
-    sums = {name: sums_of(of, open_fires(fires[name])).sortby("fire_id") for name, of in opened.items()}
-    validation = fire_table(list(sums.values()), "validation")
-    threshold_bin = choose_threshold(validation.pooled(np.ones((1, len(validation.steps)))).count[0])
-    threshold = None if threshold_bin is None else float(bin_edges(kind)[threshold_bin])
-    perimeters = {
-        name: boundary_sums_of(of, open_fires(fires[name]), threshold, settings.boundary_tolerance).sortby("fire_id")
-        for name, of in opened.items()
-        if threshold is not None
-    }
+    observed = {name: open_fires(path) for name, path in fires.items()}
+    sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance)
     scores, sizes = {}, {}
-    for group, table, weights in _groups(sums, settings):
-        alone = group._replace(dataset=next(iter(sums)))  # one data set is all data sets
-        same = scores.get(alone) if len(sums) == 1 else None
-        scores[group] = same or (
-            scores_of(table, weights, kind, threshold_bin) | _boundary_scores(perimeters, group, weights)
-        )
-        sizes[group] = Size(int((table.steps > 0).sum()), int(table.steps.sum()))
+    for group, members, weights in _groups(sums.pixels, settings):
+        alone = group._replace(dataset=next(iter(stores)))  # one data set is all data sets
+        same = scores.get(alone) if len(stores) == 1 else None
+        selection, regions = _selection(group)
+        scores[group] = same or sums.scores(members, selection, weights, regions)
+        sizes[group] = _size(sums, members, selection)
     return MethodScores(
         scores,
         sizes,
-        per_fire=rows.per_fire_rows(method, sums, threshold_bin),
-        reliability=rows.reliability_rows(method, sums),
+        per_fire=rows.per_fire_rows(method, sums.pixels, sums.threshold_bin),
+        reliability=rows.reliability_rows(method, sums.pixels),
         threshold={
-            "threshold": threshold,
+            "threshold": sums.threshold,
             "score_kind": kind,
-            "fitted": {name: of.attrs["provenance"].get("fitted") for name, of in opened.items()},
+            "fitted": {name: of.attrs.get("provenance", {}).get("fitted") for name, of in opened.items()},
         },
         scored=[
-            (name, fire_id, steps)
-            for name, of in sums.items()
-            for fire_id, steps in zip(of.fire_id.values.tolist(), of.steps.values.tolist(), strict=True)
+            (name, *of_row)
+            for name, of in sums.pixels.items()
+            for of_row in sorted(of.about[["fire_id", "split", "init_step", "lead"]].itertuples(index=False, name=None))
         ],
     )
 
@@ -166,48 +174,58 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
     return means
 
 
-def _boundary_scores(
-    perimeters: Mapping[str, xr.DataArray], group: Group, weights: np.ndarray
-) -> dict[Score, np.ndarray]:
-    """Scores of the perimeters of a group; none where no threshold could be chosen."""
-    if not perimeters:
-        return {}
-    members = list(perimeters.values()) if group.dataset == POOLED else [perimeters[group.dataset]]
-    history = None if group.history == POOLED else int(group.history)
-    return boundary_scores_of(fire_boundaries(members, group.split, group.lead, history), weights)
+def _size(sums: MethodSums, datasets: list[str], selection: Selection) -> Size:
+    steps = np.concatenate([sums.pixels[name].by_fire(selection).sum(1) for name in datasets])
+    return Size(int((steps > 0).sum()), int(steps.sum()))
+
+
+def _selection(group: Group | Stratum) -> tuple[Selection, tuple[str, ...]]:
+    """The forecasts of a group, and the regions of which it is scored."""
+    if isinstance(group, Stratum):
+        return Selection(group.split, group.lead, (group.stratum, group.class_name)), ("new",)
+    stratum = None if group.history == POOLED else ("history", int(group.history))
+    return Selection(group.split, group.lead, stratum), REGIONS
 
 
 def _groups(
-    sums: Mapping[str, xr.Dataset], settings: EvaluationSettings
-) -> Iterator[tuple[Group, FireTable, np.ndarray]]:
-    """Every group that holds a forecast, with its sums and resamples.
+    sums: Mapping[str, ForecastSums], settings: EvaluationSettings
+) -> Iterator[tuple[Group | Stratum, list[str], np.ndarray]]:
+    """Every group that holds a forecast, with its data sets and resamples.
 
     The resamples of "all" are those of its data sets side by side, so each data set keeps its number of fires.
     """
     datasets = {name: [name] for name in sums} | {POOLED: list(sums)}
-    leads = next(iter(sums.values())).lead.values.tolist()
     for split in ("validation", "test"):
-        histories = (None, *HISTORY_LENGTHS) if split == "test" else (None,)
         weights = {}
         for number, (name, of) in enumerate(sums.items()):
-            n_fires = int((of.split.values == split).sum())
+            n_fires = list(of.fires.values()).count(split)
             weights[name] = fire_weights(n_fires, settings.replicates, (settings.seed, number))
         for dataset, members in datasets.items():
             of_dataset = np.concatenate([weights[name] for name in members], axis=1)
-            for lead in leads:
-                for history in histories:
-                    table = fire_table([sums[name] for name in members], split, lead, history)
-                    if table.steps.any():
-                        group = Group(dataset, split, lead, POOLED if history is None else str(history))
-                        yield group, table, of_dataset
+            about = pd.concat([sums[name].about for name in members])
+            for lead, at_lead in about.loc[about.split == split].groupby("lead"):
+                for group in _groups_at(at_lead, dataset, split, int(str(lead))):
+                    yield group, members, of_dataset
+
+
+def _groups_at(about: pd.DataFrame, dataset: str, split: str, lead: int) -> Iterator[Group | Stratum]:
+    yield Group(dataset, split, lead, POOLED)
+    if split == "test":
+        yield from (Group(dataset, split, lead, str(history)) for history in sorted(set(about.history)))
+        for stratum in EDGES:
+            present = set(about[stratum])
+            yield from (
+                Stratum(dataset, split, lead, stratum, name) for name in class_names(stratum) if name in present
+            )
 
 
 def _require_same_forecasts(results: Mapping[str, MethodScores], method: str) -> None:
     first = next(iter(results))
-    if results[first].scored != results[method].scored:
-        theirs = results[first].scored
-        different = [
-            row[:2] for row in theirs + results[method].scored if (row in theirs) != (row in results[method].scored)
-        ]
-        found = f"other steps than those by {first}, at first for (data set, fire) {different[:1]}"
+    theirs, own = results[first].scored, results[method].scored
+    if theirs != own:
+        dataset, fire_id, _, init_step, lead = min(set(theirs) ^ set(own))
+        found = (
+            f"other steps than those by {first}, at first of fire {fire_id} of {dataset}: from step {init_step} at "
+            f"lead {lead}"
+        )
         raise InputError(f"forecasts by {method}", found, "the same steps of the same fires by all", "forecast again")

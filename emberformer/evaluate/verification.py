@@ -1,8 +1,9 @@
 """Verification sums: one pass over a forecast store turns pixels into counts from which every score follows.
 
-For each fire, lead time and history length the pixels that were not burned at the initial time ("new fire") are counted
-by observation (0, 1) and forecast bin. Sums of fires are sums of counts, so any pooled score, threshold, group or
-bootstrap resample comes from these counts without reading a pixel again.
+For each forecast and lead time the pixels that were not burned at the initial time ("new fire") are counted by
+observation (0, 1) and forecast bin. Sums of forecasts are sums of counts, so any pooled score, threshold, group,
+stratum or bootstrap resample comes from these counts without reading a pixel again. Few of a forecast's bins hold a
+pixel, so the counts are sparse: some kB a forecast.
 
 The whole frame needs one number more. A pixel that is already burned stays burned: it is forecast as 1 and observed as
 1, whatever the method, so it lies in the highest bin, is a hit at every threshold and has no error.
@@ -11,7 +12,7 @@ Bins. Probabilities are binned uniformly in logit (1/64 wide, from -16 to 16), s
 asinh(score) (9/1024 wide, to about +-4050); values beyond fall in the end bins. 0.5 is exactly a bin edge. Pixels in
 one bin are taken as tied, which moves an average precision of probabilities or distances by less than 1e-3 (4e-4 for a
 logistic regression on simulated fires; tests/evaluate/test_verification.py measures it against the exact one). Scores
-at a threshold on an edge, Brier score and calibration error are exact.
+at a threshold on an edge, Brier score, negative log-likelihood and calibration error are exact.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from tqdm import tqdm
 
 from emberformer.data.fires import UNKNOWN, observed
 from emberformer.errors import InputError
-from emberformer.evaluate.scores import reliability
+from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
 
 BINS = 2048
@@ -59,32 +62,59 @@ def bin_edges(score_kind: ScoreKind) -> np.ndarray:
     return expit(stretched) if score_kind == "probability" else np.sinh(stretched)
 
 
-class FireSums:
-    """Growing sums of one fire; see `sums_of` for their meaning."""
+class Selection(NamedTuple):
+    """Which forecasts are scored together.
 
-    def __init__(self, leads: int):
-        groups = (leads, len(HISTORY_LENGTHS))
-        self.steps = np.zeros(groups, np.int64)
-        self.count = np.zeros((*groups, 2, BINS), np.uint32)  # of one fire: 4e9 pixels in a bin are out of reach
-        self.burned = np.zeros(groups, np.int64)
-        self.squared_error = np.zeros(groups)
-        self.reliability = np.zeros((*groups, 3, RELIABILITY_BINS))
+    Args:
+        split: "validation" or "test".
+        lead: one lead time, or None for all.
+        stratum: a column of `ForecastSums.about` and the value in it, or None for all.
+    """
 
-    def add(
-        self, group: tuple[int, int], forecast: np.ndarray, target: np.ndarray, burned: np.ndarray, kind: ScoreKind
-    ) -> None:
-        """Add one forecast at one lead time; rasters [y, x], `burned` as it was at the initial time."""
-        known = (burned != UNKNOWN) & (target != UNKNOWN)
-        new_fire = known & (burned == 0)
-        forecast, target = forecast[new_fire], target[new_fire]
-        self.steps[group] += 1
-        self.burned[group] += np.count_nonzero(known) - np.count_nonzero(new_fire)
-        place = bin_index(forecast, kind) + BINS * target.astype(np.intp)
-        self.count[group] += np.bincount(place, minlength=2 * BINS).reshape(2, BINS).astype(np.uint32)
-        if kind == "probability":
-            forecast = forecast.astype(np.float64)
-            self.squared_error[group] += np.square(forecast - target).sum()
-            self.reliability[group] += np.stack(reliability(forecast, target, RELIABILITY_BINS))
+    split: str
+    lead: int | None = None
+    stratum: tuple[str, object] | None = None
+
+
+class ForecastSums(NamedTuple):
+    """Sums of the pixels of one method on one data set: a row for each forecast at each lead time that was observed.
+
+    Args:
+        method, dataset, score_kind: as in the forecast store.
+        fires: fire_id -> split, sorted by name; a fire may have no row.
+        about: what a row is: columns fire_id, split, init_step, lead and history (frames seen; 5 = 5 or more).
+        count: new-fire pixels by observation and forecast bin [row, observed * bin], sparse.
+        burned: pixels that were burned at the initial time [row].
+        errors: of the new-fire pixels, sums of squared error and of negative log-likelihood [row, 2]; NaN for the score
+            kind "score".
+        reliability: number of new-fire pixels, sum of forecasts, sum of observations [row, sum * reliability bin]; NaN
+            for the score kind "score".
+        pixel_ha: area of a pixel in hectares.
+    """
+
+    method: str
+    dataset: str
+    score_kind: ScoreKind
+    fires: dict[str, str]
+    about: pd.DataFrame
+    count: csr_array
+    burned: np.ndarray
+    errors: np.ndarray
+    reliability: np.ndarray
+    pixel_ha: float
+
+    def by_fire(self, selection: Selection) -> csr_array:
+        """Matrix [fire, row] of ones that adds up the selected rows by fire, for all fires of the split in order."""
+        split, lead, stratum = selection
+        fires = [fire_id for fire_id, of in self.fires.items() if of == split]
+        place = pd.Index(fires).get_indexer(self.about.fire_id)
+        chosen = place >= 0
+        if lead is not None:
+            chosen &= self.about.lead.to_numpy() == lead
+        if stratum is not None:
+            chosen &= self.about[stratum[0]].to_numpy() == stratum[1]
+        rows = np.flatnonzero(chosen)
+        return csr_array((np.ones(len(rows)), (place[rows], rows)), shape=(len(fires), len(place)))
 
 
 class _Location(NamedTuple):
@@ -95,12 +125,13 @@ class _Location(NamedTuple):
 class ObservedForecast(NamedTuple):
     """One forecast at one lead time, with what was burned at its initial time and what was observed; rasters [y, x].
 
-    `group` is its place along the axes lead and history of all sums.
+    `history` is the number of frames seen; 5 = 5 or more.
     """
 
     fire_id: str
     init_step: int
-    group: tuple[int, int]
+    lead: int
+    history: int
     values: np.ndarray
     target: np.ndarray
     burned: np.ndarray
@@ -133,36 +164,67 @@ def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -
         for i, lead in enumerate(leads):
             if step + lead < fire.row_size:
                 target = observed(fires, fire.row_start + step + lead)
-                group = i, min(int(history[k]), HISTORY_LENGTHS[-1]) - 1
-                yield ObservedForecast(fire_ids[k], step, group, values[i], target, burned)
+                seen = min(int(history[k]), HISTORY_LENGTHS[-1])
+                yield ObservedForecast(fire_ids[k], step, lead, seen, values[i], target, burned)
 
 
-def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> xr.Dataset:
+def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
     """Sum a forecast store against what was observed, a forecast at a time.
 
     Args:
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
 
-    Returns:
-        Sums with dims fire, lead, history (frames seen: 1, 2, 3, 4, 5 or more) and coordinates fire_id, split: `steps`
-        forecasts; `count` [..., observed, bin] new-fire pixels by observation and forecast bin; `burned` pixels already
-        burned at the initial time; `squared_error` of the new-fire pixels; `reliability` [..., sum, reliability_bin]
-        their number, sum of forecasts and sum of observations. The last two are NaN for the score kind "score".
-
     Raises:
-        InputError: the stores do not belong together, or a forecast is missing where the data are known.
+        InputError: the stores do not belong together, a forecast is missing where the data are known, or a probability
+            is none.
     """
     kind: ScoreKind = forecasts.attrs["score_kind"]
-    leads = forecasts.lead.values.tolist()
-    sums: dict[str, FireSums] = {fire_id: FireSums(len(leads)) for fire_id in forecasts.fire_id.values.tolist()}
-    for one in observed_forecasts(forecasts, fires, "verify"):
-        if np.isnan(one.values[(one.burned == 0) & (one.target != UNKNOWN)]).any():
-            found = f"no forecast (NaN) for known pixels of {one.fire_id} from step {one.init_step}"
-            raise _mismatch(_where(forecasts), found)
-        sums[one.fire_id].add(one.group, one.values, one.target, one.burned, kind)
     split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
-    return _dataset(sums, split_of, leads, forecasts.attrs)
+    about, columns, counts, others = [], [], [], []
+    for one in observed_forecasts(forecasts, fires, "verify"):
+        count, *of_row = _of_forecast(one, kind, _where(forecasts))
+        columns.append(np.flatnonzero(count).astype(np.int32))
+        counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach
+        others.append(of_row)
+        about.append((one.fire_id, split_of[one.fire_id], one.init_step, one.lead, one.history))
+    starts = np.cumsum([0, *map(len, columns)])
+    data, places = (np.concatenate([np.empty(0, dtype), *of]) for of, dtype in ((counts, "u4"), (columns, "i4")))
+    return ForecastSums(
+        forecasts.attrs["method"],
+        forecasts.attrs["dataset"],
+        kind,
+        dict(sorted(split_of.items())),
+        pd.DataFrame(about, columns=["fire_id", "split", "init_step", "lead", "history"]),
+        csr_array((data, places, starts), shape=(len(about), 2 * BINS)),
+        np.array([of_row[0] for of_row in others], np.float64),
+        np.array([of_row[1] for of_row in others]).reshape(-1, 2),
+        np.array([of_row[2] for of_row in others]).reshape(-1, 3 * RELIABILITY_BINS),
+        float(fires.attrs["cell_m"]) ** 2 / 1e4,
+    )
+
+
+def _of_forecast(one: ObservedForecast, kind: ScoreKind, where: str) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+    """Count [observed * bin], pixels burned before, errors and reliability of one forecast."""
+    known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
+    new_fire = known & (one.burned == 0)
+    forecast, target = one.values[new_fire], one.target[new_fire]
+    low, high = (forecast.min(), forecast.max()) if forecast.size else (0, 0)
+    if np.isnan(low):
+        raise _mismatch(where, f"no forecast (NaN) for known pixels of {one.fire_id} from step {one.init_step}")
+    if kind == "probability" and (low < 0 or high > 1):
+        raise InputError(
+            where, f"probabilities from {low:g} to {high:g} for {one.fire_id} from step {one.init_step}", "0 to 1",
+            "write probabilities, or set the store's attribute score_kind to 'score'",
+        )  # fmt: skip
+    place = bin_index(forecast, kind) + BINS * target.astype(np.intp)
+    count = np.bincount(place, minlength=2 * BINS)
+    burned = int(np.count_nonzero(known) - np.count_nonzero(new_fire))
+    if kind == "score":
+        return count, burned, np.full(2, np.nan), np.full(3 * RELIABILITY_BINS, np.nan)
+    forecast = forecast.astype(np.float64)
+    errors = np.array([np.square(forecast - target).sum(), log_loss(forecast, target).sum()])
+    return count, burned, errors, np.concatenate(reliability(forecast, target, RELIABILITY_BINS))
 
 
 def _where(forecasts: xr.Dataset) -> str:
@@ -170,32 +232,7 @@ def _where(forecasts: xr.Dataset) -> str:
 
 
 def _mismatch(where: str, found: str) -> InputError:
-    return InputError(where, found, "complete forecasts of the fires in the fires store", "make the forecasts again")
-
-
-def _dataset(sums: dict[str, FireSums], split_of: dict[str, str], leads: list[int], attrs: dict) -> xr.Dataset:
-    groups = ("fire", "lead", "history")
-
-    def stacked(name: str) -> np.ndarray:
-        """Fires first; an empty store gives an axis of length 0."""
-        empty = getattr(FireSums(len(leads)), name)[None]
-        return np.concatenate([empty[:0], *(getattr(of_fire, name)[None] for of_fire in sums.values())])
-
-    undefined = np.nan if attrs["score_kind"] == "score" else 0.0
-    return xr.Dataset(
-        {
-            "steps": (groups, stacked("steps")),
-            "count": ((*groups, "observed", "bin"), stacked("count")),
-            "burned": (groups, stacked("burned")),
-            "squared_error": (groups, stacked("squared_error") + undefined),
-            "reliability": ((*groups, "sum", "reliability_bin"), stacked("reliability") + undefined),
-        },
-        coords={
-            "fire_id": ("fire", np.array(list(sums), object)),
-            "split": ("fire", np.array([split_of[fire_id] for fire_id in sums], object)),
-            "lead": leads,
-            "history": list(HISTORY_LENGTHS),
-            "observed": [0, 1],
-        },
-        attrs={name: attrs[name] for name in ("method", "dataset", "score_kind")},
+    expected = "a forecast for every known pixel of the fires in the fires store, on its grid"
+    return InputError(
+        where, found, expected, "make the forecasts again; docs/forecast-store.md says what a store holds"
     )

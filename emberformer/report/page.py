@@ -20,7 +20,7 @@ from emberformer.report.figures import forest_plot, history_plot, reliability_pl
 from emberformer.report.interpretation import KINDS, read_interpretations
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
-from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, network_label, read_scoreboard
+from emberformer.report.scoreboard import Scoreboard, method_label, network_label, read_scoreboard
 from emberformer.report.sources import (
     backbone_name,
     collect_provenance,
@@ -33,6 +33,7 @@ from emberformer.report.tables import (
     AT_HALF,
     AT_VALIDATION,
     BRIEF,
+    NEW_FIRE,
     PERIMETERS,
     WHOLE_PERIMETERS,
     difference_rows,
@@ -101,7 +102,8 @@ def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
         "tolerance": settings.evaluation.boundary_tolerance,
         "sample": f"{fires} fires, {steps} forecasts, {number(100 * prevalence, 2)} % of the open pixels burned",
         "sizes": {dataset: board.size(dataset) for dataset in datasets},
-        "columns": {"main": AT_VALIDATION, "half": AT_HALF, "brief": BRIEF},
+        "note": board.note,
+        "columns": {"new": NEW_FIRE, "main": AT_VALIDATION, "half": AT_HALF, "brief": BRIEF},
         "regions": {region: _region_tables(board, region) for region in ("new", "whole")},
         "metrics": [name for name, _ in METRICS.values()],
         "differences": difference_rows(board),
@@ -122,7 +124,7 @@ def _sources(
     board: Scoreboard, settings: Settings, layout: Layout, fires: Mapping[str, xr.Dataset]
 ) -> dict[str, object]:
     """What follows from training, the backbone and the stores' attributes."""
-    stored = [method for method in board.methods if is_seed(method) or method in board.baselines]
+    stored = [method for method in board.methods if method in layout.methods]  # others' stores are not known here
     attributes = {name: open_forecasts(layout.forecasts(name, next(iter(fires)))).attrs for name in stored}
     sees_wind = {name: bool(of.get("sees_target_wind")) for name, of in attributes.items()}
     features = read_feature_attributes(layout)
@@ -144,7 +146,7 @@ def _sources(
 
 def _region_tables(board: Scoreboard, region: str) -> dict[str, list]:
     return {
-        "main": score_rows(board, region, AT_VALIDATION, [POOLED]),
+        "main": score_rows(board, region, NEW_FIRE if region == "new" else AT_VALIDATION, [POOLED]),
         "half": score_rows(board, region, AT_HALF, [POOLED]),
     }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -64,6 +64,7 @@ class Scoreboard:
     Args:
         scores, differences, per_fire, reliability: the tables of `emberformer.evaluate`.
         thresholds: method -> threshold chosen on validation, kind of score, and what was fitted on which data set.
+        note: how the tables were scored, in a paragraph.
     """
 
     scores: pd.DataFrame
@@ -71,6 +72,7 @@ class Scoreboard:
     per_fire: pd.DataFrame
     reliability: pd.DataFrame
     thresholds: dict[str, dict]
+    note: str = ""
 
     @property
     def methods(self) -> list[str]:
@@ -228,12 +230,16 @@ def read_scoreboard(folder: Path) -> Scoreboard:
     )
     if scores.empty:
         raise InputError(folder / "scores.csv", "no rows", "scores of at least one method", REMEDY)
+    thresholds = _read_object(folder / "thresholds.json", "method -> threshold")
+    note = _read_object(folder / "protocol.json", "how the tables were scored").get("note", "")
+    return Scoreboard(scores, differences, per_fire, reliability, thresholds, note)
+
+
+def _read_object(path: Path, content: str) -> dict[str, Any]:
     try:
-        thresholds = json.loads((folder / "thresholds.json").read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        where, expected = folder / "thresholds.json", "a JSON object of method -> threshold"
-        raise InputError(where, str(error), expected, REMEDY) from error
-    return Scoreboard(scores, differences, per_fire, reliability, thresholds)
+        raise InputError(path, str(error), f"a JSON object of {content}", REMEDY) from error
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -56,8 +56,10 @@ AT_VALIDATION = (
     Column("recall", "validation", "Recall"),
     Column("frequency_bias", "validation", "Bias", 2, ranked=False),
     Column("brier", "", "Brier", 4, lower_is_better=True),
+    Column("brier_skill", "", "Brier skill"),
     Column("ece", "", "ECE", 4, lower_is_better=True),
 )
+NEW_FIRE = (*AT_VALIDATION, Column("area_bias_ha", "validation", "Area error, ha", 1, ranked=False))
 AT_HALF = tuple(Column(metric, "0.5", heading) for metric, heading in
                 [("f1", "F1"), ("iou", "IoU"), ("precision", "Precision"), ("recall", "Recall")])  # fmt: skip
 PERIMETERS = (

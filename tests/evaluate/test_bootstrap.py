@@ -40,3 +40,10 @@ def test_interval_of_a_mean_covers_its_expectation():
     values = np.random.default_rng(0).normal(size=400)
     low, high = percentile_interval(fire_weights(400, 2000, 0) @ values / 400)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
+
+
+@pytest.mark.parametrize("undefined", [0.0, 0.3])
+def test_interval_is_the_quantiles_of_numpy(undefined):
+    rng = np.random.default_rng(1)
+    scores = np.where(rng.random(1001) < undefined, np.nan, rng.gamma(2, size=1001))
+    assert percentile_interval(scores) == pytest.approx(np.nanquantile(scores[1:], [0.025, 0.975]), abs=1e-12)

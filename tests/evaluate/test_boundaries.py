@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from skimage.measure import label, regionprops
 from skimage.metrics import hausdorff_distance
 from skimage.segmentation import find_boundaries
 
@@ -17,8 +18,9 @@ from emberformer.evaluate.boundaries import (
     perimeter,
     perimeter_distances,
 )
-from emberformer.evaluate.boundary_sums import PLACE, boundary_scores_of, boundary_sums_of, fire_boundaries
+from emberformer.evaluate.boundary_sums import PLACE, boundary_scores_of
 from emberformer.evaluate.pooling import Score
+from emberformer.evaluate.spatial import spatial_sums_of
 from tests.evaluate.test_verification import forecasts_of
 from tests.small_fires import disc, small_fires
 
@@ -103,6 +105,15 @@ def test_isolated_pixels_and_detached_parts_by_hand():
     assert isolated_pixels(burned, burned) == detached_components(burned, burned) == 0
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), regions)
+def test_parts_are_those_of_scikit_image(seed, burned):
+    forecast = burned | (np.random.default_rng(seed).random(burned.shape) < 0.1)
+    parts = [area for area in regionprops(label(forecast, connectivity=2)) if not burned[tuple(area.coords.T)].any()]
+    assert detached_components(forecast, burned) == len(parts)
+    assert isolated_pixels(forecast, burned) == sum(area.num_pixels == 1 for area in parts)
+
+
 @pytest.fixture
 def fires():
     shape = (12, 15)
@@ -117,8 +128,8 @@ def values(fire_id, step):
 
 
 def test_pooled_scores_are_ratios_of_sums_over_forecasts(fires, tmp_path):
-    sums = boundary_sums_of(forecasts_of(tmp_path / "f.zarr", fires, values), fires, 0.4, 1)
-    scores = boundary_scores_of(fire_boundaries([sums], "test", 1), np.ones((1, 2)))
+    sums = spatial_sums_of(forecasts_of(tmp_path / "f.zarr", fires, values), fires, 0.4, 1).perimeters
+    scores = boundary_scores_of(sums, np.ones((1, len(sums))))
     distances, hausdorff = [], []
     for fire_id, start, size in zip(fires.fire_id.values, fires.row_start.values, fires.row_size.values, strict=True):
         for step in range(size - 1):
@@ -141,13 +152,13 @@ def test_pooled_scores_are_ratios_of_sums_over_forecasts(fires, tmp_path):
 
 
 def test_persistence_has_the_perimeter_that_moved_as_its_error(fires, tmp_path):
-    still = boundary_sums_of(forecasts_of(tmp_path / "s.zarr", fires, lambda *_: np.zeros((12, 15))), fires, 0.5, 2)
-    new = still.sel(fire=still.fire_id == "sequence_001").values[0, 0, :, 0].sum(0)
+    still = spatial_sums_of(forecasts_of(tmp_path / "s.zarr", fires, lambda *_: np.zeros((12, 15))), fires, 0.5, 2)
+    new = still.perimeters[:3, 0].sum(0)  # of the first fire
     assert new[PLACE["forecast_pixels"]] == 0
     assert new[PLACE["observed_pixels"]] > 0
-    scores = boundary_scores_of(fire_boundaries([still], "test", 1), np.ones((1, 2)))
+    scores = boundary_scores_of(still.perimeters, np.ones((1, len(still.perimeters))))
     assert scores[Score("new", "validation", "boundary_f1")] == [0]
     assert scores[Score("new", "validation", "hausdorff_95_m")] > 30
     assert scores[Score("new", "validation", "isolated_pixels")] == [0]
-    assert np.isnan(boundary_scores_of(fire_boundaries([still], "validation", 1), np.ones((1, 0)))[
-        Score("new", "validation", "boundary_f1")]).all()  # fmt: skip
+    nothing = boundary_scores_of(still.perimeters[:0], np.ones((1, 0)))
+    assert np.isnan(nothing[Score("new", "validation", "boundary_f1")]).all()

@@ -86,8 +86,8 @@ def result(test: np.ndarray, validation: np.ndarray) -> MethodScores:
         Group("all", "test", 1, "5"): test / 2,
         Group("all", "validation", 1, "all"): validation,
     }
-    scores = {group: {Score("new", "", "average_precision"): numbers} for group, numbers in groups.items()}
-    return MethodScores(scores, dict.fromkeys(groups, Size(7, 9)), pd.DataFrame(), pd.DataFrame(), {}, [])
+    scores: dict = {group: {Score("new", "", "average_precision"): numbers} for group, numbers in groups.items()}
+    return MethodScores(scores, {group: Size(7, 9) for group in groups}, pd.DataFrame(), pd.DataFrame(), {}, [])
 
 
 def test_scores_of_a_group_and_the_held_out_gap():

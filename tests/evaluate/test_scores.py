@@ -1,14 +1,18 @@
-"""Scores: hand-worked numbers, agreement with scikit-learn and torchmetrics, and laws."""
+"""Scores: hand-worked numbers, agreement with scikit-learn, torchmetrics and `scores`, and laws."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+import xarray as xr
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scores.categorical import BinaryContingencyManager
+from scores.probability import brier_score
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import binary_calibration_error
 
 from emberformer.evaluate import scores
@@ -17,6 +21,13 @@ from emberformer.evaluate import scores
 FORECAST = np.array([0.9, 0.8, 0.5, 0.6, 0.4, 0.1, 0.2, 0.3, 0.0, 0.49])
 OBSERVED = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
 AT_THRESHOLD = [scores.precision, scores.recall, scores.f1, scores.iou]
+WITHOUT_THRESHOLD = [
+    scores.average_precision,
+    scores.brier,
+    scores.brier_skill,
+    scores.negative_log_likelihood,
+    scores.expected_calibration_error,
+]
 
 
 @st.composite
@@ -44,6 +55,31 @@ def test_by_hand():
     assert scores.expected_calibration_error([0.9, 0.95, 0.02, 0.03], [1, 0, 1, 0]) == pytest.approx(expected)
 
 
+def test_likelihood_and_skill_by_hand():
+    assert scores.negative_log_likelihood([0.9, 0.4], [1, 0]) == pytest.approx(-(np.log(0.9) + np.log(0.6)) / 2)
+    assert scores.negative_log_likelihood([0, 1], [1, 0]) == pytest.approx(-np.log(1e-6))
+    assert scores.brier_skill([0.5, 0.5, 1, 0], [1, 0, 1, 0]) == pytest.approx(1 - 0.125 / 0.25)
+    assert scores.brier_skill(np.full(10, 0.5), OBSERVED) == 0
+    assert np.isnan(scores.brier_skill([0.2, 0.3], [0, 0]))
+    assert np.isnan(scores.brier_skill([0.2, 0.3], [1, 1]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(pixels())
+def test_probability_scores_agree_with_scores_and_scikit_learn(case):
+    forecast, observed = case
+    reference = float(xr.DataArray(brier_score(xr.DataArray(forecast), xr.DataArray(observed.astype(float)))))
+    assert scores.brier(forecast, observed) == pytest.approx(reference, abs=1e-6)
+    climatology = metrics.brier_score_loss(observed, np.full(len(observed), observed.mean()), labels=[0, 1])
+    if climatology:
+        assert scores.brier_skill(forecast, observed) == pytest.approx(1 - reference / climatology, abs=1e-6)
+    clipped = np.clip(forecast, 1e-6, 1 - 1e-6)
+    likelihood = metrics.log_loss(observed, clipped, labels=[0, 1])
+    assert scores.negative_log_likelihood(forecast, observed) == pytest.approx(likelihood, abs=1e-6)
+    table = BinaryContingencyManager(xr.DataArray(forecast >= 0.5), xr.DataArray(observed))
+    assert scores.frequency_bias(forecast, observed) == pytest.approx(float(table.frequency_bias()), abs=1e-6)
+
+
 def test_a_constant_forecast_scores_the_prevalence():
     assert scores.average_precision(np.full(10, 0.3), OBSERVED) == 0.5
 
@@ -57,7 +93,7 @@ def test_undefined_is_nan_never_zero_or_one():
     assert np.isnan(scores.f1([0.1, 0.2, 0.3], none_burned))
     assert np.isnan(scores.iou([0.1, 0.2, 0.3], none_burned))
     assert scores.f1([0.1, 0.2, 0.3], [1, 0, 1]) == 0  # defined: all missed
-    for score in (*AT_THRESHOLD, scores.average_precision, scores.brier, scores.expected_calibration_error):
+    for score in (*AT_THRESHOLD, *WITHOUT_THRESHOLD):
         assert np.isnan(score([], []))
 
 
@@ -87,12 +123,22 @@ def test_calibration_agrees_with_torchmetrics():
     assert scores.expected_calibration_error(forecast, observed) == pytest.approx(float(reference), abs=1e-6)
 
 
+def test_reliability_is_the_calibration_curve_of_scikit_learn():
+    rng = np.random.default_rng(2)
+    forecast = rng.beta(0.5, 2, 3000)
+    observed = (rng.random(3000) < forecast**1.5).astype(int)
+    count, forecast_sum, observed_sum = scores.reliability(forecast, observed, 15)
+    frequency, mean = calibration_curve(observed, forecast, n_bins=15)
+    np.testing.assert_allclose(forecast_sum[count > 0] / count[count > 0], mean, atol=1e-6)
+    np.testing.assert_allclose(observed_sum[count > 0] / count[count > 0], frequency, atol=1e-6)
+
+
 @given(pixels())
 def test_unknown_pixels_change_nothing(case):
     forecast, observed = case
     more_forecast = np.concatenate([forecast, [0.7, np.nan, np.nan]])
     more_observed = np.concatenate([observed, [255, 1, 0]]).astype(np.uint8)
-    for score in (*AT_THRESHOLD, scores.average_precision, scores.brier, scores.expected_calibration_error):
+    for score in (*AT_THRESHOLD, *WITHOUT_THRESHOLD):
         np.testing.assert_equal(score(more_forecast, more_observed), score(forecast, observed))
 
 

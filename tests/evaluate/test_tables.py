@@ -8,7 +8,7 @@ import pytest
 
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
-from emberformer.evaluate import scores
+from emberformer.evaluate import scores, strata
 from emberformer.evaluate.tables import evaluate
 from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
 from emberformer.settings import EvaluationSettings
@@ -84,7 +84,9 @@ def tables(tmp_path_factory):
         }
         for method in METHODS
     }
-    evaluate(stores, fires, folder / "scores", SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(strata.EDGES, "size_ha", (1.0, 3.0))  # these fires are small
+        evaluate(stores, fires, folder / "scores", SETTINGS)
     read = {
         path.stem: pd.read_csv(path, dtype={"history": str, "threshold": str}, keep_default_na=False, na_values=[""])
         for path in sorted((folder / "scores").glob("*.csv"))
@@ -155,9 +157,11 @@ def test_what_is_undefined_is_absent_or_empty(tables):
     distance = table[table.method == "distance"]
     perimeters = {"boundary_f1", "hausdorff_95_m", "surface_distance_m", "perimeter_ratio", "isolated_pixels",
                   "detached_components"}  # fmt: skip
-    assert (
-        set(distance.metric) == {"average_precision", "f1", "iou", "precision", "recall", "frequency_bias"} | perimeters
-    )
+    areas = {"area_bias_ha", "area_mae_ha", "area_bias_relative"}
+    fractions = {f"fss_{window}px" for window in (1, 3, 5, 9, 17)}
+    pixels = {"average_precision", "f1", "iou", "precision", "recall", "frequency_bias"}
+    assert set(distance.metric) == pixels | perimeters | areas | fractions
+    assert not table.metric.str.startswith("arrival").any()  # of one lead time
     assert "0.5" not in set(distance.threshold.dropna())
     assert set(tables[3]["reliability"].method) == {"emberformer-seed-0", "emberformer-seed-1", "persistence"}
     where = {"method": "persistence", "dataset": "all", "split": "test", "history": "all", "region": "new"}
@@ -246,6 +250,72 @@ def test_reliability_sums_to_all_pixels(tables):
     assert table.mean_forecast[inside].between(table.lower[inside] - 1e-6, table.upper[inside] + 1e-6).all()
 
 
+def test_a_stratum_is_its_forecasts_alone(tables):
+    """Every class of a stratum against the pixels of its forecasts; the classes are all forecasts."""
+    _, fires, stores, read = tables
+    where = {"method": "emberformer-seed-0", "dataset": "hills", "stratum": "size_ha", "region": "new"}
+    table = read["strata"]
+    of = open_fires(fires["hills"])
+    burned = {
+        (fire_id, step): int(of.burned[start + step].sum()) * 0.09
+        for fire_id, start in zip(of.fire_id.values, of.row_start.values, strict=True)
+        for step in range(6)
+    }
+    bounds = {"<1": (0, 1), "1-3": (1, 3), ">=3": (3, np.inf)}
+    steps = 0
+    for name, (low, high) in bounds.items():
+
+        def fits(store, k, low=low, high=high):
+            return low <= burned[store.fire_id.values[k], store.init_step.values[k]] < high
+
+        forecast, observed = pixels(fires, stores["emberformer-seed-0"], ["hills"], "test", fits)
+        row = pick(table, **where, class_name=name, metric="brier")
+        assert row.value == pytest.approx(scores.brier(forecast, observed), rel=1e-5)
+        row = pick(table, **where, class_name=name, metric="f1", threshold="0.5")
+        assert row.value == pytest.approx(scores.f1(forecast, observed), rel=1e-5)
+        steps += row.n_steps
+    assert steps == 3 * 6
+    assert set(table.stratum) == {"wind_m_s", "slope_deg", "size_ha"}
+    assert set(table[table.stratum == "slope_deg"].class_name) == {"unknown"}
+    assert "emberformer (mean of 2 seeds)" in set(table.method)
+
+
+def test_area_errors_are_those_of_the_pixels(tables):
+    _, fires, stores, read = tables
+    area_ha = 30.0**2 / 1e4
+    store, of = open_forecasts(stores["emberformer-seed-0"]["hills"]), open_fires(fires["hills"])
+    starts = dict(zip(of.fire_id.values, of.row_start.values, strict=True))
+    errors, grown = [], 0
+    for k in np.flatnonzero(store.split.values == "test"):
+        row = starts[store.fire_id.values[k]] + store.init_step.values[k]
+        new_fire = of.burned[row].values == 0
+        forecast, burned = store.probability[k, 0].values[new_fire], of.burned[row + 1].values[new_fire]
+        grown += burned.sum() * area_ha
+        errors.append([(values.sum() - burned.sum()) * area_ha for values in (forecast, forecast >= 0.5)])
+    where = {"method": "emberformer-seed-0", "dataset": "hills", "split": "test", "history": "all"}
+    for threshold, of_threshold in zip((None, "0.5"), np.transpose(errors), strict=True):
+        found = {name: pick(read["scores"], **where, threshold=threshold, metric=f"area_{name}").value
+                 for name in ("bias_ha", "mae_ha", "bias_relative")}  # fmt: skip
+        assert found["bias_ha"] == pytest.approx(of_threshold.mean(), rel=1e-4)
+        assert found["mae_ha"] == pytest.approx(np.abs(of_threshold).mean(), rel=1e-4)
+        assert found["bias_relative"] == pytest.approx(of_threshold.sum() / grown, rel=1e-4)
+
+
+def test_protocol_says_how_all_was_scored(tables):
+    folder, _, _, read = tables
+    found = json.loads((folder / "scores" / "protocol.json").read_text())
+    assert (found["uncertainty"]["replicates"], found["boundary_tolerance_px"]) == (100, SETTINGS.boundary_tolerance)
+    assert found["datasets"]["hills"]["pixels"] == [14, 16]
+    assert list(found["methods"]) == list(METHODS)
+    for sample in found["samples"]:
+        where = {name: sample[name] for name in ("dataset", "split", "lead", "region")}
+        row = pick(read["scores"], method="persistence", history="all", metric="brier", **where)
+        assert (sample["n_fires"], sample["n_steps"]) == (row.n_fires, row.n_steps)
+        assert sample["prevalence"] == pytest.approx(row.prevalence, rel=1e-5)
+    assert "hills 14 x 16 px of 30 m" in found["note"]
+    assert "plain 3 fires, 18 forecasts" in found["note"]
+
+
 @pytest.mark.parametrize("splits", [("test",) * 5, ("validation",) * 5])
 def test_a_data_set_may_lack_test_or_validation_fires(tables, tmp_path, splits):
     """As when a landscape is held out."""
@@ -274,6 +344,8 @@ def test_methods_scored_side_by_side_give_the_same_tables(tables, tmp_path):
     folder, fires, stores, _ = tables
     evaluate(stores, fires, tmp_path / "scores", SETTINGS, processes=2)
     for path in sorted((folder / "scores").iterdir()):
+        if path.name in ("strata.csv", "protocol.json"):  # of other classes
+            continue
         assert (tmp_path / "scores" / path.name).read_bytes() == path.read_bytes()
 
 
@@ -293,7 +365,7 @@ def test_methods_must_have_forecast_the_same(tables):
         "distance": stores["distance"],
         "persistence": {"hills": shorter, "plain": stores["persistence"]["plain"]},
     }
-    with pytest.raises(InputError, match=r"hills.*sequence_000"):
+    with pytest.raises(InputError, match=r"sequence_000 of hills: from step 5"):
         evaluate(uneven, fires, folder / "uneven", SETTINGS)
     assert not (folder / "uneven").exists()
     with pytest.raises(InputError, match="by every method"):

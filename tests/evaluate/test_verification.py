@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from emberformer.errors import InputError
 from emberformer.evaluate import scores
 from emberformer.evaluate.pooling import Score, choose_threshold, fire_table, scores_of
-from emberformer.evaluate.verification import BINS, CENTRE, bin_edges, bin_index, sums_of
+from emberformer.evaluate.verification import BINS, CENTRE, Selection, bin_edges, bin_index, sums_of
 from emberformer.forecast_store import ForecastBlock, ScoreKind, open_forecasts, write_forecasts
 from tests.small_fires import disc, small_fires
 
@@ -123,24 +123,28 @@ def test_counts_by_hand(tmp_path, fires):
     """A forecast of 0.8 within 3.6 pixels of the first fire's centre, 0.1 elsewhere."""
     near = disc(SHAPE, (6, 6), 3.6) == 1
     sums = sums_of(forecasts_of(tmp_path / "f.zarr", fires, lambda *_: np.where(near, 0.8, 0.1)), fires)
-    assert sums.fire_id.values.tolist() == ["sequence_001", "sequence_002"]
-    assert sums.steps.values.tolist() == [[[1, 1, 1, 1, 2]], [[1, 1, 0, 0, 0]]]  # six steps, two of them in "5 or more"
+    assert sums.fires == {"sequence_001": "test", "sequence_002": "test"}
+    assert sums.about.history.tolist() == [1, 2, 3, 4, 5, 5, 1, 2]  # six steps, two of them in "5 or more"
     burned = [int(frame.sum()) for frame in fires.burned.values[:7]]
-    assert sums.burned.values[0, 0].tolist() == [*burned[:4], burned[4] + burned[5]]
-    second_step = sums["count"].values[0, 0, 1]  # radius 2 -> 3.5, all of it forecast; 3.6 holds no pixel more
+    assert sums.burned.tolist()[:6] == burned[:6]
+    of_history = fire_table([sums], Selection("test", 1, ("history", 5)))
+    assert of_history.steps.tolist() == [2, 0]
+    assert of_history.burned.tolist() == [burned[4] + burned[5], 0]
+    counts = sums.count.toarray().reshape(-1, 2, BINS)
+    second_step = counts[1]  # radius 2 -> 3.5, all of it forecast; 3.6 holds no pixel more
     high, low = bin_index(np.array([0.8, 0.1], np.float32), "probability")
     assert second_step[1, high] == burned[2] - burned[1]
     assert second_step[0, low] == np.prod(SHAPE) - burned[2]
     assert second_step.sum() == np.prod(SHAPE) - burned[1]
     unknown = 5 * SHAPE[0]
-    assert sums["count"].values[1, 0, 0].sum() == np.prod(SHAPE) - unknown - int((fires.burned.values[7] == 1).sum())
+    assert counts[6].sum() == np.prod(SHAPE) - unknown - int((fires.burned.values[7] == 1).sum())
 
 
 @pytest.mark.parametrize("kind", ["probability", "score"])
 def test_scores_of_sums_are_scores_of_pixels(tmp_path, fires, kind):
     values = random_values if kind == "probability" else lambda *of: -30 * random_values(*of) - 1
     stored = forecasts_of(tmp_path / "f.zarr", fires, values, kind)
-    table = fire_table([sums_of(stored, fires)], "test")
+    table = fire_table([sums_of(stored, fires)], Selection("test"))
     found = scores_of(table, np.ones((1, 2)), kind, CENTRE - 20)
     threshold = float(EDGES[kind][CENTRE - 20])
     forecast, observed, burned = pixels(fires, stored)
@@ -158,16 +162,22 @@ def test_scores_of_sums_are_scores_of_pixels(tmp_path, fires, kind):
                 assert found[Score(region, "0.5", name)][0] == pytest.approx(exact(f, o))
         if kind == "probability":
             assert found[Score(region, "", "brier")][0] == pytest.approx(scores.brier(f, o))
+            assert found[Score(region, "", "brier_skill")][0] == pytest.approx(scores.brier_skill(f, o))
+            nll = pytest.approx(scores.negative_log_likelihood(f, o), rel=1e-4 if region == "whole" else 1e-9)
+            assert found[Score(region, "", "nll")][0] == nll  # sure and right costs nothing; clipped, 1e-6
             assert found[Score(region, "", "ece")][0] == pytest.approx(scores.expected_calibration_error(f, o))
     if kind == "score":
-        assert not any(score.metric in ("brier", "ece") or score.threshold == "0.5" for score in found)
+        assert not any(
+            score.metric in ("brier", "brier_skill", "nll", "ece") or score.threshold == "0.5" for score in found
+        )
 
 
 def test_pools_are_sums_of_fires(tmp_path, fires):
     """A pool with fire 1 twice is the pool of a store in which fire 1 stands twice."""
     sums = sums_of(forecasts_of(tmp_path / "f.zarr", fires, random_values), fires)
-    table = fire_table([sums], "test")
-    twice = fire_table([sums, sums.isel(fire=[0])], "test")
+    table = fire_table([sums], Selection("test"))
+    first = sums._replace(fires={"sequence_001": "test"})
+    twice = fire_table([sums, first], Selection("test"))
     weighted = scores_of(table, np.array([[2.0, 1.0]]), "probability", 900)
     repeated = scores_of(twice, np.ones((1, 3)), "probability", 900)
     assert weighted.keys() == repeated.keys()
@@ -178,7 +188,7 @@ def test_pools_are_sums_of_fires(tmp_path, fires):
 def test_threshold_of_highest_f1(tmp_path, fires):
     """Against a search over every forecast value."""
     stored = forecasts_of(tmp_path / "f.zarr", fires, lambda *of: np.round(random_values(*of), 1))
-    count = sums_of(stored, fires)["count"].sum(["fire", "lead", "history"]).values
+    count = sums_of(stored, fires).count.toarray().sum(0).reshape(2, BINS)
     forecast, observed, _ = pixels(fires, stored)
     best = max(scores.f1(forecast, observed, value) for value in np.unique(forecast)[1:].tolist())
     chosen = choose_threshold(count)
@@ -210,3 +220,10 @@ def test_stores_that_do_not_belong_together(tmp_path, fires):
         sums_of(stored, fires.isel(fire=[0]))
     with pytest.raises(InputError, match="12 x 15"):
         sums_of(stored, fires.isel(x=slice(14)))
+
+
+def test_what_is_no_probability(tmp_path, fires):
+    stored = forecasts_of(tmp_path / "f.zarr", fires, random_values)
+    stored["probability"] = stored.probability * 100
+    with pytest.raises(InputError, match=r"probabilities from .* for sequence_001 from step 0"):
+        sums_of(stored, fires)

@@ -18,6 +18,7 @@ SIDE, FRAMES = 40, 4
 HALF_WIDTHS = (1, 2, 6, 7)  # of the burned square at each frame: most burns from frame 1 to 2
 FIRES = {"fire_1": "train", "fire_2": "validation", "fire_3": "test", "fire_4": "test", "fire_5": "test"}
 AVERAGE_PRECISION = {"fire_3": 0.71, "fire_4": 0.93, "fire_5": 0.42}
+NOTE = "Whole frames, no crop; pixels unknown at either time ignored."
 MODEL, THRESHOLD = "emberformer-seed-0", 0.3
 SCORES = {  # method -> AP, then the scores at a threshold, Brier score and ECE, and of perimeters
     MODEL: (0.812, 0.745, 0.6, 0.7, 0.8, 1.1, 0.0123, 0.0045, 0.66, 61.0, 1.2),
@@ -132,6 +133,7 @@ def write_tables(folder: Path, differences: dict[str, tuple[float, float, float]
     reliability.to_csv(folder / "reliability.csv", index=False)
     thresholds = {MODEL: {"threshold": THRESHOLD, "score_kind": "probability", "fitted": {"valley": None}}}
     (folder / "thresholds.json").write_text(json.dumps(thresholds))
+    (folder / "protocol.json").write_text(json.dumps({"note": NOTE}))
 
 
 BETTER = {"persistence": (0.762, 0.7, 0.8), "distance": (0.312, 0.205, 0.411)}

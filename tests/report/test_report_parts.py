@@ -184,7 +184,7 @@ def test_methods_say_what_was_fitted_and_what_they_saw(stores, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores.csv", "differences.csv", "per_fire.csv", "reliability.csv", "thresholds.json"]
+    "name", ["scores.csv", "differences.csv", "per_fire.csv", "reliability.csv", "thresholds.json", "protocol.json"]
 )
 def test_a_missing_table_is_an_error_that_names_it(tmp_path, name):
     write_tables(tmp_path, BETTER)

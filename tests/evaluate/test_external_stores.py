@@ -1,0 +1,97 @@
+"""Forecast stores that others write: by the documented example, scored as ours, refused where they do not fit."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from emberformer.errors import InputError
+from emberformer.evaluate.names import parse_stores
+from emberformer.evaluate.tables import evaluate
+from emberformer.evaluate.verification import sums_of
+from emberformer.forecast_store import open_forecasts
+from emberformer.settings import EvaluationSettings
+from tests.evaluate.test_verification import forecasts_of
+from tests.small_fires import disc, small_fires, write_small_fires
+
+GUIDE = Path(__file__).parents[2] / "docs" / "forecast-store.md"
+SHAPE = (10, 11)
+
+
+@pytest.fixture
+def fires():
+    return small_fires({f"sequence_{k}": [disc(SHAPE, (5, 5), r + k / 2) for r in (1, 2, 3)] for k in range(3)})
+
+
+@pytest.fixture
+def theirs(fires, tmp_path, monkeypatch):
+    """The store of the guide's example; they forecast the next frame with probability 0.9."""
+
+    def simulate(fire_id, init_step):
+        start = int(fires.row_start.values[fires.fire_id.values == fire_id][0])
+        return 0.9 * fires.burned.values[start + init_step + 1][None]
+
+    monkeypatch.chdir(tmp_path)
+    still = tmp_path / "results" / "baselines" / "persistence-1a2b3c4d" / "hills.zarr"
+    still.parent.mkdir(parents=True)
+    forecasts_of(still, fires, lambda *_: np.zeros(SHAPE))
+    example = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)[0]
+    exec(example, {"simulate": simulate})
+    return tmp_path / "theirs" / "hills.zarr", still
+
+
+def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_path):
+    written, still = theirs
+    methods = {"persistence": {"hills": still}, **parse_stores([f"simulator={written}"], ["hills"], ["persistence"])}
+    stores = {"hills": write_small_fires(fires, tmp_path / "fires.zarr")}
+    evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+    table = pd.read_csv(tmp_path / "scores" / "scores.csv").query(
+        "dataset == 'hills' and history == 'all' and region == 'new'"
+    )
+    found = table.set_index(["method", "metric"])[["value", "prevalence"]]
+    assert found.loc[("simulator", "average_precision"), "value"] == 1
+    persistence = found.loc[("persistence", "average_precision")]
+    assert persistence.value == pytest.approx(persistence.prevalence)
+    assert found.loc[("simulator", "brier"), "value"] == pytest.approx(0.01 * persistence.prevalence, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: one.assign(probability=one.probability * 100), "probabilities from 0 to 90"),
+        (lambda one: one.assign(probability=one.probability.where(one.probability > 0)), "NaN"),
+        (lambda one: one.isel(x=slice(9)), "frames of 10 x 9"),
+        (lambda one: one.assign_coords(fire_id=("forecast", ["elsewhere"] * 6)), "fire 'elsewhere'"),
+        (lambda one: one.drop_vars("init_step"), "no init_step"),
+        (lambda one: one.rename(probability="p"), "no probability"),
+        (lambda one: one.assign_attrs(score_kind="chance"), "score_kind 'chance'"),
+        (lambda one: one.drop_attrs(), "no attribute method"),
+    ],
+)
+def test_a_store_that_does_not_fit_is_refused(fires, theirs, tmp_path, change, said):
+    one = xr.open_zarr(theirs[0], consolidated=False).load().drop_encoding()
+    change(one).to_zarr(tmp_path / "changed.zarr", zarr_format=3, consolidated=False)
+    with pytest.raises(InputError, match=re.escape(said)) as refused:
+        sums_of(open_forecasts(tmp_path / "changed.zarr"), fires)
+    assert refused.value.remedy
+
+
+def test_missing_steps_are_named(fires, theirs, tmp_path):
+    written, still = theirs
+    one = xr.open_zarr(written, consolidated=False).load().drop_encoding()
+    one.isel(forecast=[0, 1, 2, 4, 5]).to_zarr(tmp_path / "short.zarr", zarr_format=3, consolidated=False)
+    stores = {"hills": write_small_fires(fires, tmp_path / "fires.zarr")}
+    methods = {"persistence": {"hills": still}, "simulator": {"hills": tmp_path / "short.zarr"}}
+    with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of hills: from step 1 at lead 1"):
+        evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+
+
+def test_stores_on_the_command_line():
+    found = parse_stores(["a=x/{dataset}.zarr", "b=y/{dataset}"], ["hills", "plain"], ["unet-seed-0"])
+    assert found["a"] == {"hills": Path("x/hills.zarr"), "plain": Path("x/plain.zarr")}
+    for text, said in {"a": "no NAME=PATH", "a b=x": "no NAME=PATH", "unet=x": "twice", "a=x.zarr": "one path"}.items():
+        with pytest.raises(InputError, match=said):
+            parse_stores([text], ["hills", "plain"], ["unet"])
