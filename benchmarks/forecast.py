@@ -26,7 +26,7 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
-from emberformer.forecast import predict
+from emberformer.hindcast import predict
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
 

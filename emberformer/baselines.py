@@ -7,8 +7,9 @@ at (logistic, in `emberformer.logistic`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -55,7 +56,7 @@ class Baseline:
 
 
 def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str) -> Path:
-    """Fit a baseline, forecast every step of the validation and test fires of a data set and write the forecast store.
+    """Fit a baseline for each lead time, forecast the validation and test fires of a data set and write the store.
 
     Args:
         settings: the configuration.
@@ -74,31 +75,45 @@ def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
     weather = settings.datasets[dataset].weather
     split, path = read_split(layout.split), layout.forecasts(method, dataset)
-    baseline = fit_baseline(method, dataset, fires, split, settings.evaluation.seed)
+    leads, every = settings.forecast.leads, settings.forecast.every
+    foresees = all(of.weather is None or of.weather.row_offset >= 0 for of in settings.datasets.values())
+    by_lead = [
+        fit_baseline(method, dataset, fires, split, settings.evaluation.seed, lead, foresees)
+        for lead in range(1, leads + 1)
+    ]
+    first = by_lead[0]
+    looked_at = {"frames": first.frames, "bands": first.bands}
     steps = tqdm(
-        fire_steps(fires[dataset], split[dataset], FORECAST_SPLITS, frames=baseline.frames, bands=baseline.bands),
+        fire_steps(fires[dataset], split[dataset], FORECAST_SPLITS, foresees_wind=foresees, **looked_at),
         total=count_steps(fires[dataset], split[dataset], FORECAST_SPLITS),
         desc=f"{method} {dataset}",
-        unit="forecast",
+        unit="frame",
         mininterval=1,
     )
+    fitted = dict(first.fitted) if leads == 1 else {f"lead {n}": dict(of.fitted) for n, of in enumerate(by_lead, 1)}
     write_forecasts(
         path,
-        (forecast_block(baseline, step) for step in steps),
+        (forecast_block(by_lead, step) for step in steps if step.init_step % every == 0),
         method=method,
         dataset=dataset,
-        score_kind=baseline.score_kind,
-        shape=(1, fires[dataset].sizes["y"], fires[dataset].sizes["x"]),
-        provenance={**provenance(), "fires": fires[dataset].attrs["content_digest"], "fitted": dict(baseline.fitted)},
-        sees_target_wind=baseline.sees_wind and weather is not None and weather.row_offset >= 0,
+        score_kind=first.score_kind,
+        shape=(leads, fires[dataset].sizes["y"], fires[dataset].sizes["x"]),
+        provenance={**provenance(), "fires": fires[dataset].attrs["content_digest"], "fitted": fitted},
+        sees_target_wind=first.sees_wind and weather is not None and weather.row_offset >= 0,
     )
     return path
 
 
 def fit_baseline(
-    method: str, dataset: str, fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]], seed: int
+    method: str,
+    dataset: str,
+    fires: Mapping[str, xr.Dataset],
+    split: Mapping[str, Mapping[str, str]],
+    seed: int,
+    lead: int = 1,
+    foresees_wind: bool = True,
 ) -> Baseline:
-    """Fit a baseline for a data set.
+    """Fit a baseline for a data set and a lead time.
 
     What is fitted is fitted on fires of the data set itself: the dilation's radius on validation fires, the regression
     on training fires. If the split leaves none there (a landscape that is held out), those of the others serve.
@@ -109,6 +124,8 @@ def fit_baseline(
         fires: data set -> opened fires store; `dataset` and those it may be fitted on.
         split: data set -> fire_id -> "train", "validation" or "test".
         seed: draws the pixels that the regression is fitted on.
+        lead: frames ahead.
+        foresees_wind: see `FireStep`.
 
     Raises:
         InputError: there is nothing to fit on.
@@ -118,28 +135,37 @@ def fit_baseline(
     if method == "distance":
         return Baseline(minus_distance, {}, score_kind="score", burned_value=0.0)
     if method == "dilation":
-        names = fitting_datasets(dataset, fires, split, "validation")
-        radius = choose_radius(step for name in names for step in fire_steps(fires[name], split[name], ["validation"]))
+        names = fitting_datasets(dataset, fires, split, "validation", lead)
+        observed = (fire_steps(fires[name], split[name], ["validation"], lead=lead) for name in names)
+        radius = choose_radius(chain.from_iterable(observed))
         return Baseline(lambda step: dilation(step, radius), {"radius_px": radius, "chosen_on": names})
-    names = fitting_datasets(dataset, fires, split, "train")
-    regression = fit_logistic({name: (fires[name], split[name]) for name in names}, fires[dataset], seed)
+    names = fitting_datasets(dataset, fires, split, "train", lead)
+    training = {name: (fires[name], split[name]) for name in names}
+    regression = fit_logistic(training, fires[dataset], seed, lead, foresees_wind)
     fitted, plan = {**regression.description, "fitted_on": names}, regression.plan
     return Baseline(regression.forecast, fitted, frames=FRAMES, bands=plan.bands, sees_wind=plan.wind)
 
 
 def fitting_datasets(
-    dataset: str, fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]], part: str
+    dataset: str, fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]], part: str, lead: int = 1
 ) -> list[str]:
     """Data sets that a baseline for `dataset` is fitted on: itself, or all others if it has no steps of that split.
+
+    Args:
+        dataset: name of the data set that will be forecast.
+        fires: data set -> opened fires store.
+        split: data set -> fire_id -> split.
+        part: the split.
+        lead: frames ahead.
 
     Raises:
         InputError: no data set has steps there.
     """
-    having = [name for name in fires if count_steps(fires[name], split[name], [part])]
+    having = [name for name in fires if count_steps(fires[name], split[name], [part], lead)]
     if not having:
         found = f"no steps of {part} fires in {sorted(fires)}"
-        remedy = "give the split a larger share of them, or take a baseline that fits nothing"
-        raise InputError("split", found, f"at least one {part} fire with two frames", remedy)
+        remedy = "give the split a larger share of them, lower `forecast.leads`, or take a baseline that fits nothing"
+        raise InputError("split", found, f"at least one {part} fire with {lead + 1} frames", remedy)
     return [dataset] if dataset in having else having
 
 
@@ -176,12 +202,21 @@ def choose_radius(steps: Iterable[FireStep]) -> float:
     return (int(f1.argmax()) + 1) / 2 if len(f1) else 0.5
 
 
-def forecast_block(baseline: Baseline, step: FireStep) -> ForecastBlock:
-    """Forecast of one step, with burned pixels at their value and unknown ones NaN."""
-    values = np.where(step.burned[0] == 1, baseline.burned_value, baseline.forecast(step)).astype(np.float32)
-    values[step.burned[0] == UNKNOWN] = np.nan
-    valid_time = np.array([step.valid_time])
-    return ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values[None])
+def forecast_block(by_lead: Sequence[Baseline], step: FireStep) -> ForecastBlock:
+    """Forecast from one frame, with burned pixels at their value and unknown ones NaN.
+
+    What was not observed is not forecast, NaN; and no value falls from lead to lead.
+    """
+    burned, seconds = step.burned[0], step.fires.attrs["seconds_per_frame"]
+    values = np.full((len(by_lead), *burned.shape), np.nan, np.float32)
+    for number, baseline in enumerate(by_lead):
+        of_lead = replace(step, lead=number + 1)
+        if of_lead.was_observed:
+            values[number] = np.where(burned == 1, baseline.burned_value, baseline.forecast(of_lead))
+    values = np.maximum.accumulate(values)
+    values[:, burned == UNKNOWN] = np.nan
+    valid_time = step.init_time + (seconds * np.arange(1, len(by_lead) + 1)).round().astype("timedelta64[s]")
+    return ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values)
 
 
 def _persistence(step: FireStep) -> Float[np.ndarray, "y x"]:

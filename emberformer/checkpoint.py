@@ -38,6 +38,8 @@ from emberformer.rivals.utae import UTAE
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
 
+ABOUT = ("features", "seed", "phase", "backbone", "validation_new_ap", "temperature", "provenance")
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -102,9 +104,10 @@ def open_landscape(
     device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
 ) -> Landscape:
     """One data set of a configuration; `memory` and `device` say where its features stay, see `FeatureReader`."""
+    weather = layout.settings.datasets[name].weather
     return Landscape(
         name, layout.fires(name), layout.feature_store(name), sizes.normaliser, sizes.channels,
-        features_key(layout.settings.features), memory, device,
+        features_key(layout.settings.features), memory, device, weather is None or weather.row_offset >= 0,
     )  # fmt: skip
 
 
@@ -176,7 +179,7 @@ def save_model(
 
     Args:
         folder: the model's folder.
-        best: checkpoint of the training's best epoch.
+        best: checkpoint of the training's best epoch, which holds the temperature too.
         sizes: of the data.
         settings: the whole configuration.
         layout: its paths.
@@ -196,6 +199,7 @@ def save_model(
         "backbone": backbone,
         "seed": seed,
         "validation_new_ap": score,
+        "temperature": float(state["temperature"]),
         "provenance": provenance(),
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
@@ -208,6 +212,9 @@ def save_model(
 def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     """A trained network in evaluation mode, its sizes and settings, and the checkpoint's remaining entries.
 
+    The network gives the logits that it was trained for; its probabilities are calibrated by dividing them by the
+    entry `temperature` first, see `emberformer.evaluate.calibration`.
+
     Raises:
         InputError: there is no checkpoint, or it is none of EmberFormer's.
     """
@@ -218,6 +225,7 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
             TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])), content["sizes"].get("decoder"),
         )  # fmt: skip
         settings, phase, told = content["settings"], content["phase"], content["backbone"]
+        about = {key: content[key] for key in ABOUT}
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
@@ -229,5 +237,4 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     if told is not None:
         model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
     model.load_state_dict(content["state"])
-    about = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")
-    return model.eval(), sizes, settings, {key: content[key] for key in about}
+    return model.eval(), sizes, settings, about

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
+from emberformer.forecast_cli import forecast_app
 from emberformer.options import (
     Changes,
     Config,
@@ -53,7 +54,7 @@ class InPipelineOrder(TyperGroup):
     def list_commands(self, ctx) -> list[str]:
         order = [
             *("simulate", "ingest", "split", "features", "check", "sizes", "train", "finetune", "distil", "sweep"),
-            *("forecast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "schema"),
+            *("hindcast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "forecast", "schema"),
         ]
         return sorted(super().list_commands(ctx), key=order.index)
 
@@ -214,7 +215,7 @@ app.add_typer(phases_app)
 
 
 @app.command()
-def forecast(
+def hindcast(
     config: Config,
     dataset: DatasetName,
     variant: Variant = None,
@@ -223,11 +224,11 @@ def forecast(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Forecast every step of a data set's validation and test fires: a Zarr store, and a GeoTIFF a test fire.
+    """Forecast a data set's validation and test fires from their frames: a Zarr store, and a GeoTIFF a test fire.
 
-    Example: emberformer forecast --config config/portillo.yaml --seed 0 --dataset portillo
+    Example: emberformer hindcast --config config/portillo.yaml --seed 0 --dataset portillo
     """
-    from emberformer.forecast import forecast as run
+    from emberformer.hindcast import hindcast as run
 
     use_threads(threads)
     settings, layout = open_configuration(config, dataset, variant)
@@ -251,6 +252,7 @@ def baseline(
 
 
 app.add_typer(results_app)
+app.add_typer(forecast_app)
 
 
 @app.command()

@@ -35,25 +35,38 @@ def hidden_inputs(model: ModelSettings) -> set[str]:
 
 @dataclass(frozen=True)
 class Step:
-    """One forecast to make: from frame `step` of a fire to the next."""
+    """One forecast to make: from frame `step` of a fire to the one `lead` frames later."""
 
     landscape: int
     fire: int
     step: int
+    lead: int = 1
 
 
 def list_steps(
-    landscapes: Sequence[Landscape], split: dict[str, dict[str, str]], name: str, per_fire: int | None = None
+    landscapes: Sequence[Landscape],
+    split: dict[str, dict[str, str]],
+    name: str,
+    per_fire: int | None = None,
+    lead_times: int = 1,
 ) -> list[Step]:
-    """Steps of all fires of a split that have a next frame; with `per_fire`, that many evenly spaced ones."""
-    steps = []
+    """Steps of all fires of a split that have a next frame; with `per_fire`, that many evenly spaced ones.
+
+    Up to `lead_times` their leads take turns, 1, 2 ... 1, 2 ..., as far as the fire has frames; each fire begins with
+    the lead after that of the fire before it, so that no lead falls on the same part of all fires.
+    """
+    steps, fires = [], 0
     for number, landscape in enumerate(landscapes):
         for fire, fire_id in enumerate(map(str, landscape.fires.fire_id.values)):
             if split[landscape.name].get(fire_id) != name:
                 continue
             count = int(landscape.row_size[fire]) - 1
             chosen = evenly_spaced(count, per_fire or count)
-            steps += [Step(number, fire, int(step)) for step in chosen]
+            steps += [
+                Step(number, fire, int(step), 1 + turn % min(lead_times, count - int(step)))
+                for turn, step in enumerate(chosen, fires)
+            ]
+            fires += 1
     return steps
 
 
@@ -75,14 +88,18 @@ class FireSteps(Dataset):
         rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item
             that has a past.
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
+        lead_times: above 1 each item's lead is drawn, up to this and as far as its fire has frames; `Step.lead` then
+            says nothing.
 
-    A batch holds `target [B H W]` uint8 with 255 = unknown or padding, `index [B]`, `fire_pixels [B 2 H W]`, and of
-    these what is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero on
-    padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
-    `frame_hidden [B T S D]` (all tokens of whole frames after a block), `wind [B T 2]`, `valid_t [B T]`,
-    `terrain_pixels [B K H W]`, `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or
-    padding), `resolution [B 2]` (metres of a pixel, seconds of a step), and of `whole_frame_arrays` and
-    `patch_arrays`. H and W are whole patches; the raster lies at the upper left.
+    A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
+    `fire_pixels [B 2 H W]`, and of these what is among the inputs: `frame_patches [B T Gy Gx D]`,
+    `terrain_patches [B C Gy Gx D]` (as stored; zero on padding and for a band that a landscape lacks),
+    `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame), `frame_hidden [B T S D]` (all tokens of whole
+    frames after a block), `wind [B T 2]` (from each frame to the next, from the newest one until the target,
+    `Landscape.wind_ahead`), `valid_t [B T]`, `lead [B]` (frames to the target), `terrain_pixels [B K H W]`,
+    `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]`
+    (metres of a pixel, seconds of a step), and of `whole_frame_arrays` and `patch_arrays`. H and W are whole patches;
+    the raster lies at the upper left.
     """
 
     def __init__(
@@ -100,12 +117,13 @@ class FireSteps(Dataset):
         category_dropout: float = 0.0,
         rate_noise: float = 0.0,
         block: int | None = None,
+        lead_times: int = 1,
     ):
         self.category_dropout, self.rate_noise = category_dropout, rate_noise
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
-        self.block = block
+        self.block, self.lead_times = block, lead_times
         self._tokens = TokenBatches(self.inputs, history, buffers, pinned, block)
         if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
             self._layers = [landscape.layer_reader for landscape in self.landscapes]
@@ -162,18 +180,20 @@ class FireSteps(Dataset):
         landscape, pixels = self.landscapes[step.landscape], self.landscapes[step.landscape].pixels
         rng = np.random.default_rng((self.seed, self.epoch, index))
         observed = self._rows(step)
-        row, seen = observed[-1], len(observed)
+        row, seen, lead = observed[-1], len(observed), self._lead(step, rng)
         burned = landscape.burned(step.fire, observed)
-        last = step.step + 1 < landscape.row_size[step.fire]
-        target = landscape.target(step.fire, row + 1) if last else np.full_like(burned[0], UNKNOWN)
+        seen_later = step.step + lead < landscape.row_size[step.fire]
+        target = landscape.target(step.fire, row + lead) if seen_later else np.full_like(burned[0], UNKNOWN)
         rows, columns = choose_window(burned[-1], target, self.size(index), landscape.grid, pixels, rng)
         y, x = pixel_slices(rows, pixels), pixel_slices(columns, pixels)
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
         terrain_pixels, categories = landscape.terrain(step.fire)
         lit = burned[:, y, x] == 1
-        wind = wind_input(landscape.wind[observed.start : observed.stop])
+        wind = landscape.wind[observed.start : observed.stop].copy()
+        wind[-1] = landscape.wind_ahead(step.fire, row, lead)
         arrays = {
-            "wind": np.pad(wind, ((self.history - seen, 0), (0, 0))),
+            "wind": np.pad(wind_input(wind), ((self.history - seen, 0), (0, 0))),
+            "lead": np.array(lead),
             "valid_t": np.arange(self.history) >= self.history - seen,
             "fire_pixels": padded(np.stack([lit[-1], lit.mean(0)]).astype(np.float32), shape, 0),
             "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
@@ -198,6 +218,13 @@ class FireSteps(Dataset):
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
         arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
         return Sample(arrays, landscape, step.fire, frames, terrain)
+
+    def _lead(self, step: Step, rng: np.random.Generator) -> int:
+        """Frames from the newest one to the target; drawn only where there is a choice, so that it moves no chance."""
+        if self.lead_times == 1:
+            return step.lead
+        left = int(self.landscapes[step.landscape].row_size[step.fire]) - 1 - step.step
+        return 1 + int(rng.integers(min(self.lead_times, max(left, 1))))
 
     def _told_resolution(self, landscape: Landscape, seen: int, rng: np.random.Generator) -> np.ndarray:
         """Metres of a pixel and seconds of a step, as the network is told them."""

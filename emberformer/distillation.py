@@ -2,7 +2,8 @@
 
 With logits s of the student and t of the teacher, temperature T and the observed burned area, the loss is
 w T^2 KL(sigmoid(t / T) || sigmoid(s / T)) + (1 - w) (loss against what was observed), the first a mean over the pixels
-that count (Hinton et al. 2015, arXiv:1503.02531, for two classes).
+that count (Hinton et al. 2015, arXiv:1503.02531, for two classes). T is a setting; the temperature that calibrates the
+teacher's forecasts has no part in it, and the student gets its own.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def begin_distillation(
     """
     about = distillation_settings(settings, layout)
     of_student = settings.of_student()
-    in_training = settings.model_copy(update={"training": training_of(settings.training, about)})
+    learned = settings.model.model_copy(update={"lead_times": of_student.model.lead_times})
+    in_training = settings.model_copy(update={"model": learned, "training": training_of(settings.training, about)})
     trainer = make_trainer(in_training, layout.model(seed, "student"), device, threads, 1)
     landscapes, split = open_landscapes(layout, sizes), read_split(layout.split)
     student = build_model(sizes, of_student)

@@ -1,4 +1,4 @@
-"""Steps of fires, one after another: what is known at the initial time, and what was observed one frame later."""
+"""Steps of fires, one after another: what is known at the initial time, and what was observed some frames later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emberformer.data.fires import UNKNOWN, observed
 
 @dataclass(frozen=True)
 class FireStep:
-    """One step of one fire. Only `new_fire` and `valid_time` are of the future; pixels of it are read when asked for.
+    """One forecast of one fire. Only `new_fire` is of the future; its pixels are read when asked for.
 
     Args:
         fires: the opened fires store.
@@ -25,8 +25,11 @@ class FireStep:
         split: the fires it belongs to.
         init_step: number of the initial frame, from 0.
         burned: newest frames [y, x], newest first: init_step, init_step - 1 ...; 1 burned, 0 not, 255 unknown.
-        wind: towards east and north, m s-1, NaN = unknown; of the step itself where the source says so (`row_offset`).
+        winds: towards east and north, m s-1, NaN = unknown, from each frame to the next, from the initial one to the
+            fire's last; of that very time where the source says so (`row_offset`).
         terrain: band -> values [y, x], NaN = no data.
+        lead: frames ahead.
+        foresees_wind: the wind of coming steps is known, as from a weather forecast; else that of the initial frame is.
     """
 
     fires: xr.Dataset
@@ -35,8 +38,20 @@ class FireStep:
     split: str
     init_step: int
     burned: tuple[UInt8[np.ndarray, "y x"], ...]
-    wind: tuple[float, float]
+    winds: Float[np.ndarray, "frame 2"]
     terrain: Mapping[str, Float[np.ndarray, "y x"]]
+    lead: int = 1
+    foresees_wind: bool = True
+
+    @property
+    def wind(self) -> tuple[float, float]:
+        """Mean of the known winds until the frame that is forecast; NaN where none is known."""
+        return mean_wind(self.winds[: self.lead if self.foresees_wind else 1])
+
+    @property
+    def was_observed(self) -> bool:
+        """Whether there is a frame so far ahead."""
+        return self.lead < len(self.winds)
 
     @property
     def init_time(self) -> np.datetime64:
@@ -44,7 +59,7 @@ class FireStep:
 
     @property
     def valid_time(self) -> np.datetime64:
-        return self.fires["valid_time"].values[self.row + 1]
+        return self.init_time + np.timedelta64(round(self.seconds), "s")
 
     @property
     def cell_m(self) -> float:
@@ -52,13 +67,13 @@ class FireStep:
 
     @property
     def seconds(self) -> float:
-        """Length of the step."""
-        return float(self.fires.attrs["seconds_per_frame"])
+        """Time from the initial frame to the one that is forecast."""
+        return self.lead * float(self.fires.attrs["seconds_per_frame"])
 
     @cached_property
     def new_fire(self) -> UInt8[np.ndarray, "y x"]:
-        """What new-fire scores look at: 1 burned in this step, 0 still unburned, 255 burned before or unknown."""
-        return np.where(self.burned[0] == 0, observed(self.fires, self.row + 1), np.uint8(UNKNOWN))
+        """What new-fire scores look at: 1 burned since, 0 still unburned, 255 burned before or unknown."""
+        return np.where(self.burned[0] == 0, observed(self.fires, self.row + self.lead), np.uint8(UNKNOWN))
 
 
 def fire_steps(
@@ -68,8 +83,10 @@ def fire_steps(
     *,
     frames: int = 1,
     bands: Sequence[str] = (),
+    lead: int = 1,
+    foresees_wind: bool = True,
 ) -> Iterator[FireStep]:
-    """All steps of the fires of some splits; frames are read one by one, and few are held.
+    """All forecasts of the fires of some splits that were observed; frames are read one by one, and few are held.
 
     Args:
         fires: an opened fires store.
@@ -77,6 +94,8 @@ def fire_steps(
         splits: the splits wanted.
         frames: number of newest frames given with each step (fewer at the start of a fire).
         bands: terrain bands given with each step.
+        lead: frames ahead.
+        foresees_wind: see `FireStep`.
     """
     starts, sizes, terrain_index = (fires[name].values for name in ("row_start", "row_size", "terrain_index"))
     winds = fires["weather"].sel(weather_variable=["wind_u", "wind_v"]).values
@@ -86,16 +105,27 @@ def fire_steps(
             continue
         terrain = {name: fires["terrain"][int(terrain_index[fire]), number].values for name, number in numbers.items()}
         newest: deque[np.ndarray] = deque(maxlen=frames)
-        for step in range(int(sizes[fire]) - 1):
+        own = winds[int(starts[fire]) : int(starts[fire]) + int(sizes[fire])]
+        for step in range(int(sizes[fire]) - lead):
             row = int(starts[fire]) + step
             newest.appendleft(fires["burned"][row].values)
-            wind = (float(winds[row, 0]), float(winds[row, 1]))
-            yield FireStep(fires, row, fire_id, split, step, tuple(newest), wind, terrain)
+            yield FireStep(fires, row, fire_id, split, step, tuple(newest), own[step:], terrain, lead, foresees_wind)
 
 
-def count_steps(fires: xr.Dataset, split_of: Mapping[str, str], splits: Collection[str]) -> int:
-    """How many steps `fire_steps` gives."""
+def mean_wind(winds: Float[np.ndarray, "frame 2"]) -> tuple[float, float]:
+    """Mean of winds, over those that are known; NaN where none is.
+
+    >>> mean_wind(np.array([[2.0, 0.0], [4.0, np.nan]]))
+    (2.0, 0.0)
+    """
+    known = winds[np.isfinite(winds).all(1)]
+    east, north = known.mean(0).tolist() if len(known) else (np.nan, np.nan)
+    return east, north
+
+
+def count_steps(fires: xr.Dataset, split_of: Mapping[str, str], splits: Collection[str], lead: int = 1) -> int:
+    """How many forecasts `fire_steps` gives."""
     fire_ids, sizes = fires["fire_id"].values.tolist(), fires["row_size"].values.tolist()
     return sum(
-        max(size - 1, 0) for fire_id, size in zip(fire_ids, sizes, strict=True) if split_of.get(fire_id) in splits
+        max(size - lead, 0) for fire_id, size in zip(fire_ids, sizes, strict=True) if split_of.get(fire_id) in splits
     )

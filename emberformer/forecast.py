@@ -1,133 +1,248 @@
-"""Forecast: a trained model's probability of burning for every step of the validation and test fires."""
+"""Forecast of one new fire: its newest frames and its terrain pass the backbone once, then the network runs ahead."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import closing
-from functools import partial
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
+import xarray as xr
+from jaxtyping import Float
+from rasterio import Affine
 
-from emberformer.ahead import ahead
-from emberformer.checkpoint import load_model, model_inputs, open_landscape
-from emberformer.data.fires import UNKNOWN
-from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
+from emberformer.checkpoint import Sizes, load_model
+from emberformer.data.fires import UNKNOWN, Band, FireSource, open_fires
+from emberformer.data.fires_writing import write_fires
+from emberformer.data.new_fire import NewFire
+from emberformer.data.normalise import wind_input
+from emberformer.data_settings import DatasetSettings
+from emberformer.dataset import FireSteps, Step, hidden_inputs
 from emberformer.errors import InputError
-from emberformer.export import write_geotiffs
-from emberformer.features.extraction import choose_device
-from emberformer.forecast_store import ForecastBlock, write_forecasts
+from emberformer.features.extraction import choose_device, extract
+from emberformer.features.plan import make_plan
+from emberformer.features.store import write_index
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
-from emberformer.model_settings import ModelSettings
+from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
+from emberformer.outputs.fire_forecast import fire_forecast
+from emberformer.outputs.writing import PROBABILITIES, write_outputs
 from emberformer.provenance import provenance
-from emberformer.settings import Settings
-from emberformer.training_settings import Phase
-
-log = logging.getLogger(__name__)
+from emberformer.rollout import make_rollout, unknown_pixels
+from emberformer.settings import FeatureSettings, ForecastSettings, Settings
 
 
-def forecast(
-    settings: Settings,
-    layout: Layout,
-    seed: int,
-    dataset: str,
-    device: str = "auto",
-    phase: Phase = "phase1",
-) -> Path:
-    """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, with what must be known to give it a fire.
 
     Args:
-        settings: the configuration, or one of its variants.
-        layout: its paths.
-        seed: seed of the model to use.
-        dataset: name of the data set.
+        checkpoint: its file.
+        model: the network, in evaluation mode.
+        sizes: of the data that it takes.
+        settings: that it was trained with.
+        about: the checkpoint's remaining entries, see `load_model`.
+    """
+
+    checkpoint: Path
+    model: SpreadNetwork
+    sizes: Sizes
+    settings: Settings
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, checkpoint: Path) -> Trained:
+        """Read a `model.ckpt`.
+
+        Raises:
+            InputError: there is none.
+        """
+        return cls(checkpoint, *load_model(checkpoint))
+
+    @property
+    def datasets(self) -> list[DatasetSettings]:
+        """Data sets that it was trained on."""
+        of = self.settings
+        return [one for name, one in of.datasets.items() if name not in of.split.test_landscapes]
+
+
+def forecast_fire(
+    trained: Trained,
+    source: FireSource,
+    winds: Float[np.ndarray, "L 2"],
+    told: ForecastSettings,
+    device: str = "auto",
+) -> xr.Dataset:
+    """Probability that a pixel is burned at each lead time, from the newest frame of a fire on.
+
+    Args:
+        trained: the network.
+        source: the fire, its history and its terrain; of several fires the first.
+        winds: towards east and north, m/s, of each step to forecast.
+        told: how a rollout goes on; `leads` follows from the winds.
         device: auto, cpu, cuda or cuda:N.
-        phase: of the model.
 
     Returns:
-        The store.
+        A forecast of one fire (`emberformer.outputs.fire_forecast`).
 
     Raises:
-        InputError: the model was trained on features of another key than the configuration names.
+        InputError: the backbone cannot be had.
     """
-    folder = layout.model(seed, phase)
-    checkpoint = folder / "model.ckpt"
-    model, sizes, trained_with, about = load_model(checkpoint)
-    features = features_key(settings.features)
-    if about["features"].get(dataset, features) != features:
-        raise InputError(
-            checkpoint,
-            f"trained on features {about['features'][dataset]}",
-            f"features {features}",
-            "train with this configuration",
-        )
-    where = choose_device(device)
-    landscape = open_landscape(layout, dataset, sizes)
-    path = layout.model_forecasts(seed, phase, dataset)
-    split = read_split(layout.split)
-    fires = landscape.fires
-    weather = settings.datasets[dataset].weather
-    write_forecasts(
-        path,
-        forecast_blocks(model.to(where), landscape, split, trained_with.model, where),
-        method=f"{folder.parent.name}-seed-{seed}",
-        dataset=dataset,
-        score_kind="probability",
-        shape=(1, fires.sizes["y"], fires.sizes["x"]),
-        provenance={**provenance(), "model": folder.parent.name, "features": features},
-        sees_target_wind=bool(trained_with.model.wind and weather and weather.row_offset >= 0),
-    )
-    write_geotiffs(path, fires, path.with_suffix(".geotiff"))
-    return path
-
-
-def forecast_blocks(
-    model: SpreadNetwork,
-    landscape: Landscape,
-    split: dict[str, dict[str, str]],
-    settings: ModelSettings,
-    device: torch.device,
-) -> Iterator[ForecastBlock]:
-    """Forecasts of all steps of validation and test fires, whole frames, in order."""
-    for name in ("validation", "test"):
-        steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
-        dataset = FireSteps(
-            [landscape], steps, settings.history,
-            inputs=model.inputs, hidden=hidden_inputs(settings), block=model.block,
+    model, trained_with, about = trained.model, trained.settings, trained.about
+    where, history, leads = choose_device(device), trained_with.model.history, len(winds)
+    with _landscape(newest(source, history), trained.sizes, trained_with.features, where) as landscape:
+        told = told.model_copy(update={"leads": leads})
+        of = (trained_with.model.lead_times, landscape, trained_with.features, told, where, about["temperature"])
+        rollout = make_rollout(model.to(where), *of)
+        last = int(landscape.row_size[0]) - 1
+        step = Step(0, 0, last)
+        items = FireSteps(
+            [landscape], [step], history,
+            inputs=(*model.inputs, "wind", "valid_t"), hidden=hidden_inputs(trained_with.model), block=model.block,
         )  # fmt: skip
-        size = whole_frames_at_once(device)
-        chunks = [list(range(n, min(n + size, len(steps)))) for n in range(0, len(steps), size)]
-        with (
-            tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar,
-            closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks], 1)) as batches,
-        ):
-            for batch in batches:
-                probability = predict(model, {key: value.to(device) for key, value in batch.items()})
-                for index, values in zip(batch["index"].tolist(), probability, strict=True):
-                    yield _block(landscape, steps[index].fire, steps[index].step, name, values)
-                bar.update(len(probability))
+        batch = items.__getitems__([0])
+        told_wind = wind_input(winds) if trained_with.model.wind else np.zeros_like(winds, np.float32)
+        batch["wind"][:, -1] = torch.from_numpy(told_wind[0])
+        whole = landscape.fires.burned[last].values
+        height, width = batch["fire_pixels"].shape[2:]
+        unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))
+        on_device = {name: values.to(where) for name, values in batch.items()}
+        (ahead,) = rollout(on_device, torch.from_numpy(told_wind)[None].to(where), unknown[None].to(where))
+        probability = np.repeat((whole == 1).astype(np.float32)[None], leads, 0)
+        cut = landscape.cut(probability, 0)
+        cut[...] = ahead[:, : cut.shape[1], : cut.shape[2]]
+    probability[:, whole == UNKNOWN] = np.nan
+    fire, transform = source.fires[0], Affine(*source.transform)
+    transform @= Affine.translation(fire.window.column, fire.window.row)
+    init = fire.valid_time[-1].astype("datetime64[s]")
+    spans = (source.seconds_per_frame * np.arange(1, leads + 1)).round().astype("timedelta64[s]")
+    return fire_forecast(
+        probability,
+        whole,
+        y=transform.f + transform.e * (np.arange(whole.shape[0]) + 0.5),
+        x=transform.c + transform.a * (np.arange(whole.shape[1]) + 0.5),
+        crs=source.crs_wkt,
+        init_time=init,
+        valid_time=init + spans,
+        wind=winds,
+        attributes={
+            "fire_id": fire.fire_id,
+            "method": f"{trained_with.name}, {about['phase']}, seed {about['seed']}",
+            "model_hash": hashlib.sha256(trained.checkpoint.read_bytes()).hexdigest()[:16],
+            "title": f"Forecast of {fire.fire_id}",
+            "seconds_per_frame": source.seconds_per_frame,
+            "provenance": {
+                **provenance(), "trained": about["provenance"], "source": dict(source.provenance),
+                "forecast": told.model_dump(mode="json"),
+            },
+        },
+    )  # fmt: skip
 
 
-def predict(model: SpreadNetwork, batch: dict[str, torch.Tensor]) -> np.ndarray:
-    """Probability that a pixel is burned at the next step, [B, H, W] on whole patches; burned stays burned."""
-    with torch.inference_mode():
-        probability = torch.sigmoid(model(**model_inputs(model, batch)).float())
-    return torch.where(batch["fire_pixels"][:, 0] > 0.5, 1.0, probability).cpu().numpy()
+def forecast_files(
+    trained: Trained,
+    fire: NewFire,
+    told: ForecastSettings,
+    folder: Path,
+    probabilities: Sequence[float] | None = None,
+    device: str = "auto",
+) -> dict[str, Path]:
+    """Forecast a new fire and write the files that docs/forecast-files.md describes.
+
+    Args:
+        trained: the network.
+        fire: as `read_new_fire` gives it.
+        told: how a rollout goes on.
+        folder: to write.
+        probabilities: of the perimeters; None: the writers' own.
+        device: auto, cpu, cuda or cuda:N.
+
+    Returns:
+        What a file holds -> the file.
+
+    Raises:
+        InputError: see `forecast_fire` and `write_outputs`.
+    """
+    variables = list(fire.source.weather_variables)
+    winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
+    found = forecast_fire(trained, fire.source, winds, told, device)
+    found.attrs["provenance"]["notes"] = list(fire.notes)
+    bands = [band.name for band in fire.source.bands]
+    elevation = None
+    if "elevation" in bands:
+        elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
+    return write_outputs(found, folder, probabilities=probabilities or PROBABILITIES, elevation=elevation)
 
 
-def _block(landscape: Landscape, fire: int, step: int, split: str, probability: np.ndarray) -> ForecastBlock:
-    fires = landscape.fires
-    row = int(landscape.row_start[fire]) + step
-    burned = fires.burned[row].values
-    values = (burned == 1).astype(np.float32)  # outside the window nothing is forecast to change
-    window = landscape.cut(values, fire)
-    window[...] = probability[: window.shape[0], : window.shape[1]]
-    values[burned == UNKNOWN] = np.nan
-    times = fires.valid_time.values[row : row + 2].astype("datetime64[s]")
-    return ForecastBlock(str(fires.fire_id.values[fire]), split, step, times[0], times[1:], values[None])  # type: ignore[arg-type]
+def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]:
+    """Bands of the terrain that a model takes.
+
+    Args:
+        trained: the network.
+        given: words of `--terrain`; `@UNIT` in one says whose codes a categorical band has, if several are known.
+
+    Raises:
+        InputError: a band has several units, and none is given.
+    """
+    normaliser = trained.sizes.normaliser
+    told = [(name, band) for of in trained.datasets for name, band in of.bands.items()]
+    units = {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in told}
+    found = [Band(name, "continuous", units[name]) for name in normaliser.continuous]
+    found += [Band(name, "angle", "deg") for name in normaliser.angles]
+    found += [Band(name, "binary", "1") for name in normaliser.binary]
+    of_codes: dict[str, list[str]] = {}
+    for key in normaliser.codes:
+        name, unit = key.split("|", 1)
+        of_codes.setdefault(name, []).append(unit)
+    for name, known in of_codes.items():
+        said = [unit for unit in known if any(w.startswith(f"{name}=") and w.endswith(f"@{unit}") for w in given)]
+        if len(known) > 1 and not said:
+            raise InputError(
+                f"--terrain {name}", "no unit", f"one of {', '.join(known)}, which the model knows",
+                f"say whose codes they are: --terrain {name}=FILE@{known[0]}",
+            )  # fmt: skip
+        found.append(Band(name, "categorical", (said or known)[0]))
+    return tuple(found)
+
+
+def trained_minutes(trained: Trained) -> float:
+    """Length of a step in the data that a model was trained on.
+
+    Raises:
+        InputError: data of several lengths.
+    """
+    minutes = sorted({of.minutes_per_frame for of in trained.datasets})
+    if len(minutes) > 1:
+        found = ", ".join(f"{one:g}" for one in minutes)
+        raise InputError("--minutes", f"steps of {found} minutes in training", "one of them", "say which")
+    return minutes[0]
+
+
+def newest(source: FireSource, history: int) -> FireSource:
+    """The first fire of a source alone, with the frames that a network looks at."""
+    fire = source.fires[0]
+    count = len(fire.valid_time)
+    first = max(0, count - history)
+    kept = replace(fire, weather=fire.weather[first:], valid_time=fire.valid_time[first:])
+    return replace(source, fires=(kept,), frames=list(itertools.islice(source.frames, first, count)))
+
+
+@contextmanager
+def _landscape(
+    source: FireSource, sizes: Sizes, features: FeatureSettings, device: torch.device
+) -> Iterator[Landscape]:
+    """Stores of a fire in a temporary folder, by the same path as those of a data set."""
+    with TemporaryDirectory() as folder:
+        fires_path, store = Path(folder, "fires.zarr"), Path(folder, f"{features_key(features)}.zarr")
+        write_fires(fires_path, source)
+        fires = open_fires(fires_path)
+        make_plan(fires, store, features.window)
+        extract(store, fires, features, 0, 1, device=str(device))
+        write_index(store, fires)
+        yield Landscape(source.dataset, fires_path, store, sizes.normaliser, sizes.channels, features_key(features))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor
 
 from emberformer.data.fires import UNKNOWN, observed, open_fires
@@ -44,6 +45,7 @@ class Landscape:
         key: key of the feature store that the settings ask for; by default the one in its name.
         memory: 'disk', 'ram' or 'device': where the features stay, see `FeatureReader`.
         device: with `memory='device'`.
+        foresees_wind: the wind of coming steps is known, as from a weather forecast; else that of the newest frame is.
 
     Raises:
         InputError: the feature store was made from other fires.
@@ -59,7 +61,9 @@ class Landscape:
         key: str | None = None,
         memory: Memory = "disk",
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
+        foresees_wind: bool = True,
     ):
+        self.foresees_wind = foresees_wind
         self.name, self.normaliser, self.number = name, normaliser, next(NUMBERS)
         self.features_location, self.device = features_location, device
         self.memory: Memory = memory
@@ -173,6 +177,15 @@ class Landscape:
         if row not in self._targets:
             self._targets.keep(row, observed(self.fires, row))
         return self.cut(self._targets[row], fire)
+
+    def wind_ahead(self, fire: int, row: int, lead: int) -> Float[np.ndarray, " 2"]:
+        """Vector mean (u, v) of the wind from a frame of a fire until `lead` frames later, over the steps where it is
+        known; m s-1, NaN where it is known in none.
+        """
+        end = int(self.row_start[fire]) + int(self.row_size[fire])
+        winds = self.wind[row : min(row + (lead if self.foresees_wind else 1), end)]
+        known = winds[np.isfinite(winds).all(1)]
+        return known.mean(0) if len(known) else winds[0]
 
     def cut(self, values: np.ndarray, fire: int) -> np.ndarray:
         """A fire's window of rasters [..., H, W]."""

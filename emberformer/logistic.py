@@ -140,21 +140,25 @@ class Regression:
         return probability
 
 
-def fit_logistic(training: Training, target: xr.Dataset, seed: int) -> Regression:
+def fit_logistic(
+    training: Training, target: xr.Dataset, seed: int, lead: int = 1, foresees_wind: bool = True
+) -> Regression:
     """Fit the regression on training fires.
 
     Args:
         training: data set -> its opened fires store and fire_id -> split; fires of split "train" are used.
         target: fires store that will be forecast; only bands and wind that it has are used.
         seed: draws steps and pixels.
+        lead: frames ahead.
+        foresees_wind: see `FireStep`.
 
     Raises:
         InputError: no pixel burns in the training steps, so there is nothing to learn.
     """
-    plan = _make_plan(training, target, seed)
+    plan = _make_plan(training, target, seed, lead)
     random = np.random.default_rng(seed)
     beyond, samples, without_wind = np.zeros(2), [], 0
-    for step in _drawn_steps(training, seed, plan.bands):
+    for step in _drawn_steps(training, seed, plan.bands, lead, foresees_wind):
         pixels = describe(step, plan)
         new_fire = step.new_fire[pixels.row, pixels.column]
         without_wind += not np.isfinite(step.wind).all()
@@ -179,11 +183,11 @@ def fit_logistic(training: Training, target: xr.Dataset, seed: int) -> Regressio
     return Regression(plan, scaler, model, probability_beyond, description)
 
 
-def _make_plan(training: Training, target: xr.Dataset, seed: int) -> Plan:
+def _make_plan(training: Training, target: xr.Dataset, seed: int, lead: int) -> Plan:
     stores = [fires for fires, _ in training.values()] + [target]
     bands = tuple(band for band in BANDS if all(band in fires["band"].values for fires in stores))
     winds = [fires["weather"].sel(weather_variable=["wind_u", "wind_v"]).values for fires in stores]
-    growth = np.concatenate([np.zeros(0), *(_growth_rates(step) for step in _drawn_steps(training, seed, bands=()))])
+    growth = np.concatenate([np.zeros(0), *(_growth_rates(step) for step in _drawn_steps(training, seed, (), lead))])
     if not growth.size:
         found = "no pixel that burns in a step from a frame that has fire"
         raise InputError(f"training fires of {sorted(training)}", found, "fires that grow", "train on more fires")
@@ -196,12 +200,17 @@ def _make_plan(training: Training, target: xr.Dataset, seed: int) -> Plan:
     )
 
 
-def _drawn_steps(training: Training, seed: int, bands: tuple[str, ...]) -> Iterator[FireStep]:
+def _drawn_steps(
+    training: Training, seed: int, bands: tuple[str, ...], lead: int, foresees_wind: bool = True
+) -> Iterator[FireStep]:
     """The same random steps of training fires at each call."""
-    total = sum(count_steps(fires, split_of, ["train"]) for fires, split_of in training.values())
+    total = sum(count_steps(fires, split_of, ["train"], lead) for fires, split_of in training.values())
     drawn = iter(np.random.default_rng(seed).permutation(total) < STEPS)
     for fires, split_of in training.values():
-        for step in fire_steps(fires, split_of, ["train"], frames=FRAMES, bands=bands):
+        steps = fire_steps(
+            fires, split_of, ["train"], frames=FRAMES, bands=bands, lead=lead, foresees_wind=foresees_wind
+        )
+        for step in steps:
             if next(drawn):
                 yield step
 

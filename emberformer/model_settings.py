@@ -69,6 +69,12 @@ class ModelSettings(Stage):
     d_model: int = Field(default=256, ge=8)
     d_wind: int = Field(default=32, ge=2)
     history: int = Field(default=6, ge=1, description="newest frames the model sees, T")
+    lead_times: int = Field(
+        default=1,
+        ge=1,
+        description="longest lead time, in frames, that the network forecasts directly; above 1, training draws one "
+        "for each step (network: emberformer alone; any other forecasts several by rollout)",
+    )
     layers: int = Field(default=4, ge=1)
     heads: int = Field(default=4, ge=1)
     feedforward: int = Field(default=1024, ge=8)
@@ -109,6 +115,15 @@ class ModelSettings(Stage):
             )
         if self.network == "token" and self.token_size:
             raise ValueError("network: token takes the patches of the feature store; features.scale changes their size")
+        return self
+
+    @model_validator(mode="after")
+    def _lead_times_are_of_emberformer(self):
+        if self.lead_times > 1 and self.network != "emberformer":
+            raise ValueError(
+                f"lead_times: {self.lead_times} needs network: emberformer; {self.network} forecasts one frame ahead, "
+                "and several by rollout"
+            )
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,8 @@ from torch import nn
 class SpreadNetwork(nn.Module, ABC):
     """`forward` takes the arrays of `inputs`, by keyword, and gives logits of the next burned area [B H W].
 
+    Where `inputs` name `lead`, it is the area that is burned so many frames later.
+
     `inputs` are names of arrays that `emberformer.dataset.FireSteps` serves; what is not named is not even read.
     `block` is the block of the backbone after which the network takes the frames' tokens (`frame_hidden`), if it does.
     """

@@ -64,7 +64,8 @@ def colours_of(preview: Preview) -> list[Float[np.ndarray, "h w 3"]]:
 class Previews(lightning.Callback):
     """After each validation, draws the forecasts of its first steps for TensorBoard and Weights & Biases.
 
-    The network's own outputs are looked at as they pass, so nothing is computed twice and no chance is drawn.
+    The network's own outputs are looked at as they pass, so nothing is computed twice and no chance is drawn. They are
+    not calibrated, as the temperature follows from the whole validation.
 
     Args:
         steps: what the validation serves, for the names.
@@ -106,7 +107,8 @@ class Previews(lightning.Callback):
     def _name(self, index: int) -> str:
         step = self.steps.steps[index]
         landscape = self.steps.landscapes[step.landscape]
-        return f"{landscape.fires.fire_id.values[step.fire]}, step {step.step}"
+        ahead = f", {step.lead} ahead" if step.lead > 1 else ""
+        return f"{landscape.fires.fire_id.values[step.fire]}, step {step.step}{ahead}"
 
     def _look_away(self) -> None:
         if self.hook is not None:

@@ -91,6 +91,24 @@ class FeatureSettings(Stage):
         return self
 
 
+class ForecastSettings(Stage):
+    """Forecasts of known fires, for verification."""
+
+    leads: int = Field(default=1, ge=1, description="frames ahead that are forecast")
+    every: int = Field(default=1, ge=1, description="a forecast from every n-th frame of a fire")
+    method: Literal["direct", "rollout"] = Field(
+        default="direct",
+        description="direct: as far as the network was trained for (model.lead_times), and by rollout beyond",
+    )
+    feedback: Literal["stochastic", "probability", "threshold"] = Field(
+        default="stochastic",
+        description="what a network's forecast becomes as the newest frame of the next: areas that burn by levels of "
+        "their own (`members`), its probability, or what it puts at 50 % or more",
+    )
+    members: int = Field(default=5, ge=1, description="of a stochastic rollout")
+    seed: int = 0
+
+
 class EvaluationSettings(Stage):
     """Verification: what is scored, and with which uncertainty."""
 
@@ -120,6 +138,7 @@ class Settings(Stage):
         + ", ".join(VARIED)
         + " in which it differs; phase2, phase3 and distillation are its own and not taken over",
     )
+    forecast: ForecastSettings = ForecastSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     logging: LoggingSettings = LoggingSettings()
 
@@ -151,10 +170,14 @@ class Settings(Stage):
         return self
 
     def of_student(self) -> Settings:
-        """The configuration with the small network as its network; it sees what its teacher sees, or less."""
+        """The configuration with the small network as its network; it sees what its teacher sees, or less.
+
+        It has its teacher's lead times too, where such a network can.
+        """
         assert self.distillation is not None, "there is a student where there is distillation"
         student, teacher = self.distillation.model, self.model
         known = {"history": teacher.history, "wind": student.wind and teacher.wind}
+        known["lead_times"] = teacher.lead_times if student.network == "emberformer" else 1
         if teacher.terrain == "none":
             known["terrain"] = "none"
         return self.model_copy(update={"model": student.model_copy(update=known)})

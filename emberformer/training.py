@@ -20,7 +20,9 @@ from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landsc
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
+from emberformer.evaluate.calibration import temperature_of_counts
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
+from emberformer.evaluate.verification import BINS, BINS_PER_UNIT, CENTRE
 from emberformer.features.reading import Memory
 from emberformer.freezing import FrozenAtFirst
 from emberformer.headwind import Slope
@@ -38,14 +40,13 @@ from emberformer.training_settings import Phase
 
 log = logging.getLogger(__name__)
 Penalty = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
-BINS = 4096  # of the forecast, for the scores after an epoch; 0.5 is an edge
 
 
 def counts_of_forecast(
     logits: Float[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], counted: Bool[Tensor, "B H W"]
 ) -> Int[Tensor, "2 bins"]:
-    """Counted pixels by what was observed and by the bin of the forecast's probability."""
-    place = (torch.sigmoid(logits[counted]) * BINS).long().clamp(max=BINS - 1)
+    """Counted pixels by what was observed and by the logit's bin, as `emberformer.evaluate.verification` bins it."""
+    place = (logits[counted] * BINS_PER_UNIT["probability"]).floor().clamp(-CENTRE, CENTRE - 1).long() + CENTRE
     observed = (target[counted] == 1).long()
     return torch.bincount(observed * BINS + place, minlength=2 * BINS).view(2, BINS)
 
@@ -63,6 +64,8 @@ class SpreadTraining(lightning.LightningModule):
         observed: weight of the loss against what was observed.
     """
 
+    temperature: Tensor
+
     def __init__(
         self,
         model: SpreadNetwork,
@@ -77,8 +80,10 @@ class SpreadTraining(lightning.LightningModule):
         self.loss = SpreadLoss(settings.loss, slope)
         self.model, self.settings, self.total_steps = model, settings, total_steps
         self.backbone_rate, self.penalty, self.observed = backbone_rate, penalty, observed
-        self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, forecast's bin]
+        self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, logit's bin]
         self.sums = torch.zeros(self.loss.size, dtype=torch.float64)  # of `SpreadLoss`
+        # A buffer, so that the checkpoint of an epoch holds the temperature that its validation gave.
+        self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
 
     def forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of a batch, and the pixels that count."""
@@ -104,11 +109,14 @@ class SpreadTraining(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         sums, counts = (over_processes(values.to(self.device)).cpu() for values in (self.sums, self.counts))
         counts = counts.numpy()
-        hits, false_alarms = counts[1, BINS // 2 :].sum(), counts[0, BINS // 2 :].sum()
+        hits, false_alarms = counts[1, CENTRE:].sum(), counts[0, CENTRE:].sum()
         ap, f1 = average_precision_of_counts(counts), f1_of_counts(hits, false_alarms, counts[1].sum() - hits)
+        temperature = temperature_of_counts(counts)
+        self.temperature.fill_(temperature)
         self.log("val/loss", self.loss.value(sums).item())
         self.log("val/new_ap", float(np.nan_to_num(ap)), prog_bar=True)
         self.log("val/new_f1", float(np.nan_to_num(f1)), prog_bar=True)
+        self.log("val/temperature", temperature)
         self.counts.zero_()
         self.sums.zero_()
 
@@ -265,10 +273,10 @@ def make_loaders(
     Raises:
         InputError: a split without training or validation steps.
     """
-    training, history = settings.training, settings.model.history
+    training, history, leads = settings.training, settings.model.history, settings.model.lead_times
     device, rank, world = trainer.strategy.root_device, trainer.global_rank, trainer.world_size
     of_train = list_steps(landscapes, split, "train")
-    of_validation = list_steps(landscapes, split, "validation", training.validation_steps_per_fire)
+    of_validation = list_steps(landscapes, split, "validation", training.validation_steps_per_fire, leads)
     for name, steps in (("train", of_train), ("validation", of_validation)):
         if not steps:
             expected = "fires with two frames or more in every split"
@@ -278,7 +286,7 @@ def make_loaders(
     noise = training.rate_noise if settings.model.adjusts_rates else 0.0
     dataset = FireSteps(
         landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS,
-        category_dropout=training.category_dropout, rate_noise=noise, **served,
+        category_dropout=training.category_dropout, rate_noise=noise, lead_times=leads, **served,
     )  # fmt: skip
     order = GridBatches([], training.batch_size, True, seed, rank, world)
     epochs = EpochSteps(dataset, order, training.steps_per_fire)

@@ -128,7 +128,8 @@ class DistillationSettings(Stage):
 
     model: ModelSettings = Field(
         default=ModelSettings(network="unet", channels=16),
-        description="the small network; it may do without features, and has the history of its teacher",
+        description="the small network; it may do without features, and has the history of its teacher, and its "
+        "lead times if it is an emberformer",
     )
     temperature: float = Field(default=2.0, gt=0)
     weight: float = Field(

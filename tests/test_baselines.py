@@ -86,7 +86,7 @@ def test_persistence_and_distance_by_hand():
     before[0, 0] = 255
     (step,) = steps_of([before, after])
     baselines = [fit_baseline(method, "small", {}, {}, 0) for method in ("persistence", "distance")]
-    persistence, distance = (forecast_block(baseline, step) for baseline in baselines)
+    persistence, distance = (forecast_block([baseline], step) for baseline in baselines)
     assert np.isnan([persistence.probability[0, 0, 0], distance.probability[0, 0, 0]]).all()
     assert np.nansum(persistence.probability) == 1
     assert persistence.probability[0, 7, 8] == 1
@@ -99,7 +99,7 @@ def test_persistence_and_distance_by_hand():
 def test_nothing_burned_yet():
     steps = steps_of([np.zeros(SHAPE), disc(SHAPE, (7, 8), 2)])
     for baseline in (fit_baseline("distance", "small", {}, {}, 0), Baseline(lambda step: dilation(step, 3.0), {})):
-        block = forecast_block(baseline, steps[0])
+        block = forecast_block([baseline], steps[0])
         assert np.isfinite(block.probability).all()
         assert np.ptp(block.probability) == 0
     assert choose_radius(steps) > 0
@@ -158,3 +158,34 @@ def test_the_wind_is_not_of_the_step_when_the_source_gives_the_past_one(experime
 def test_unknown_baselines_are_named(experiment):
     with pytest.raises(InputError, match="persistence or dilation"):
         write_baseline(experiment[0], experiment[1], "oracle", "tiny")
+
+
+def test_a_baseline_for_each_lead_time():
+    """The front moves a pixel a frame: a radius a frame wider for each lead, and nothing where nothing was observed."""
+    frames = [disc(SHAPE, (7, 8), radius) for radius in (0.5, 1.5, 2.5, 3.5)]
+    fires = {"small": small_fires({"sequence_001": frames})}
+    split = {"small": {"sequence_001": "validation"}}
+    by_lead = [fit_baseline("dilation", "small", fires, split, 0, lead) for lead in (1, 2)]
+    radius = [of.fitted["radius_px"] for of in by_lead]
+    assert radius[1] > radius[0]
+    steps = list(fire_steps(fires["small"], split["small"], ["validation"]))
+    first, last = forecast_block(by_lead, steps[0]), forecast_block(by_lead, steps[-1])
+    assert first.probability.shape == (2, *SHAPE)
+    assert (first.probability[1] >= first.probability[0]).all()
+    assert first.probability[1].sum() > first.probability[0].sum()
+    assert np.isnan(last.probability[1]).all()
+    assert np.isfinite(last.probability[0]).all()
+    assert len(set(np.diff([first.init_time, *first.valid_time]).tolist())) == 1
+
+
+def test_steps_some_frames_ahead():
+    """What burns within two frames, by the mean of both winds."""
+    frames = [disc(SHAPE, (7, 8), radius) for radius in (0.5, 1.5, 2.5)]
+    fires = small_fires({"sequence_001": frames}, wind=(1, 2))
+    fires["weather"][1] = [3, 6]
+    (step,) = fire_steps(fires, {"sequence_001": "test"}, ["test"], lead=2)
+    assert step.wind == (2, 4)
+    assert step.seconds == 2 * fires.attrs["seconds_per_frame"]
+    assert step.valid_time == fires["valid_time"].values[2]
+    assert (step.new_fire == 1).sum() == frames[2].sum() - frames[0].sum()
+    assert count_steps(fires, {"sequence_001": "test"}, ["test"], lead=2) == 1

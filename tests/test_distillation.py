@@ -9,8 +9,8 @@ from emberformer.checkpoint import load_model
 from emberformer.cli import app
 from emberformer.distillation import distil, divergence, keep_from, taught_by
 from emberformer.errors import InputError
-from emberformer.forecast import forecast
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings
@@ -71,7 +71,7 @@ def test_a_student_is_trained_and_forecasts(tmp_path):
     assert (about["phase"], kept.model.network, kept.model.history) == ("student", "unet", MODEL["history"])
     assert len(pd.read_csv(path.with_name("metrics.csv"))["val/new_ap"].dropna()) == 2
     path.with_name("last.ckpt").unlink()
-    store = open_forecasts(forecast(settings, layout, 0, "tiny", "cpu", "student"))
+    store = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu", "student"))
     assert store.sizes["forecast"] > 0
     assert not store.attrs["sees_target_wind"]
 

@@ -12,8 +12,8 @@ from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned
 from emberformer.finetuning import finetune, training_of
-from emberformer.forecast import forecast
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.settings import Settings
@@ -100,10 +100,10 @@ def test_phase_2_trains_adapters_and_keeps_the_better_of_parent_and_child(first)
     assert all("lora_" in name for name in of_backbone)
     assert isinstance(network, FinetunedEmberFormer)
     last = torch.load(path.with_name("last.ckpt"), weights_only=False)["state_dict"]
-    assert {name.removeprefix("model.") for name in last} == set(content["state"])
+    assert {name.removeprefix("model.") for name in last} == {*content["state"], "temperature"}
     assert any(value.abs().max() > 0 for name, value in last.items() if "lora_B" in name)
-    store = open_forecasts(forecast(settings, layout, 0, "tiny", "cpu", "phase2"))
-    assert store.sizes["forecast"] == open_forecasts(forecast(settings, layout, 0, "tiny", "cpu")).sizes["forecast"]
+    store = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu", "phase2"))
+    assert store.sizes["forecast"] == open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu")).sizes["forecast"]
 
 
 STORES = {
@@ -220,7 +220,7 @@ def test_phase_3_follows_phase_2_and_refuses_without_it(first, tmp_path):
     content = torch.load(path, weights_only=True)["state"]
     adapters = {part for name in content for part in name.split(".") if part.startswith("phase")}
     assert adapters == {"phase2_fire", "phase3_fire", "phase3_terrain"}
-    assert open_forecasts(forecast(settings, layout, 0, "tiny", "cpu", "phase3")).sizes["forecast"] > 0
+    assert open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu", "phase3")).sizes["forecast"] > 0
 
 
 @pytest.mark.parametrize("adaptive", [pytest.param(False, marks=pytest.mark.slow), True])

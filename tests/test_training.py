@@ -16,8 +16,8 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
-from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast, predict
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.run import UnfinishedRun
@@ -45,6 +45,8 @@ def test_a_run_leaves_model_curve_and_settings(trained):
     assert len(curve["val/new_ap"].dropna()) == 2
     assert len(curve["train/loss"].dropna()) == 2
     assert about["validation_new_ap"] == pytest.approx(curve["val/new_ap"].max(), abs=1e-6)
+    best = curve.loc[curve["val/new_ap"].idxmax()]
+    assert about["temperature"] == pytest.approx(best["val/temperature"], rel=1e-6)
     assert not model.training
     assert math.isfinite(sum(p.sum().item() for p in model.parameters()))
 
@@ -53,7 +55,7 @@ def test_forecasts_cover_every_step_and_keep_what_burned(trained):
     settings, layout, _ = trained
     split = read_split(layout.split)
     for name in ("tiny", "other"):
-        store = open_forecasts(forecast(settings, layout, 0, name, "cpu"))
+        store = open_forecasts(hindcast(settings, layout, 0, name, "cpu"))
         fires = open_fires(layout.fires(name))
         wanted = {
             (str(f), step)
@@ -73,7 +75,7 @@ def test_forecasts_cover_every_step_and_keep_what_burned(trained):
 
 def test_geotiffs_lie_where_the_landscape_says(trained):
     settings, layout, _ = trained
-    path = forecast(settings, layout, 0, "tiny", "cpu")
+    path = hindcast(settings, layout, 0, "tiny", "cpu")
     fires = open_fires(layout.fires("tiny"))
     tif = sorted(path.with_suffix(".geotiff").iterdir())[0]
     number = fires.fire_id.values.tolist().index(tif.stem)
@@ -172,8 +174,9 @@ def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, 
     path = train(longer, layout, 0, "cpu")
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (path.parent, tmp_path / "whole"))
     assert curve["epoch"][curve["train/loss"].notna()].tolist() == [0, 1, 2]
-    for score in ("train/loss", "val/loss", "val/new_ap"):
+    for score in ("train/loss", "val/loss", "val/new_ap", "val/temperature"):
         assert curve[score].dropna().tolist() == expected[score].dropna().tolist()
+    assert load_model(path)[3]["temperature"] == load_model(tmp_path / "whole" / "model.ckpt")[3]["temperature"]
     ends_with, should = weights(path), weights(tmp_path / "whole" / "model.ckpt")
     assert all(torch.equal(ends_with[key], value) for key, value in should.items())
 
@@ -206,7 +209,7 @@ def test_validation_does_not_depend_on_its_batches(trained, monkeypatch):
     monkeypatch.setattr("emberformer.training.whole_frames_at_once", lambda device: 3)
     same, layout = changed(settings, patience=50)
     again = pd.read_csv(train(same, layout, 0, "cpu").with_name("metrics.csv"))
-    for score in ("val/loss", "val/new_ap", "val/new_f1"):
+    for score in ("val/loss", "val/new_ap", "val/new_f1", "val/temperature"):
         assert again[score].dropna().tolist() == pytest.approx(curve[score].dropna().tolist(), rel=1e-4, abs=1e-4)
 
 
@@ -245,7 +248,9 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch, pos_weight, taken_up,
     assert not (layout.model(0) / "unfinished.json").exists()
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (layout.model(0), tmp_path / "one"))
     # Rounding moves a pixel into the next bin of the forecast now and then, which the scores show.
-    for score, apart in (("train/loss", 1e-5), ("val/loss", 1e-5), ("val/new_ap", 1e-4), ("val/new_f1", 1e-4)):
+    for score, apart in (
+        ("train/loss", 1e-5), ("val/loss", 1e-5), ("val/new_ap", 1e-4), ("val/new_f1", 1e-4), ("val/temperature", 1e-4)
+    ):  # fmt: skip
         assert curve[score].dropna().tolist() == pytest.approx(expected[score].dropna().tolist(), rel=apart, abs=apart)
     two, should = weights(layout.model(0) / "model.ckpt"), weights(tmp_path / "one" / "model.ckpt")
     # Adam enlarges gradients that are rounding alone (the keys' bias, a channel that is zero): a few may differ.

@@ -180,7 +180,7 @@ def untrained(layout: Layout, sizes: Sizes, seed: int) -> SpreadNetwork:
     model, folder = build_model(sizes, layout.settings), layout.model(seed)
     folder.mkdir(parents=True)
     state = {f"model.{name}": values for name, values in model.state_dict().items()}
-    torch.save({"state_dict": state}, folder / "best.ckpt")
+    torch.save({"state_dict": state | {"temperature": torch.tensor(1.0)}}, folder / "best.ckpt")
     save_model(folder, str(folder / "best.ckpt"), sizes, layout.settings, layout, seed, 0.5)
     return model.eval()
 

@@ -7,8 +7,8 @@ from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs,
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.features.reading import FeatureReader
-from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast, predict
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.settings import Settings
 from emberformer.training import train
@@ -46,7 +46,7 @@ def test_a_twin_is_trained_and_forecasts_without_reading_a_token(data, monkeypat
     settings, layout = variant(data, {**TWIN, "token_size": 7}, epochs=1, crop=2)
     model, *_ = load_model(train(settings, layout, 0, "cpu"))
     assert all(p.isfinite().all() for p in model.parameters())
-    assert open_forecasts(forecast(settings, layout, 0, "tiny", "cpu")).probability.shape[-2:] == (28, 42)
+    assert open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu")).probability.shape[-2:] == (28, 42)
 
 
 @pytest.mark.slow

@@ -100,7 +100,7 @@ def _of_step(subject: Subject, batch: Batch) -> list[dict[str, object]]:
     counted = open_pixels(batch.arrays["target"], batch.arrays["fire_pixels"][:, 0])
 
     def area(point: dict[str, Tensor]) -> Tensor:
-        return torch.sigmoid(subject.inner(**point, **fixed).float())[counted].sum()
+        return torch.sigmoid(subject.inner(**point, **fixed).float() / subject.temperature)[counted].sum()
 
     baselines = uneventful(explained)
     found = integrated_gradients(area, explained, baselines)

@@ -37,6 +37,7 @@ class Subject:
         landscape: the data set.
         steps: all steps of the fires of the split.
         device: where it is computed.
+        temperature: by which its logits are divided, so that its probabilities are those of its forecasts.
     """
 
     model: SpreadNetwork
@@ -46,6 +47,7 @@ class Subject:
     landscape: Landscape
     steps: list[Step]
     device: torch.device
+    temperature: float
 
     def fire_id(self, step: Step) -> str:
         return str(self.landscape.fires.fire_id.values[step.fire])
@@ -117,14 +119,14 @@ def open_subject(layout: Layout, seed: int, phase: Phase, dataset: str, split: s
         InputError: there is no checkpoint, or no step of such fires.
     """
     where = choose_device(device)
-    model, sizes, settings, _ = load_model(layout.model(seed, phase) / "model.ckpt")
+    model, sizes, settings, about = load_model(layout.model(seed, phase) / "model.ckpt")
     landscape = open_landscape(layout, dataset, sizes)
     steps = list_steps([landscape], {dataset: read_split(layout.split)[dataset]}, split)
     if not steps:
         raise InputError(layout.split, f"no step of {split} fires of {dataset}", "some", "choose the other split")
     model = model.to(where)
     inner = next((module for module in model.modules() if isinstance(module, EmberFormer)), model)
-    return Subject(model, inner, sizes, settings, landscape, steps, where)
+    return Subject(model, inner, sizes, settings, landscape, steps, where, about["temperature"])
 
 
 def band_channels(sizes: Sizes) -> dict[str, dict[str, list[int]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 
 from emberformer.errors import InputError
@@ -13,6 +13,7 @@ from emberformer.model.decoders.build import build_decoder
 from emberformer.model.decoders.decoder import SpatialDecoder
 from emberformer.model.fusion import Fusion, Ground
 from emberformer.model.history import look_back, look_back_near_fire, patches_near_fire
+from emberformer.model.lead_time import LeadTime
 from emberformer.model.parts import build_cross_patch, build_fusion, build_temporal, build_terrain
 from emberformer.model.patch_tokens import BandMix, PatchLinear, PixelStem, frame_tokens
 from emberformer.model.pixel_input import PixelInput
@@ -23,7 +24,7 @@ from emberformer.network import SpreadNetwork
 
 
 class EmberFormer(SpreadNetwork):
-    """Probability (as a logit) that a pixel is burned at the next step.
+    """Probability (as a logit) that a pixel is burned at the next step, or some steps ahead.
 
     Args:
         fire: tokens of the frames from their pixels; None: cached ones are taken.
@@ -35,6 +36,7 @@ class EmberFormer(SpreadNetwork):
         refinement: coarse to full resolution.
         pixel_input: what the refinement, and a stem of the terrain, know of every pixel.
         reach: patches from the newest burned area within which a patch looks back along its history; None: all do.
+        lead_time: code of the steps that are forecast, for the newest tokens; None: it is always one.
     """
 
     def __init__(
@@ -49,20 +51,22 @@ class EmberFormer(SpreadNetwork):
         refinement: Refinement,
         pixel_input: PixelInput,
         reach: int | None = None,
+        lead_time: LeadTime | None = None,
     ):
         super().__init__()
         self.fire, self.terrain, self.fusion = fire, terrain, fusion
         self.temporal, self.cross_patch = temporal, cross_patch
         self.decoder, self.refinement = decoder, refinement
-        self.pixel_input, self.reach = pixel_input, reach
+        self.pixel_input, self.reach, self.lead_time = pixel_input, reach, lead_time
         own = ("frame_patches" if fire is None else "history_pixels",)
         own += ("terrain_patches",) if isinstance(terrain, BandMix) else ()
         own += ("frame_layers",) if decoder.takes_layers else ()
         own += ("resolution",) if refinement.travel_time is not None else ()
+        own += ("lead",) if lead_time is not None else ()
         self.inputs = (*own, "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories")
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        before = (self.fire, self.terrain, self.fusion, self.temporal, self.cross_patch)
+        before = (self.fire, self.terrain, self.fusion, self.temporal, self.lead_time, self.cross_patch)
         return {
             "temporal": [part for part in before if part is not None],
             "decoder": [self.decoder, self.refinement, self.pixel_input],
@@ -79,13 +83,14 @@ class EmberFormer(SpreadNetwork):
         frame_patches: Float[Tensor, "B T Gy Gx D"] | None = None,
         terrain_patches: Float[Tensor, "B C Gy Gx D"] | None = None,
         frame_layers: Float[Tensor, "B L Gy Gx D"] | None = None,
-        history_pixels: UInt8[Tensor, "B T H W"] | None = None,
+        history_pixels: Real[Tensor, "B T H W"] | None = None,
         resolution: Float[Tensor, "B 2"] | None = None,
+        lead: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B H W"]:
-        """Logits of the next burned area, from the arrays of `inputs`.
+        """Logits of the burned area `lead` steps ahead, from the arrays of `inputs`.
 
         Args:
-            wind: (u, v) in units of 10 m/s from each frame to the next, towards.
+            wind: (u, v) in units of 10 m/s from each frame to the next, towards; at the newest frame, until `lead`.
             valid_t: false on padding; the newest frame is always real.
             fire_pixels: newest burned area and recency of the burn, on the raster.
             terrain_pixels: normalised terrain on the raster.
@@ -96,6 +101,7 @@ class EmberFormer(SpreadNetwork):
             frame_layers: cached tokens of the newest frame after some blocks.
             history_pixels: burned masks of the history, oldest first.
             resolution: metres of a pixel and seconds of a step, for the travel time of fire; None: its reference.
+            lead: steps that are forecast, from 1 on; None: one.
         """
         ground_pixels = self.pixel_input.ground(terrain_pixels, categories)
         fire, ground, moments = self._to_fuse(valid_t, ground_pixels, frame_patches, terrain_patches, history_pixels)
@@ -109,6 +115,9 @@ class EmberFormer(SpreadNetwork):
             near = patches_near_fire(fire_pixels[:, 0], self.refinement.pixels, self.reach).flatten(1)
             newest = look_back_near_fire(self.fusion, self.temporal, near, **history)
         newest = newest.unflatten(1, fire.shape[2:4])
+        if self.lead_time is not None:
+            assert lead is not None, "inputs name lead"
+            newest = newest + self.lead_time(lead)[:, None, None].to(newest.dtype)
         if self.cross_patch is not None:
             newest = self.cross_patch(newest)
         features, coarse = self.decoder(newest, frame_layers)
@@ -122,6 +131,7 @@ class EmberFormer(SpreadNetwork):
             wind=wind[:, -1],
             resolution=resolution,
             past=past,
+            lead=lead,
         )
 
     @torch.no_grad()
@@ -156,7 +166,7 @@ class EmberFormer(SpreadNetwork):
         ground_pixels: list[Float[Tensor, "B H W _"]],
         frame_patches: Float[Tensor, "B T Gy Gx D"] | None,
         terrain_patches: Float[Tensor, "B C Gy Gx D"] | None,
-        history_pixels: UInt8[Tensor, "B T H W"] | None,
+        history_pixels: Real[Tensor, "B T H W"] | None,
     ) -> tuple[Float[Tensor, "B t gy gx D"], Ground, int]:
         """Tokens of the frames that can matter, what the fusion knows of the ground, and how many frames these are."""
         moments = min(self.temporal.moments or valid_t.shape[1], valid_t.shape[1])
@@ -216,7 +226,9 @@ def build_emberformer(
             settings.norm,
             settings.travel_time,
             settings.adjusts_rates,
+            settings.lead_times,
         ),
         pixel_input=pixel_input,
         reach=settings.reach,
+        lead_time=LeadTime(settings.lead_times, settings.d_model) if settings.lead_times > 1 else None,
     )

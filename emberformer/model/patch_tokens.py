@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Real
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -77,7 +77,7 @@ class PatchLinear(nn.Conv2d):
 
 
 def frame_tokens(
-    stem: PixelStem, history_pixels: UInt8[Tensor, "B T H W"], valid_t: Bool[Tensor, "B T"]
+    stem: PixelStem, history_pixels: Real[Tensor, "B T H W"], valid_t: Bool[Tensor, "B T"]
 ) -> Float[Tensor, "B T Gy Gx D"]:
     """Tokens of the real frames, zero on padding, as cached ones are."""
     places = valid_t.nonzero(as_tuple=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emberformer.model.adjustment import Past
 from emberformer.model.convolution import Convolution, Norm
+from emberformer.model.lead_time import LeadTime
 from emberformer.model.travel_time import TravelTime
 
 DILATIONS = (1, 2, 4, 8, 1)
@@ -63,6 +64,7 @@ class Refinement(nn.Module):
         norm: 'group' or 'batch'.
         travel_time: add what the fire's travel time says (`TravelTime`), from the same features.
         adjusted: with spread rates adjusted by those of the fire's past.
+        lead_times: longest lead time, in steps; its code joins the wind's.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Refinement(nn.Module):
         norm: Norm = "group",
         travel_time: bool = False,
         adjusted: bool = False,
+        lead_times: int = 1,
     ):
         super().__init__()
         self.pixels, self.finer, self.adjusted = pixels, finer, adjusted
@@ -89,7 +92,9 @@ class Refinement(nn.Module):
         self.last = Convolution(wide, wide, norm=norm)
         self.head = nn.Conv2d(wide, cell, 3, padding=1)
         self.travel_features = nn.Conv2d(wide, cell * TRAVEL_FEATURES, 1) if travel_time else None
-        self.travel_time = TravelTime(TRAVEL_FEATURES + pixel_channels, adjusted=adjusted) if travel_time else None
+        known = TRAVEL_FEATURES + pixel_channels
+        self.travel_time = TravelTime(known, adjusted=adjusted, lead_times=lead_times) if travel_time else None
+        self.lead_time = LeadTime(lead_times, d_wind) if lead_times > 1 else None
 
     def forward(
         self,
@@ -100,6 +105,7 @@ class Refinement(nn.Module):
         wind: Float[Tensor, "B 2"],
         resolution: Float[Tensor, "B 2"] | None = None,
         past: Past | None = None,
+        lead: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B H W"]:
         """Logits at full resolution; arguments by keyword, because swapped feature maps would pass unnoticed.
 
@@ -107,9 +113,10 @@ class Refinement(nn.Module):
             coarse_features: of the decoder.
             coarse_logits: of the decoder.
             pixel_input: what is known of every pixel; the first channel is the newest burned area.
-            wind: (u, v) of the step in units of 10 m/s.
+            wind: (u, v) of what is forecast, in units of 10 m/s.
             resolution: metres of a pixel and seconds of a step, see `TravelTime`.
             past: earlier steps of the fire, likewise.
+            lead: steps that are forecast; None: one, and there are no others.
 
         Raises:
             ValueError: the coarse maps are not of the patches that the raster has.
@@ -132,6 +139,9 @@ class Refinement(nn.Module):
             self.join(coarse_features), size=fine.shape[2:], mode="bilinear", align_corners=False
         )
         x, code = fine + coarse, self.wind(wind)
+        if self.lead_time is not None:
+            assert lead is not None, "a network of several lead times is told which"
+            code = code + self.lead_time(lead)
         for layer, gate in zip(self.body, self.gates, strict=True):
             x = x + layer(x, *gate(code))
         last = self.last(x + fine)
@@ -142,7 +152,8 @@ class Refinement(nn.Module):
             own = functional.relu(functional.pixel_shuffle(self.travel_features(last), self.fine_factor))
             with torch.autocast(own.device.type, enabled=False):
                 known = torch.cat([own.float(), pixel_input.float()], 1)
-                logits = logits + self.travel_time(known, wind.float(), pixel_input[:, 0] > 0.5, resolution, past)
+                burned = pixel_input[:, 0] > 0.5
+                logits = logits + self.travel_time(known, wind.float(), burned, resolution, past, lead)
         return logits[:, :height, :width]
 
 

@@ -22,8 +22,8 @@ from emberformer.model.adjustment import Past, SpreadAdjustment
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 NEVER = 1e4  # arrival time where no path leads, in steps
 REFERENCE = (30.0, 1800.0)  # metres of a pixel and seconds of a step, in whose units paces are learned
-HORIZON = 3.0  # steps; how much later than this fire arrives is of no interest
-SWEEPS = 64  # most passes over all neighbours; fire crosses at least one pixel in each
+HORIZON = 3.0  # times as long as is forecast; how much later than this fire arrives is of no interest
+SWEEPS = 64  # most passes over all neighbours for a forecast of one step
 
 
 def shifted(x: Float[Tensor, "*n H W"], offset: tuple[int, int], fill: float) -> Float[Tensor, "*n H W"]:
@@ -42,7 +42,7 @@ class _ShortestPaths(torch.autograd.Function):
     """Arrival times by relaxation until nothing before the horizon changes; the gradient runs back along the paths."""
 
     @staticmethod
-    def forward(ctx, crossing, burned):
+    def forward(ctx, crossing, burned, passes):
         into = [shifted(crossing[:, n], offset, NEVER).contiguous() for n, offset in enumerate(NEIGHBOURS)]
         batch, height, width = burned.shape
         padded = crossing.new_full((batch, height + 2, width + 2), NEVER)
@@ -51,7 +51,7 @@ class _ShortestPaths(torch.autograd.Function):
         from_there = [padded[:, 1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width] for dy, dx in NEIGHBOURS]
         through = torch.empty_like(into[0])
         before = arrival.clamp(max=HORIZON)
-        for _ in range(SWEEPS):
+        for _ in range(passes):
             for source, time in zip(from_there, into, strict=True):
                 torch.minimum(arrival, torch.add(source, time, out=through), out=arrival)
             now = arrival.clamp(max=HORIZON)
@@ -75,7 +75,7 @@ class _ShortestPaths(torch.autograd.Function):
         passed = along_paths(torch.where(chosen >= 0, gradient, 0), chosen)
         flows = (torch.where(chosen == number, passed, 0) for number in range(len(NEIGHBOURS)))
         back = [shifted(flow, (-dy, -dx), 0.0) for flow, (dy, dx) in zip(flows, NEIGHBOURS, strict=True)]
-        return torch.stack(back, 1), None
+        return torch.stack(back, 1), None, None
 
 
 def along_paths(values: Float[Tensor, "B H W"], chosen: Int[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
@@ -101,17 +101,20 @@ def along_paths(values: Float[Tensor, "B H W"], chosen: Int[Tensor, "B H W"]) ->
     return total[:count].view_as(values)
 
 
-def arrival_times(crossing: Float[Tensor, "B 8 H W"], burned: Bool[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
+def arrival_times(
+    crossing: Float[Tensor, "B 8 H W"], burned: Bool[Tensor, "B H W"], passes: int = SWEEPS
+) -> Float[Tensor, "B H W"]:
     """When fire arrives at every pixel: 0 where it burns, `HORIZON` where that is later or never.
 
     Args:
         crossing: time from a pixel to each neighbour (`NEIGHBOURS`), above 0.
         burned: where fire starts from.
+        passes: most passes over all neighbours; fire crosses at least one pixel in each.
 
     >>> arrival_times(torch.ones(1, 8, 1, 3), torch.tensor([[[True, False, False]]])).tolist()
     [[[0.0, 1.0, 2.0]]]
     """
-    return _ShortestPaths.apply(crossing, burned)  # type: ignore[return-value]
+    return _ShortestPaths.apply(crossing, burned, passes)  # type: ignore[return-value]
 
 
 class SpreadRates(NamedTuple):
@@ -126,6 +129,10 @@ class SpreadRates(NamedTuple):
     calm: list[Float[Tensor, "B H W"]]
     of_wind: Float[Tensor, "B 3 H W"]
     scale: Float[Tensor, "B 1 1"]
+
+    def over(self, lead: Int[Tensor, " B"]) -> SpreadRates:
+        """The same rates with times in units of so many steps."""
+        return self._replace(scale=self.scale / lead[:, None, None])
 
     def crossing_times(self, wind: Float[Tensor, "B 2"]) -> Float[Tensor, "B 8 H W"]:
         """Time from every pixel to each of its neighbours, in steps."""
@@ -149,16 +156,18 @@ class TravelTime(nn.Module):
     with the wind w, the potentials p_k (learned fields such as elevation or fuel, p_k' at the neighbour), factors a, b,
     c, e, f_k of the pixel, metres m of a pixel and seconds s of a step in units of `REFERENCE`. It is one function in
     all directions and at any resolution: a turned world gives the turned forecast, and what was learned on pixels of
-    30 m says something on pixels of 100 m.
+    30 m says something on pixels of 100 m. A forecast of several steps is one of a step that takes so much longer.
 
     Args:
         features: features of a pixel.
         potentials: learned fields whose change along the way counts.
         adjusted: spread rates are adjusted by those of the fire's past (`SpreadAdjustment`).
+        lead_times: most steps that a forecast spans.
     """
 
-    def __init__(self, features: int, potentials: int = 3, adjusted: bool = False):
+    def __init__(self, features: int, potentials: int = 3, adjusted: bool = False, lead_times: int = 1):
         super().__init__()
+        self.passes = SWEEPS * lead_times
         self.factors = nn.Conv2d(features, 4 + potentials, 1)
         self.potential = nn.Conv2d(features, potentials, 1, bias=False)
         self.weight = nn.Parameter(torch.tensor([3.0, 1.0]))  # of the arrival time and of its logarithm
@@ -176,18 +185,21 @@ class TravelTime(nn.Module):
         burned: Bool[Tensor, "B H W"],
         resolution: Float[Tensor, "B 2"] | None = None,
         past: Past | None = None,
+        lead: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B H W"]:
-        """Logits, above 0 where fire arrives before the step has passed.
+        """Logits, above 0 where fire arrives before the steps of the forecast have passed.
 
         Args:
             features: of every pixel.
-            wind: (u, v) of the step in units of 10 m/s.
+            wind: (u, v) of these steps in units of 10 m/s.
             burned: where fire starts from.
             resolution: metres of a pixel and seconds of a step; None: `REFERENCE`.
             past: earlier steps of the fire, for the adjustment; None: there are none.
+            lead: steps that are forecast; None: one.
         """
         rates = self.rates(features, resolution)
-        arrival = arrival_times(rates.crossing_times(wind), burned)
+        coming = rates if lead is None else rates.over(lead)
+        arrival = arrival_times(coming.crossing_times(wind), burned, self.passes)
         if self.adjustment is not None and past is not None:
             factor = self.adjustment(lambda *since: arrival_times(rates.crossing_times(since[0]), since[1]), past)
             # Beyond the horizon too: that costs where fire is expected too slowly for its past to be compared with, and

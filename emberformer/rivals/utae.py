@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -86,7 +86,7 @@ class UTAE(SpreadNetwork):
     def forward(
         self,
         *,
-        history_pixels: UInt8[Tensor, "B T H W"],
+        history_pixels: Real[Tensor, "B T H W"],
         valid_t: Bool[Tensor, "B T"],
         wind: Float[Tensor, "B T 2"],
         terrain_pixels: Float[Tensor, "B K H W"],

@@ -8,7 +8,7 @@ import pytest
 from emberformer.baselines import write_baseline
 from emberformer.errors import InputError
 from emberformer.evaluate.tables import evaluate
-from emberformer.forecast import forecast
+from emberformer.hindcast import hindcast
 from emberformer.interpretation.run import interpret
 from emberformer.interpretation.subject import band_channels, open_subject
 from emberformer.layout import Layout
@@ -28,7 +28,7 @@ def evaluated(folder, **changes):
     prepare(settings, layout)
     for one in layout.trained.values():
         train(one.layout.settings, one.layout, 0, "cpu")
-        forecast(one.layout.settings, one.layout, 0, "tiny", "cpu")
+        hindcast(one.layout.settings, one.layout, 0, "tiny", "cpu")
     write_baseline(settings, layout, "persistence", "tiny")
     stores = {method: {"tiny": layout.forecasts(method, "tiny")} for method in layout.methods}
     evaluate(stores, {"tiny": layout.fires("tiny")}, layout.scores, settings.evaluation)

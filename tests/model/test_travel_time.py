@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emberformer.model.travel_time import HORIZON, NEIGHBOURS, REFERENCE, TravelTime, along_paths, arrival_times
+from emberformer.model.travel_time import (
+    HORIZON,
+    NEIGHBOURS,
+    REFERENCE,
+    SWEEPS,
+    TravelTime,
+    along_paths,
+    arrival_times,
+)
 from emberformer.views import turned, turned_vector
 
 
@@ -93,6 +101,29 @@ def test_twice_the_time_and_twice_the_pixel_is_the_same():
     assert torch.allclose(reference, same, atol=1e-5)
     assert (longer >= reference - 1e-5).all()
     assert (longer > reference + 0.1).any()
+
+
+@pytest.mark.parametrize("lead", [2, 5])
+def test_so_many_steps_ahead_is_one_step_that_takes_as_many_times_longer(lead):
+    network, features, wind, burned = some()
+    metres, seconds = REFERENCE
+    with torch.no_grad():
+        longer = network(features, wind, burned, torch.tensor([[metres, lead * seconds]]))
+        ahead = network(features, wind, burned, torch.tensor([[metres, seconds]]), lead=torch.tensor([lead]))
+        next_step = network(features, wind, burned, torch.tensor([[metres, seconds]]), lead=torch.tensor([1]))
+    assert torch.allclose(ahead, longer, atol=1e-5)
+    assert torch.equal(next_step, network(features, wind, burned))
+    assert (ahead > next_step + 0.1).any()
+
+
+def test_fire_may_cross_as_many_more_pixels_as_it_has_steps():
+    """Straight ahead it crosses one pixel a pass: the passes for one step do not lead to the end of a long line."""
+    length = 2 * SWEEPS
+    crossing, burned = torch.full((1, 8, 1, length), 0.5 / length), torch.zeros(1, 1, length, dtype=torch.bool)
+    burned[..., 0] = True
+    one, two = (arrival_times(crossing, burned, passes)[0, 0, -1].item() for passes in (SWEEPS, 2 * SWEEPS))
+    assert (one, two) == pytest.approx((HORIZON, 0.5 * (length - 1) / length))
+    assert (TravelTime(2, lead_times=2).passes, TravelTime(2).passes) == (2 * SWEEPS, SWEEPS)
 
 
 def test_nothing_burns_nothing_arrives():

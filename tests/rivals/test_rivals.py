@@ -9,8 +9,8 @@ from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
-from emberformer.forecast import forecast, predict
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast, predict
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.optimisation import parameter_groups
 from emberformer.settings import Settings
@@ -164,7 +164,7 @@ def test_each_is_trained_and_forecasts_whole_frames(data, name):
     model, _sizes, kept, _about = load_model(path)
     assert kept.model.network == name
     assert all(p.isfinite().all() for p in model.parameters())
-    store = open_forecasts(forecast(settings, layout, 0, "tiny", "cpu"))
+    store = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu"))
     fires = open_fires(layout.fires("tiny"))
     assert store.probability.shape[-2:] == (fires.sizes["y"], fires.sizes["x"])
     burned = fires.burned[int(fires.row_start[fires.fire_id.values.tolist().index(str(store.fire_id.values[0]))])] == 1

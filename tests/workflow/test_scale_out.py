@@ -75,7 +75,7 @@ def has_features(folder: Path) -> bool:
 )
 def test_profile_plans_the_whole_workflow(profile, folder):
     plan = printed(folder, profile, "--dry-run")
-    assert all(f"\n{rule} " in plan for rule in [*EXTRACTION, "train", "forecast", "report"])
+    assert all(f"\n{rule} " in plan for rule in [*EXTRACTION, "train", "hindcast", "report"])
     assert "gpu=1" not in (ROOT / "profiles" / profile / "profile.yaml").read_text()  # not one job at a time
 
 

@@ -35,7 +35,7 @@ FIRES, FRAMES = 7, 5
 TARGETS = ("all", "extract_features", "ablations")
 ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_tokens=1")
 SCORED = {"evaluate": 1, "interpret": 1, "report": 1}
-AFTER_TRAINING = {"train": 1, "forecast": 1, **SCORED}
+AFTER_TRAINING = {"train": 1, "hindcast": 1, **SCORED}
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ def test_two_data_sets_train_one_model(run):
     planned = run.changed(datasets=both).snakemake("--dry-run")
     assert planned["ingest"] == 1  # of the new one
     assert planned["train"] == 1
-    assert planned["forecast"] == 2
+    assert planned["hindcast"] == 2
     assert planned["baseline"] == 8
 
 
@@ -331,7 +331,7 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
     }
     varied = run.changed(variants=variants)
     extraction = {"features_plan": 1, "features_extract": 2, "features_index": 1}
-    planned = {"train": 3, "forecast": 3, **SCORED}
+    planned = {"train": 3, "hindcast": 3, **SCORED}
     assert varied.snakemake("--dry-run") == extraction | planned
     assert varied.snakemake("--dry-run", "extract_features") == extraction
     small = run.changed(variants={name: variants[name] for name in ("add_norm", "same")})
@@ -345,11 +345,11 @@ def test_variants_train_beside_the_network_and_equal_ones_once(run):
 def test_a_phase_goes_on_from_the_one_before_and_leaves_it_alone(run):
     phase2 = {"path": "pixels"}
     planned = run.changed(phase2=phase2).snakemake("--dry-run")
-    assert planned == {"finetune": 1, "forecast": 1, **SCORED}
+    assert planned == {"finetune": 1, "hindcast": 1, **SCORED}
     student = run.changed(distillation={"epochs": 1})
-    assert student.snakemake("--dry-run") == {"distil": 1, "forecast": 1, **SCORED}
+    assert student.snakemake("--dry-run") == {"distil": 1, "hindcast": 1, **SCORED}
     both = run.changed(phase2=phase2, phase3=phase2, variants={"added": {"model": {"fusion": "add_norm"}}})
-    assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "forecast": 3, **SCORED}
+    assert both.snakemake("--dry-run") == {"train": 1, "finetune": 2, "hindcast": 3, **SCORED}
 
 
 def test_an_experiment_trains_what_differs_and_is_judged(run):
@@ -367,7 +367,7 @@ def test_an_experiment_trains_what_differs_and_is_judged(run):
     file = run.folder / "mine.yaml"
     file.write_text(yaml.safe_dump(content))
     asked = ("ablations", "--config", f"experiments={file}")
-    assert run.snakemake(*asked) == {"train": 1, "forecast": 1, "judge": 1, "summarise": 1}
+    assert run.snakemake(*asked) == {"train": 1, "hindcast": 1, "judge": 1, "summarise": 1}
     folder = run.folder / run.layout.experiments
     verdicts = pd.read_csv(folder / "mine" / "verdicts" / "verdicts.csv")
     assert verdicts.than.tolist() == ["emberformer", "persistence", "same"]
@@ -403,7 +403,7 @@ def test_all_shipped_experiments_share_what_is_equal(run):
     studies = [plan_study(run.layout.settings, path) for path in find_experiments(SHIPPED).values()]
     networks = {one.key for study in studies for one in study.layout.trained.values()}
     assert planned["judge"] == len(studies)
-    assert planned["train"] == planned["forecast"] == len(networks) - 1  # the run's own is there
+    assert planned["train"] == planned["hindcast"] == len(networks) - 1  # the run's own is there
     assert planned["features_index"] == 1  # the FPN's store
     assert "ingest" not in planned
     assert run.snakemake("--dry-run", "ablations", "--config", "experiments=[wind,history]")["judge"] == 2

@@ -10,10 +10,12 @@ rule evaluate:
         code("evaluate.tables"),
     output:
         layout.scores / "scores.csv",
+        layout.scores / "strata.csv",
         layout.scores / "differences.csv",
         layout.scores / "per_fire.csv",
         layout.scores / "reliability.csv",
         layout.scores / "thresholds.json",
+        layout.scores / "protocol.json",
     log:
         LOGS / "evaluate.log",
     benchmark:

@@ -1,20 +1,20 @@
 # Trained models and rivals -> forecast stores, all of one form.
 
 
-rule forecast:
+rule hindcast:
     """Forecasts of a trained model from every frame of the validation and test fires."""
     input:
         MODEL / "model.ckpt",
         layout.split,
         layout.fires("{dataset}") / STORE,
         features_of,
-        code("forecast"),
+        code("hindcast"),
     output:
         MODEL / "forecasts" / "{dataset}.zarr" / STORE,
     log:
-        LOGS / "forecast" / "{model}-seed-{seed}-{dataset}.log",
+        LOGS / "hindcast" / "{model}-seed-{seed}-{dataset}.log",
     benchmark:
-        LOGS / "forecast" / "{model}-seed-{seed}-{dataset}.tsv"
+        LOGS / "hindcast" / "{model}-seed-{seed}-{dataset}.tsv"
     conda:
         "../../environment.yml"
     threads: 8
@@ -28,11 +28,12 @@ rule forecast:
         runtime=120,
     params:
         features=lambda wildcards: settings.datasets[wildcards.dataset].features or "",
+        forecast=settings.forecast.model_dump_json(),
     message:
         "forecast {wildcards.dataset} with {resources.label}, seed {wildcards.seed}"
     shell:
         """
-        emberformer forecast \
+        emberformer hindcast \
             --config {resources.config:q} {resources.variant} \
             --dataset {wildcards.dataset:q} \
             --phase {resources.phase} \
@@ -62,6 +63,8 @@ rule baseline:
         runtime=60,
     params:
         seed=settings.evaluation.seed,
+        leads=settings.forecast.leads,
+        every=settings.forecast.every,
     message:
         "forecast {wildcards.dataset} with {wildcards.method}"
     shell:

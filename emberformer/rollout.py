@@ -1,0 +1,257 @@
+"""Several steps ahead: directly as far as a network was trained for that, and by rollout beyond.
+
+In a rollout a forecast is fed back as the newest frame, and the next step is forecast from there. What is fed back is a
+burned area again, or its probability:
+
+    threshold    what is forecast at 50 % or more
+    probability  the probability itself, as a frame that burns in part
+    stochastic   members: each burns what is forecast at a level of its own or more. It keeps its level for all steps,
+                 so that a member that spreads fast goes on to do so. One level is drawn from each M-th of 0 to 1 for
+                 M members, so that after one step a pixel burns in as many of them as its probability says; the
+                 forecast of a later step is the mean of theirs
+
+A pixel that burns stays burned: no probability falls from step to step.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from emberformer.checkpoint import model_inputs
+from emberformer.data.fires import UNKNOWN
+from emberformer.dataset import Step
+from emberformer.features.backbone import Backbone, load_backbone
+from emberformer.features.encoding import Encoding
+from emberformer.features.rendering import dino_input
+from emberformer.landscape import Landscape
+from emberformer.network import SpreadNetwork
+from emberformer.settings import FeatureSettings, ForecastSettings
+from emberformer.windows import padded
+
+Feedback = Literal["threshold", "probability", "stochastic"]
+NUMBERS = itertools.count(2**60)  # of frames that are in no store: every one has its own
+
+
+@dataclass(frozen=True)
+class FrameEncoder:
+    """Tokens of a frame that is in no store, as a reader of the store would get them.
+
+    Args:
+        backbone: what made the store, with its chosen layers.
+        encoding: how the store keeps tokens.
+        scale: of the rendering, `FeatureSettings.scale`.
+        layers: blocks whose tokens the backbone gives, `FeatureSettings.layers`.
+        block: block after which `frame_hidden` holds the tokens; None: it is not asked for.
+    """
+
+    backbone: Backbone
+    encoding: Encoding
+    scale: float
+    layers: tuple[int, ...]
+    block: int | None = None
+
+    def __call__(self, images: Float[Tensor, "B H W"]) -> dict[str, Tensor]:
+        """Tokens [B 1 ...] by the name of the array that they continue, in float32."""
+        seen = self.backbone.encode(dino_input(images, self.backbone.patch_size, self.scale))
+        found = {"frame_patches": self.encoding.rounded(seen.patches, "frame")[:, None], "frame_layers": seen.layers}
+        if self.block is not None:
+            number = self.layers.index(self.block)
+            patches, prefix = seen.layers[:, number].flatten(1, 2), seen.layers_prefix[:, number]
+            found["frame_hidden"] = torch.cat([prefix, patches], 1)[:, None]
+        return found
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Forecasts of several steps.
+
+    Args:
+        model: the network.
+        direct: lead times that it forecasts directly, from 1 on.
+        pixels: raster pixels on a side of a patch.
+        encode: tokens of frames that are fed back; None for a network that takes none.
+        feedback: what is fed back.
+        members: with stochastic feedback.
+        seed: of the members' levels.
+        temperature: by which logits are divided, see `probability_of`.
+    """
+
+    model: SpreadNetwork
+    direct: int
+    pixels: int
+    encode: FrameEncoder | None
+    feedback: Feedback
+    members: int
+    seed: int
+    temperature: float = 1.0
+
+    def __call__(
+        self, batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], unknown: Bool[Tensor, "B H W"]
+    ) -> Float[np.ndarray, "B L H W"]:
+        """Probability that a pixel is burned after each step; 1 where it is burned already.
+
+        Args:
+            batch: `model.inputs`, `wind` and `valid_t` for the first step (`emberformer.dataset.FireSteps`).
+            winds: (u, v) of each step to forecast, in units of 10 m/s; the first is the batch's own.
+            unknown: pixels of whole patches that were not observed, or are not on the raster; they never burn.
+        """
+        leads = winds.shape[1]
+        with torch.inference_mode():
+            direct = [self._probability(_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)]
+            found = torch.stack(direct, 1)
+            if leads > len(direct):
+                levels = self._levels(batch)
+                each = [list(self._later(batch, winds, unknown, direct[0], level)) for level in levels]
+                rolled = torch.stack([torch.stack(member, 1) for member in each]).mean(0)
+                found = torch.cat([found, rolled[:, len(direct) - 1 :]], 1)
+            # Few members may miss what the first step holds possible, and a network may forecast less for later.
+            return found.cummax(1).values.cpu().numpy()
+
+    def _levels(self, batch: dict[str, Tensor]) -> list[Float[Tensor, "B 1 1"] | None]:
+        """Level above which each member burns; one member without a level where the probability is fed back."""
+        if self.feedback == "probability":
+            return [None]
+        if self.feedback == "threshold":
+            return [batch["fire_pixels"].new_full((len(batch["index"]), 1, 1), 0.5)]
+        drawn = [1 - np.random.default_rng((self.seed, int(index))).random() for index in batch["index"].tolist()]
+        start = torch.tensor(drawn, dtype=torch.float32, device=batch["fire_pixels"].device)[:, None, None]
+        return [(start + number) / self.members for number in range(self.members)]
+
+    def _later(
+        self,
+        batch: dict[str, Tensor],
+        winds: Tensor,
+        unknown: Tensor,
+        probability: Float[Tensor, "B H W"],
+        level: Tensor | None,
+    ) -> Iterator[Float[Tensor, "B H W"]]:
+        """A member's forecasts of the second step and those after it."""
+        history = frames_of(batch)
+        for step in range(1, winds.shape[1]):
+            frame = probability if level is None else (probability >= level).float()
+            frame = torch.where(unknown, 0, torch.maximum(frame, history[:, -1]))
+            batch, history = self.advance(batch, history, frame, winds[:, step], unknown)
+            probability = torch.maximum(self._probability(batch), frame)
+            yield probability
+
+    def _probability(self, batch: dict[str, Tensor]) -> Float[Tensor, "B H W"]:
+        return probability_of(self.model, batch, self.temperature)
+
+    def advance(
+        self,
+        batch: dict[str, Tensor],
+        history: Float[Tensor, "B T H W"],
+        frame: Float[Tensor, "B H W"],
+        wind: Float[Tensor, "B 2"],
+        unknown: Bool[Tensor, "B H W"],
+    ) -> tuple[dict[str, Tensor], Float[Tensor, "B T H W"]]:
+        """Inputs and history one step later.
+
+        Args:
+            batch: inputs of the step before.
+            history: its burned areas, oldest first, zero where padded.
+            frame: the newest burned area.
+            wind: of the coming step.
+            unknown: as in a call.
+        """
+        image = torch.where(unknown, 0.5, frame)
+        number = torch.tensor([next(NUMBERS) for _ in range(len(frame))], device=frame.device)
+        history = later(history, frame[:, None])
+        valid_t = later(batch["valid_t"], torch.ones_like(batch["valid_t"][:, :1]))
+        share = functional.avg_pool2d(frame[:, None], self.pixels) if "occupancy" in batch else frame
+        newest: dict[str, Callable[[], Tensor]] = {
+            "wind": lambda: wind[:, None],
+            "history_pixels": lambda: frame[:, None],
+            "frame_images": lambda: image[:, None],
+            "frame_row": lambda: number[:, None],
+            "occupancy": lambda: share,
+        }
+        result = dict(batch, valid_t=valid_t)
+        result["fire_pixels"] = torch.stack([frame, history.sum(1) / valid_t.sum(1)[:, None, None]], 1)
+        for name in newest.keys() & batch.keys():
+            result[name] = later(batch[name], newest[name]())
+        if self.encode is not None:
+            for name, tokens in self.encode(image).items():
+                if name == "frame_layers" and name in batch:
+                    result[name] = tokens.to(batch[name].dtype)
+                elif name in batch:
+                    result[name] = later(batch[name], tokens)
+        return result, history
+
+
+def make_rollout(
+    model: SpreadNetwork,
+    lead_times: int,
+    landscape: Landscape,
+    features: FeatureSettings,
+    told: ForecastSettings,
+    device: torch.device,
+    temperature: float,
+) -> Rollout:
+    """What forecasts with a network; the backbone is loaded only where frames are fed back to one that needs it.
+
+    Args:
+        model: the network.
+        lead_times: that it was trained for, `ModelSettings.lead_times`.
+        landscape: whose fires it forecasts.
+        features: that made the landscape's tokens.
+        told: how to forecast.
+        device: where the backbone goes.
+        temperature: of the network's checkpoint.
+
+    Raises:
+        InputError: the backbone cannot be had.
+    """
+    encoder, direct = None, lead_times if told.method == "direct" else 1
+    if told.leads > direct and {"frame_patches", "frame_layers", "frame_hidden"} & set(model.inputs):
+        backbone = load_backbone(features, device)
+        encoder = FrameEncoder(backbone, landscape.encoding, features.scale, features.layers, model.block)
+    return Rollout(model, direct, landscape.pixels, encoder, told.feedback, told.members, told.seed, temperature)
+
+
+def probability_of(model: SpreadNetwork, batch: dict[str, Tensor], temperature: float = 1.0) -> Float[Tensor, "B H W"]:
+    """Probability that a pixel is burned by the time that is forecast, on whole patches; burned stays burned.
+
+    Logits are divided by the temperature, which the checkpoint holds; 1: as the network was trained.
+    """
+    probability = torch.sigmoid(model(**model_inputs(model, batch)).float() / temperature)
+    return torch.where(batch["fire_pixels"][:, 0] >= 1, 1.0, probability)
+
+
+def _ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:
+    """Inputs for a forecast so many steps ahead, as `FireSteps` serves them."""
+    if lead == 1:
+        return batch
+    wind = torch.cat([batch["wind"][:, :-1], winds[:, :lead].mean(1, keepdim=True)], 1)
+    return {**batch, "lead": torch.full_like(batch["index"], lead), "wind": wind}
+
+
+def unknown_pixels(landscape: Landscape, step: Step, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Pixels of whole patches, `size` of them, that are unknown in the newest frame of a step, or beyond the raster."""
+    row = int(landscape.row_start[step.fire]) + step.step
+    (burned,) = landscape.burned(step.fire, range(row, row + 1))
+    return padded(burned == UNKNOWN, size, 1)
+
+
+def later(values: Tensor, newest: Tensor) -> Tensor:
+    """Moments [B T ...] without the oldest, and with a newest one [B 1 ...], in a type that holds both."""
+    kind = values.dtype if values.dtype.is_floating_point else torch.promote_types(values.dtype, newest.dtype)
+    return torch.cat([values[:, 1:].to(kind), newest.to(kind)], 1)
+
+
+def frames_of(batch: dict[str, Tensor]) -> Float[Tensor, "B T H W"]:
+    """Burned areas of the history, oldest first, zero where padded: burned areas grow, so that in how many frames a
+    pixel burns says in which.
+    """
+    frames = batch["fire_pixels"][:, 1] * batch["valid_t"].sum(1)[:, None, None]
+    lags = torch.arange(batch["valid_t"].shape[1] - 1, -1, -1, device=frames.device)
+    return (frames[:, None] > lags[:, None, None] + 0.5).float()

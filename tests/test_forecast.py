@@ -1,0 +1,185 @@
+"""The forecast of one new fire: the same as a data set's own, and files from the command line."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from typer.testing import CliRunner
+
+from emberformer.cli import app
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, fire_transform, open_fires
+from emberformer.errors import InputError
+from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
+from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
+from emberformer.settings import ForecastSettings, Settings
+from emberformer.training import train
+from tests.stores import TRAINING, prepare, tiny_experiment
+
+THRESHOLD = ForecastSettings(leads=2, feedback="threshold")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    settings, layout = tiny_experiment(
+        tmp_path_factory.mktemp("forecast"), training={**TRAINING, "epochs": 1}, forecast=THRESHOLD.model_dump()
+    )
+    prepare(settings, layout)
+    return settings, layout, Trained.load(train(settings, layout, 0, "cpu"))
+
+
+def source_of(fires: xr.Dataset, fire_id: str, frames: int) -> FireSource:
+    """The first frames of a fire of a store, as a reader gives them."""
+    number = fires.fire_id.values.tolist().index(fire_id)
+    rows = slice(int(fires.row_start[number]), int(fires.row_start[number]) + frames)
+    window = Window(int(fires.window_row[number]), int(fires.window_col[number]), fires.sizes["y"], fires.sizes["x"])
+    terrain = fires.terrain[int(fires.terrain_index[number])].values
+    wind = fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
+    named = zip(fires.band.values, fires.band_kind.values, fires.band_unit.values, strict=True)
+    return FireSource(
+        dataset="new",
+        fires=(Fire(fire_id, window, wind[rows], fires.valid_time.values[rows]),),
+        frames=[Frame(burned, None) for burned in fires.burned[rows].values],
+        bands=tuple(Band(str(name), kind, str(unit)) for name, kind, unit in named),
+        terrain=lambda window: terrain,
+        weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
+        crs_wkt=fires.attrs["crs_wkt"],
+        transform=tuple(fires.attrs["transform"]),
+        cell_m=fires.attrs["cell_m"],
+        seconds_per_frame=fires.attrs["seconds_per_frame"],
+    )  # fmt: skip
+
+
+def winds_of(fires: xr.Dataset, fire_id: str, first: int, leads: int) -> np.ndarray:
+    row = int(fires.row_start[fires.fire_id.values.tolist().index(fire_id)]) + first
+    return fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values[row : row + leads]
+
+
+def test_a_new_fire_is_forecast_as_one_of_a_data_set(trained):
+    """Whatever the length of its history; a fire of the test split is given again, frame by frame."""
+    settings, layout, network = trained
+    fires = open_fires(layout.fires("tiny"))
+    known = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu")).load()
+    chosen = np.flatnonzero((known.split == "test") & np.isfinite(known.probability[:, 1]).any(("y", "x")))
+    assert {int(known.init_step[k]) for k in chosen} >= {0, 2}
+    for k in chosen[:5]:
+        fire_id, step = str(known.fire_id.values[k]), int(known.init_step[k])
+        source = source_of(fires, fire_id, step + 1)
+        found = forecast_fire(network, source, winds_of(fires, fire_id, step, 2), THRESHOLD, "cpu")
+        np.testing.assert_allclose(found.probability, known.probability[k], atol=1e-5)
+        assert found.init_time == known.init_time[k]
+        assert (found.valid_time.values == known.valid_time[k].values).all()
+        corner = fire_transform(fires, fire_id) * (0.5, 0.5)
+        assert (float(found.x[0]), float(found.y[0])) == pytest.approx(corner)
+
+
+def test_frames_before_the_history_do_not_matter(trained):
+    settings, layout, network = trained
+    fires = open_fires(layout.fires("tiny"))
+    fire_id = str(fires.fire_id.values[int(np.argmax(fires.row_size.values))])
+    count = int(fires.row_size.max())
+    whole = source_of(fires, fire_id, count)
+    dropped = count - settings.model.history
+    assert dropped > 0
+    (fire,) = whole.fires
+    cut = replace(
+        whole, frames=list(whole.frames)[dropped:],
+        fires=(replace(fire, weather=fire.weather[dropped:], valid_time=fire.valid_time[dropped:]),),
+    )  # fmt: skip
+    winds = np.array([[3.0, 1.0]])
+    both = [forecast_fire(network, source, winds, THRESHOLD, "cpu").probability for source in (whole, cut)]
+    np.testing.assert_array_equal(*both)
+
+
+def test_what_a_model_takes(trained):
+    settings, _, network = trained
+    bands = {band.name: (band.kind, band.unit) for band in model_bands(network)}
+    of = settings.datasets["tiny"].bands
+    assert set(bands) == {band.name or name for name, band in of.items()}
+    assert all("percent" not in unit for _, unit in bands.values())
+    assert trained_minutes(network) == settings.datasets["tiny"].minutes_per_frame
+
+
+def test_several_fuel_models_and_several_steps_must_be_told_apart(trained):
+    _, _, network = trained
+    codes = {"fuel_model|FBP": (1, 2), "fuel_model|Kitral": (1, 2, 3)}
+    normaliser = replace(network.sizes.normaliser, codes=codes)
+    both = replace(network, sizes=replace(network.sizes, normaliser=normaliser))
+    with pytest.raises(InputError, match="FBP, Kitral"):
+        model_bands(both)
+    told = {band.name: band.unit for band in model_bands(both, ["fuel_model=fuel.tif@Kitral"])}
+    assert told["fuel_model"] == "Kitral"
+    content = network.settings.model_dump(mode="json")
+    content["datasets"]["other"] = {**content["datasets"]["tiny"], "minutes_per_frame": 7}
+    two = replace(network, settings=Settings.model_validate(content))
+    with pytest.raises(InputError, match="--minutes"):
+        trained_minutes(two)
+    content["split"]["test_landscapes"] = ["other"]
+    assert trained_minutes(replace(network, settings=Settings.model_validate(content))) == trained_minutes(network)
+
+
+@pytest.fixture(scope="module")
+def given(trained, tmp_path_factory):
+    """Files of a fire, as an analyst has them."""
+    _, layout, network = trained
+    fires, folder = open_fires(layout.fires("tiny")), tmp_path_factory.mktemp("given")
+    fire_id = str(fires.fire_id.values[0])
+    source, transform = source_of(fires, fire_id, 3), fire_transform(fires, fire_id)
+    (folder / "frames").mkdir()
+    profile = {"driver": "GTiff", "height": fires.sizes["y"], "width": fires.sizes["x"], "transform": transform,
+               "crs": fires.attrs["crs_wkt"] or "EPSG:32719"}  # fmt: skip
+    for number, frame in enumerate(source.frames):
+        path = folder / "frames" / f"perimeter_{number}.tif"
+        with rasterio.open(path, "w", count=1, dtype="uint8", nodata=255, **profile) as raster:
+            raster.write(frame.burned, 1)
+    terrain = source.terrain(source.fires[0].window)
+    with rasterio.open(
+        folder / "terrain.tif", "w", count=len(terrain), dtype="float32", nodata=np.nan, **profile
+    ) as raster:
+        raster.write(terrain)
+        raster.descriptions = tuple(band.name for band in source.bands)
+    return network.checkpoint, folder
+
+
+def run(checkpoint, folder, *more):
+    words = ["forecast", "--perimeters", folder / "frames", "--terrain", folder / "terrain.tif", "--device", "cpu"]
+    return CliRunner().invoke(app, [*map(str, words), "--model", str(checkpoint), *map(str, more)])
+
+
+def test_a_forecast_from_files(given, tmp_path):
+    checkpoint, folder = given
+    done = run(
+        checkpoint, folder, "--wind-speed", 5, "--wind-direction", 270, "--out", tmp_path / "out", "--leads", 2,
+        "--start", "2026-01-31T12:00", "--name", "Ridge",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.exception or done.output
+    written = dict(line.split(": ", 1) for line in done.output.splitlines() if ": /" in line)
+    with rasterio.open(written["probability_lead02"]) as raster, rasterio.open(folder / "terrain.tif") as ground:
+        assert raster.transform.almost_equals(ground.transform)
+        assert raster.crs == ground.crs
+        assert (np.nanmin(raster.read(1)), np.nanmax(raster.read(1))) >= (0, 1)
+    assert "Ridge" in written["map"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--wind-speed", 5], "no wind direction"),
+        ([], "--wind-speed and --wind-direction"),
+        (["--wind-speed", 5, "--wind-direction", 270, "--config", "config/demo.yaml"], "both"),
+    ],
+)
+def test_what_is_missing_is_named(given, tmp_path, more, said):
+    done = run(*given, "--out", tmp_path / "out", *more)
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_there(given, tmp_path):
+    _, folder = given
+    done = run(tmp_path / "none.ckpt", folder, "--out", tmp_path / "out", "--wind-speed", 5, "--wind-direction", 270)
+    assert isinstance(done.exception, InputError)
+    assert "emberformer train" in str(done.exception)
