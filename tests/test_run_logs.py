@@ -65,7 +65,7 @@ def test_the_training_loss_is_a_loss(trained):
     curve = pd.read_csv(folder / "metrics.csv")
     for epoch, value in curve.dropna(subset=["train/loss"])[["epoch", "train/loss"]].itertuples(index=False):
         assert value == pytest.approx(np.mean([loss for of, loss in losses if of == epoch]), rel=1e-5)
-    names = {"epoch", "step", "train/loss", "val/loss", "val/new_ap", "val/new_f1"}
+    names = {"epoch", "step", "train/loss", "val/loss", "val/new_ap", "val/new_f1", "val/temperature"}
     assert set(curve.columns) == names
 
 
