@@ -106,7 +106,8 @@ def accumulate(burned: UInt8[np.ndarray, "n y x"], names: list[str]) -> tuple[UI
 def _describe_steps(time: np.ndarray, rows: np.ndarray, minutes: float) -> list[str]:
     """Notes on frames that repeat the one before them, and on perimeters that lie between frames."""
     repeated = int((np.diff(rows) == 0).sum())
-    between = len(time) - len(np.unique(rows))
+    since = int(rows[-1] - rows[0]) + 1  # perimeters from the first frame on; those before it are not missed
+    between = since - len(np.unique(rows))
     notes = []
     if repeated:
         longest = float(np.diff(time).max() / np.timedelta64(1, "m"))
@@ -116,7 +117,7 @@ def _describe_steps(time: np.ndarray, rows: np.ndarray, minutes: float) -> list[
         )
     if between:
         notes.append(
-            f"{between} of {len(time)} perimeters lie between frames, which are {minutes:g} minutes apart; each is "
+            f"{between} of {since} perimeters lie between frames, which are {minutes:g} minutes apart; each is "
             "part of the next frame"
         )
     return notes
