@@ -97,6 +97,7 @@ def test_undefined_is_nan_never_zero_or_one():
         assert np.isnan(score([], []))
 
 
+@settings(deadline=None)
 @given(pixels())
 def test_agrees_with_scikit_learn(case):
     forecast, observed = case
