@@ -1,0 +1,84 @@
+"""The page in a browser: it asks for nothing else, the console is silent, and it can be read wide and narrow."""
+
+import pytest
+
+from emberformer.report import write_report
+from tests.report.chromium import PROGRAM, Chromium
+from tests.report.synthetic import write_experiment
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome on the path")
+
+WIDTHS = (1280, 390)
+LEAST_TEXT = 11  # CSS pixels
+# Elements that reach beyond the window's right edge, but for those in a region that scrolls by itself.
+OVERFLOWING = """[...document.querySelectorAll("body *")].filter(element =>
+    !element.closest(".scroll, pre") && element.getBoundingClientRect().right > innerWidth + 0.5
+).map(element => element.outerHTML.slice(0, 120))"""
+TEXTS = """[...document.querySelectorAll("body *")].filter(element =>
+    [...element.childNodes].some(node => node.nodeType == 3 && node.textContent.trim())
+)"""
+SMALL_TEXT = f"""{TEXTS}.filter(element => parseFloat(getComputedStyle(element).fontSize) < {LEAST_TEXT})
+    .map(element => element.outerHTML.slice(0, 120))"""
+FADED_TEXT = """(() => {
+    const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, k) => sum + part * [0.2126, 0.7152, 0.0722][k], 0);
+    const ground = element => {
+        for (; element; element = element.parentElement) {
+            const colour = getComputedStyle(element).backgroundColor;
+            if (!/, 0\\)$/.test(colour)) return colour;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    return TEXTS.filter(element => {
+        const both = [light(getComputedStyle(element).color), light(ground(element))];
+        return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05) < 4.5;
+    }).map(element => element.outerHTML.slice(0, 120));
+})()""".replace("TEXTS", TEXTS)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return write_report(*write_experiment(tmp_path_factory.mktemp("browser")))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with Chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(params=WIDTHS)
+def opened(request, chromium, page):
+    chromium.open(page, request.param)
+    chromium.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    return chromium
+
+
+def test_no_request_leaves_the_page_and_the_console_is_silent(opened, page):
+    assert opened.requests == [page.resolve().as_uri()]
+    assert opened.complaints == []
+
+
+def test_a_request_that_would_leave_the_page_is_refused_and_seen(chromium, page):
+    chromium.open(page, WIDTHS[0])
+    source = "http://127.0.0.1:9/outside.png"
+    chromium.evaluate(f"new Promise(done => {{ const i = new Image(); i.onerror = done; i.src = '{source}'; }})")
+    assert any("Content Security Policy" in complaint for complaint in chromium.complaints)
+
+
+def test_nothing_reaches_beyond_the_window(opened):
+    width, window = opened.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert window in WIDTHS
+    assert width <= window
+    assert opened.evaluate(OVERFLOWING) == []
+
+
+def test_text_is_large_and_dark_enough(opened):
+    assert opened.evaluate(SMALL_TEXT) == []
+    assert opened.evaluate(FADED_TEXT) == []
+
+
+def test_every_picture_is_drawn(opened):
+    broken = "[...document.images].filter(each => !(each.complete && each.naturalWidth > 0)).map(each => each.alt)"
+    assert opened.evaluate(broken) == []
