@@ -129,24 +129,23 @@ def read_case(
     burned = fires.burned[rows.start : rows.start + step + 1].values
     target = observed(fires, rows.start + step + lead)
     probability = forecasts.probability[steps[step], 0].values
-    cut = _cut((target == 1) | (burned[-1] == 1) | (probability >= max(threshold, 1e-6)))
-    elevation, fuel, unburnable = _terrain(fires, choice.fire_id, cut)
+    cut = cut_around((target == 1) | (burned[-1] == 1) | (probability >= max(threshold, 1e-6)))
+    elevation, fuel, unburnable = terrain_of(fires, choice.fire_id, cut)
     seconds = float(fires.attrs["seconds_per_frame"])
     valid_time = fires.valid_time.values[rows.start + step + lead]
-    calendar = fires.valid_time.values[rows.start].astype("datetime64[Y]").astype(int) > 0  # 1970: counted from zero
     return Case(
         choice=choice,
         step=step,
         elapsed_s=step * seconds,
         step_s=lead * seconds,
-        valid_time=valid_time.astype("datetime64[s]") if calendar else None,
+        valid_time=valid_time.astype("datetime64[s]") if has_calendar(fires, choice.fire_id) else None,
         burned=burned[:, *cut],
         observed=target[cut],
         probability=probability[cut],
         elevation=elevation,
         fuel=fuel,
         unburnable=unburnable,
-        wind=_wind(fires, rows.start + step),
+        wind=wind_of(fires, rows.start + step),
         compass=_compass(fires.attrs["transform"]),
         cell_m=float(fires.attrs["cell_m"]),
         threshold=threshold,
@@ -157,7 +156,7 @@ def _growth(fires: xr.Dataset, row: int, lead: int) -> int:
     return int(np.count_nonzero((fires.burned[row].values == 0) & (observed(fires, row + lead) == 1)))
 
 
-def _cut(fire: np.ndarray) -> tuple[slice, slice]:
+def cut_around(fire: np.ndarray) -> tuple[slice, slice]:
     """A square around the fire with a margin, moved or cut so that it lies inside the window."""
     places = np.argwhere(fire) if fire.any() else np.array([[0, 0], np.subtract(fire.shape, 1)])
     low, high = places.min(0), places.max(0) + 1
@@ -171,10 +170,10 @@ def _cut(fire: np.ndarray) -> tuple[slice, slice]:
     return slices[0], slices[1]
 
 
-def _terrain(
+def terrain_of(
     fires: xr.Dataset, fire_id: str, cut: tuple[slice, slice]
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Elevation, fuel and unburnable ground."""
+    """Elevation (m) and fuel code, None if the data have none, and unburnable ground, as far as they say so [y, x]."""
     index = int(fires.terrain_index.values[fire_position(fires, fire_id)])
     bands = list(map(str, fires.band.values))
 
@@ -190,7 +189,13 @@ def _terrain(
     return band("elevation"), fuel, unburnable
 
 
-def _wind(fires: xr.Dataset, row: int) -> tuple[float, float] | None:
+def has_calendar(fires: xr.Dataset, fire_id: str) -> bool:
+    """Whether a fire's times are of a calendar; those of 1970 are counted from zero."""
+    return bool(fires.valid_time.values[fire_rows(fires, fire_id).start] >= np.datetime64("1971-01-01"))
+
+
+def wind_of(fires: xr.Dataset, row: int) -> tuple[float, float] | None:
+    """Wind towards east and north in m s-1 in a row of the fires store; None if not known."""
     names = list(map(str, fires.weather_variable.values))
     if not {"wind_u", "wind_v"} <= set(names):
         return None

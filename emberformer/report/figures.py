@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emberformer.evaluate.rows import POOLED
-from emberformer.evaluate.verification import HISTORY_LENGTHS, RELIABILITY_BINS
-from emberformer.report.scoreboard import Scoreboard, group_of, is_model, method_label, name_in_text, select
+from emberformer.evaluate.verification import RELIABILITY_BINS
+from emberformer.report.scoreboard import Estimate, Scoreboard, group_of, is_model, method_label, name_in_text, select
 from emberformer.report.verdict import METRICS, interval_text, number
 from emberformer.sampling import evenly_spaced
 
@@ -31,7 +31,7 @@ SPARE_COLOUR, SPARE_MARKER = "#56B4E9", "v"
 SEED_MARKERS = "o*Pph8"
 SIZE = (4.8, 3.3)  # inches: two beside each other on a page, one on a phone
 STYLE: dict[Any, object] = {
-    "font.size": 9.5,
+    "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#666666",
@@ -42,7 +42,7 @@ STYLE: dict[Any, object] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 10,
     "svg.fonttype": "path",
     "svg.hashsalt": "emberformer",  # equal charts have equal bytes
 }
@@ -79,7 +79,7 @@ def forest_plot(board: Scoreboard, metric: str) -> Picture:
             if np.isfinite(estimate.value):
                 text, offset = number(estimate.value, signed=True), (0, 8)
                 axes.annotate(
-                    text, (estimate.value, place), offset, textcoords="offset points", ha="center", fontsize=8.5
+                    text, (estimate.value, place), offset, textcoords="offset points", ha="center", fontsize=10
                 )
         axes.set_yticks(range(len(differences)), [f"minus {baseline}" for baseline in differences])
         axes.set_ylim(len(differences) - 0.5, -0.6)
@@ -93,30 +93,35 @@ def forest_plot(board: Scoreboard, metric: str) -> Picture:
     return _chart(draw, alt, f"New-fire {name}", max(SIZE[1], 1.2 + 0.36 * len(differences)))
 
 
-def history_plot(board: Scoreboard, metric: str) -> Picture:
-    """One new-fire score by how many frames of the fire had been seen."""
-    name, threshold = METRICS[metric]
-    shown = list(dict.fromkeys([board.headline, *board.others]))
-    lengths = [str(length) for length in HISTORY_LENGTHS]
-    scores = {m: [board.estimate(m, "new", metric, threshold, history=h) for h in lengths] for m in shown}
+def class_plot(
+    scores: Mapping[str, Sequence[Estimate]], classes: Sequence[str], axis: str, score: str, caption: str
+) -> Picture:
+    """One score of several methods, class by class, with its intervals.
+
+    Args:
+        scores: method -> its score in each class.
+        classes: names of the classes.
+        axis: what the classes are of.
+        score: name of the score.
+        caption: of the picture.
+    """
 
     def draw(axes: Axes) -> None:
-        for number_, (method, estimates) in enumerate(scores.items()):
-            colour, marker = _look(method, number_)
+        for place, (method, estimates) in enumerate(scores.items()):
+            colour, marker = _look(method, place)
             value, low, high = np.array([estimate[:3] for estimate in estimates]).T
-            at = np.arange(len(lengths)) + 0.06 * (number_ - (len(scores) - 1) / 2)
-            axes.plot(
-                at, value, marker=marker, color=colour, label=method_label(method), zorder=3 if is_model(method) else 2
-            )
+            at = np.arange(len(classes)) + 0.06 * (place - (len(scores) - 1) / 2)
+            order = 3 if is_model(method) else 2
+            axes.plot(at, value, marker=marker, color=colour, label=method_label(method), zorder=order)
             axes.vlines(at, low, high, color=colour, alpha=0.6, linewidth=1.2)
-        axes.set_xticks(range(len(lengths)), [*lengths[:-1], f"{lengths[-1]} or more"])
-        axes.set_xlabel("frames seen before the forecast")
-        axes.set_ylabel(f"new-fire {name}")
+        axes.set_xticks(range(len(classes)), list(classes))
+        axes.set(xlabel=axis, ylabel=score)
         axes.set_ylim(bottom=0)
         _legend_above(axes)
 
     said = "; ".join(f"{method_label(m)} {', '.join(number(e.value, 2) for e in of)}" for m, of in scores.items())
-    return _chart(draw, f"New-fire {name} for {', '.join(lengths)} or more frames seen: {said}.", f"New-fire {name}")
+    named = ", ".join(name.replace("\n", " ") for name in classes)
+    return _chart(draw, f"{score} by {axis} ({named}): {said}.", caption)
 
 
 def training_curves(curves: Mapping[int, pd.DataFrame]) -> list[Picture]:

@@ -164,7 +164,7 @@ def _forecast(case: Case) -> Panel:
     keys = [
         Key(probability_gradient(), "probability 0 to 1"),
         Key("black", "front"),
-        Key(THRESHOLD_COLOUR, f"threshold {case.threshold:.2f}"),
+        Key(THRESHOLD_COLOUR, f"marked: from {case.threshold:.2f}"),
     ]
     keys += [Key(UNKNOWN_COLOUR, "unknown")] * bool(np.isnan(case.probability).any())
     highest = float(np.max(case.probability[case.open_to_fire], initial=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +17,15 @@ from emberformer.data.fires import open_fires
 from emberformer.evaluate.rows import POOLED
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
-from emberformer.report.cases import Case, choose_fires, read_case
-from emberformer.report.figures import forest_plot, history_plot, reliability_plot, training_curves
+from emberformer.report.animation import Animation, animate_leads, animate_steps
+from emberformer.report.answer import kept_aside, plain_answer
+from emberformer.report.cases import Case, Choice, choose_fires, read_case
+from emberformer.report.circumstances import by_circumstance
+from emberformer.report.data_table import data_rows
+from emberformer.report.durations import duration_text
+from emberformer.report.figures import forest_plot, reliability_plot, training_curves
 from emberformer.report.interpretation import KINDS, read_interpretations
+from emberformer.report.leads import far_ahead
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
 from emberformer.report.scoreboard import Scoreboard, method_label, network_label, read_scoreboard
@@ -39,7 +47,7 @@ from emberformer.report.tables import (
     difference_rows,
     score_rows,
 )
-from emberformer.report.verdict import METRICS, number, verdict
+from emberformer.report.verdict import METRICS, listed, number, verdict
 from emberformer.settings import Settings
 
 DEFAULT_THRESHOLD = 0.5  # drawn where validation gave none
@@ -54,8 +62,18 @@ class FireMaps:
     panels: list[Panel]
 
 
+@dataclass(frozen=True)
+class Played:
+    """A fire's heading and its forecasts one after another."""
+
+    heading: str
+    animation: Animation
+
+
 def write_report(settings: Settings, layout: Layout) -> Path:
     """Write one HTML page that opens offline: no script, font, link or picture from elsewhere.
+
+    A browser is told to refuse all that is not part of the page, and to run no script but the page's own.
 
     Equal inputs give equal bytes. What is optional (training curves, interpretation, feature stores) is named where it
     is missing.
@@ -80,12 +98,16 @@ def write_report(settings: Settings, layout: Layout) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = (Path(__file__).parent / "player.js").read_text(encoding="utf-8")
     page = environment.get_template("template.html").render(
         name=settings.name,
-        split_by=settings.split.by,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        kept_aside=kept_aside(settings.split),
         summary=_summary(board, settings, layout, fires),
-        maps=_maps(board, layout, fires),
+        data=data_rows(layout, fires),
         drawn=method_label(board.first_seed),
+        **_fires(board, layout, fires),
         **_scores(board, settings),
         **_sources(board, settings, layout, fires),
     )
@@ -114,7 +136,7 @@ def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
             "new": score_rows(board, "new", PERIMETERS, [POOLED]),
             "whole": score_rows(board, "whole", WHOLE_PERIMETERS, [POOLED]),
         },
-        "histories": [history_plot(board, metric) for metric in METRICS],
+        "circumstances": by_circumstance(board),
         "dataset_rows": score_rows(board, "new", BRIEF, datasets) if len(datasets) > 1 else [],
         "reliability": reliability_plot(board),
     }
@@ -127,11 +149,14 @@ def _sources(
     stored = [method for method in board.methods if method in layout.methods]  # others' stores are not known here
     attributes = {name: open_forecasts(layout.forecasts(name, next(iter(fires)))).attrs for name in stored}
     sees_wind = {name: bool(of.get("sees_target_wind")) for name, of in attributes.items()}
+    seconds = [float(store.attrs["seconds_per_frame"]) for store in fires.values()]
     features = read_feature_attributes(layout)
     backbone = backbone_name(features, settings)
     curves, missing_curves = read_curves(layout)
     interpretations, missing_interpretations = read_interpretations(layout)
     return {
+        "answer": plain_answer(board, _ahead(board, fires), settings.split, sees_wind.get(board.first_seed)),
+        "far_ahead": far_ahead(board, seconds),
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,
@@ -153,8 +178,6 @@ def _region_tables(board: Scoreboard, region: str) -> dict[str, list]:
 
 def _summary(board: Scoreboard, settings: Settings, layout: Layout, fires: Mapping[str, xr.Dataset]) -> str:
     """What is forecast, when from, and on which data, in one line."""
-    seconds = {float(store.attrs["seconds_per_frame"]) * board.lead for store in fires.values()}
-    ahead = " or ".join(duration_text(value) for value in sorted(seconds))
     times = []
     for dataset in fires:
         forecasts = open_forecasts(layout.forecasts(board.first_seed, dataset))
@@ -164,33 +187,37 @@ def _summary(board: Scoreboard, settings: Settings, layout: Layout, fires: Mappi
     when = f", {_day(known.min())} to {_day(known.max())}" if known.size else ""
     count, steps, _ = board.size()
     return (
-        f"Burned area {ahead} ahead, from every frame of {count} test fire{'s' * (count != 1)} of "
-        f"{', '.join(settings.datasets)} ({steps} forecasts{when}); split by {settings.split.by}."
+        f"Burned area {_ahead(board, fires)} ahead, from every frame of {count} test fire{'s' * (count != 1)} of "
+        f"{listed(list(settings.datasets))} ({steps:,} forecasts{when}); split by {settings.split.by}."
     )
 
 
-def duration_text(seconds: float) -> str:
-    """A duration in days, hours and minutes.
-
-    >>> duration_text(5400)
-    '1 h 30 min'
-    """
-    minutes = round(seconds / 60)
-    days, hours, minutes = minutes // 1440, minutes % 1440 // 60, minutes % 60
-    parts = [f"{value} {unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if value]
-    return " ".join(parts) or "0 min"
+def _ahead(board: Scoreboard, fires: Mapping[str, xr.Dataset]) -> str:
+    """The shortest lead time of each data set, in words."""
+    seconds = {float(store.attrs["seconds_per_frame"]) * board.lead for store in fires.values()}
+    return " or ".join(duration_text(value) for value in sorted(seconds))
 
 
-def _maps(board: Scoreboard, layout: Layout, fires: Mapping[str, xr.Dataset]) -> list[FireMaps]:
+def _fires(board: Scoreboard, layout: Layout, fires: Mapping[str, xr.Dataset]) -> dict[str, object]:
+    """Maps of the fires that are shown, and the typical one of them step by step and lead by lead."""
     threshold = board.thresholds.get(board.first_seed, {}).get("threshold") or DEFAULT_THRESHOLD
-    cases = [
-        read_case(
-            choice, fires[choice.dataset], open_forecasts(layout.forecasts(board.first_seed, choice.dataset)), threshold
-        )
-        for choice in choose_fires(board, board.first_seed)
-    ]
+    forecasts = {dataset: open_forecasts(layout.forecasts(board.first_seed, dataset)) for dataset in fires}
+    choices = choose_fires(board, board.first_seed)
+    cases = [read_case(of, fires[of.dataset], forecasts[of.dataset], threshold) for of in choices]
     colours = {dataset: fuel_colours([case for case in cases if case.choice.dataset == dataset]) for dataset in fires}
-    return [FireMaps(_heading(case), _sentence(case), draw_case(case, colours[case.choice.dataset])) for case in cases]
+    typical = next((of for of in choices if of.rank == "Median"), choices[0] if choices else None)
+    shown = () if typical is None else (typical, fires[typical.dataset], forecasts[typical.dataset], threshold)
+    by_lead = animate_leads(*shown) if shown else None
+    return {
+        "maps": [FireMaps(_heading(of), _sentence(of), draw_case(of, colours[of.choice.dataset])) for of in cases],
+        "threshold": threshold,
+        "steps_played": Played(_title(shown[0]), animate_steps(*shown)) if shown else None,
+        "leads_played": Played(_title(shown[0]), by_lead) if shown and by_lead else None,
+    }
+
+
+def _title(choice: Choice) -> str:
+    return f"{choice.fire_id} of {choice.dataset}"
 
 
 def _heading(case: Case) -> str:
@@ -201,10 +228,10 @@ def _heading(case: Case) -> str:
 def _sentence(case: Case) -> str:
     grown = int(np.count_nonzero(case.open_to_fire & (case.observed == 1)))
     hectares = grown * case.cell_m**2 / 1e4
-    when = f" (valid {str(case.valid_time).replace('T', ' ')})" if case.valid_time is not None else ""
+    when = f" (until {str(case.valid_time.astype('datetime64[m]')).replace('T', ' ')})" if case.valid_time else ""
     return (
-        f"The step of its largest growth: from frame {case.step}, {duration_text(case.elapsed_s)} after the first one, "
-        f"{duration_text(case.step_s)} ahead{when}; {grown:,} pixels ({hectares:,.0f} ha) burned anew."
+        f"From map {case.step + 1} of the fire, {duration_text(case.elapsed_s)} after the first one, "
+        f"{duration_text(case.step_s)} ahead{when}: {hectares:,.0f} ha ({grown:,} cells) burned anew."
     )
 
 

@@ -20,10 +20,13 @@ COLUMNS = {
     "scores.csv": "method dataset split lead history region threshold metric value low high n_fires n_steps prevalence "
     "seed_sd",
     "differences.csv": "method baseline dataset lead region threshold metric value low high n_fires n_steps",
+    "strata.csv": "method dataset split lead stratum class_name region threshold metric value low high n_fires",
     "per_fire.csv": "method dataset fire_id lead n_steps average_precision",
     "reliability.csv": "method dataset region lower upper mean_forecast observed_frequency n_pixels",
 }
-TEXT = {"method": str, "baseline": str, "dataset": str, "history": str, "region": str, "threshold": str, "fire_id": str}
+TEXT = dict.fromkeys(
+    ["method", "baseline", "dataset", "history", "region", "threshold", "fire_id", "stratum", "class_name"], str
+)
 GROUPS = ("EmberFormer", "Trained rivals", "Simple rivals")
 LABELS = {
     "emberformer": "EmberFormer",
@@ -62,13 +65,14 @@ class Scoreboard:
     """All verification tables of one configuration.
 
     Args:
-        scores, differences, per_fire, reliability: the tables of `emberformer.evaluate`.
+        scores, differences, strata, per_fire, reliability: the tables of `emberformer.evaluate`.
         thresholds: method -> threshold chosen on validation, kind of score, and what was fitted on which data set.
         note: how the tables were scored, in a paragraph.
     """
 
     scores: pd.DataFrame
     differences: pd.DataFrame
+    strata: pd.DataFrame
     per_fire: pd.DataFrame
     reliability: pd.DataFrame
     thresholds: dict[str, dict]
@@ -140,19 +144,38 @@ class Scoreboard:
 
     @property
     def lead(self) -> int:
-        """Shortest lead time; all tables of the page are about it."""
+        """Shortest lead time; all of the page but one section is about it."""
         return int(self.scores.lead.min())
 
-    def rows(self, dataset: str = POOLED, history: str = POOLED) -> pd.DataFrame:
-        """Scores of the test fires at the shortest lead time."""
-        return select(self.scores, {"split": "test", "lead": self.lead, "dataset": dataset, "history": history})
+    @property
+    def leads(self) -> list[int]:
+        """All lead times, rising."""
+        return sorted({int(lead) for lead in self.scores.lead})
+
+    def rows(self, dataset: str = POOLED, history: str = POOLED, lead: int | None = None) -> pd.DataFrame:
+        """Scores of the test fires, at the shortest lead time if none is given."""
+        at = self.lead if lead is None else lead
+        return select(self.scores, {"split": "test", "lead": at, "dataset": dataset, "history": history})
 
     def estimate(
-        self, method: str, region: str, metric: str, threshold: str, dataset: str = POOLED, history: str = POOLED
+        self,
+        method: str,
+        region: str,
+        metric: str,
+        threshold: str,
+        dataset: str = POOLED,
+        history: str = POOLED,
+        lead: int | None = None,
     ) -> Estimate:
         """One score on the test fires; undefined where the table has none."""
         wanted = {"method": method, "region": region, "metric": metric, "threshold": threshold}
-        return _estimate(select(self.rows(dataset, history), wanted))
+        return _estimate(select(self.rows(dataset, history, lead), wanted))
+
+    def class_estimate(self, method: str, metric: str, threshold: str, stratum: str, class_name: str) -> Estimate:
+        """One new-fire score on the test fires of a class of a stratum, at the shortest lead time."""
+        wanted = {"method": method, "region": "new", "metric": metric, "threshold": threshold, "stratum": stratum}
+        wanted |= {"class_name": class_name, "split": "test", "lead": self.lead, "dataset": POOLED}
+        return _estimate(select(self.strata, wanted))
 
     def difference(self, method: str, baseline: str, metric: str, dataset: str = POOLED) -> Estimate:
         """A model's new-fire score minus a baseline's, on the same resamples of the test fires."""
@@ -225,14 +248,14 @@ def read_scoreboard(folder: Path) -> Scoreboard:
     Raises:
         InputError: a table is missing, or lacks a column or all rows.
     """
-    scores, differences, per_fire, reliability = (
+    scores, differences, strata, per_fire, reliability = (
         _read_table(folder / name, columns.split()) for name, columns in COLUMNS.items()
     )
     if scores.empty:
         raise InputError(folder / "scores.csv", "no rows", "scores of at least one method", REMEDY)
     thresholds = _read_object(folder / "thresholds.json", "method -> threshold")
     note = _read_object(folder / "protocol.json", "how the tables were scored").get("note", "")
-    return Scoreboard(scores, differences, per_fire, reliability, thresholds, note)
+    return Scoreboard(scores, differences, strata, per_fire, reliability, thresholds, note)
 
 
 def _read_object(path: Path, content: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _cell(estimate: Estimate, column: Column, best: bool, signed: bool = False) 
     digits = column.digits
     interval = seeds = ""
     if np.isfinite([estimate.low, estimate.high]).all():
-        joint = " to " if signed else "–"
+        joint = " to " if signed or estimate.low < 0 else "–"
         interval = f"{number(estimate.low, digits, signed)}{joint}{number(estimate.high, digits, signed)}"
     if np.isfinite(estimate.seed_sd):
         seeds = f"seeds ±{number(estimate.seed_sd, digits)}"

@@ -42,9 +42,9 @@ def verdict(board: Scoreboard) -> Verdict:
     elif beaten:
         outcome = "some"
         rest = [name for name in baselines if name not in beaten]
-        headline = f"{subject} beats {_listed(beaten)} on new fire, but not {_listed(rest, 'or')}."
+        headline = f"{subject} beats {listed(beaten)} on new fire, but not {listed(rest, 'or')}."
     else:
-        outcome, headline = "none", f"{subject} does not beat {_listed(baselines, 'or')} on new fire on both scores."
+        outcome, headline = "none", f"{subject} does not beat {listed(baselines, 'or')} on new fire on both scores."
     return Verdict(
         outcome, headline, [_sample(board), *_comparisons(outcomes), *_closest(outcome, outcomes), *_remark(board)]
     )
@@ -84,14 +84,14 @@ def _sample(board: Scoreboard) -> str:
 def _comparisons(outcomes: dict[str, dict[str, Estimate]]) -> list[str]:
     """One sentence a metric, or a joint one where both say the same of every baseline."""
     if all({estimate.verdict for estimate in of.values()} == {"better"} for of in outcomes.values()):
-        both = _listed([name for name, _ in METRICS.values()])
+        both = listed([name for name, _ in METRICS.values()])
         return [f"Every paired 95 % interval of the difference lies above zero, for {both}."]
     sentences = []
     for metric, (name, _) in METRICS.items():
         groups: dict[str, list[str]] = {}
         for baseline, estimate in outcomes[metric].items():
             groups.setdefault(estimate.verdict, []).append(f"{baseline}{_margin(estimate)}")
-        said = [f"{VERBS[kind]} {_listed(groups[kind])}" for kind in VERBS if kind in groups]
+        said = [f"{VERBS[kind]} {listed(groups[kind])}" for kind in VERBS if kind in groups]
         if said:
             sentences.append(f"On {name} it {'; it '.join(said)}.")
     return sentences
@@ -134,13 +134,13 @@ def _remark(board: Scoreboard) -> list[str]:
 
 def _every(names: Sequence[str], simple: bool) -> str:
     kind = "baselines" if simple else "rivals"
-    return names[0] if len(names) == 1 else f"all {len(names)} {kind} ({_listed(names)})"
+    return names[0] if len(names) == 1 else f"all {len(names)} {kind} ({listed(names)})"
 
 
-def _listed(names: Sequence[str], conjunction: str = "and") -> str:
+def listed(names: Sequence[str], conjunction: str = "and") -> str:
     """Names in a sentence.
 
-    >>> _listed(["a", "b", "c"])
+    >>> listed(["a", "b", "c"])
     'a, b and c'
     """
     return f" {conjunction} ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""

@@ -25,6 +25,11 @@ SCORES = {  # method -> AP, then the scores at a threshold, Brier score and ECE,
     "persistence": (0.05, 0.0, 0.0, np.nan, 0.0, 0.2, 0.05, 0.05, 0.0, 150.0, 0.0),
     "distance": (0.5, 0.45, 0.3, 0.4, 0.5, 1.3, np.nan, np.nan, 0.4, 90.0, 0.9),
 }
+WIND_F1 = {  # method -> class of wind -> new-fire F1
+    MODEL: {"<3.4": 0.61, "3.4-5.5": 0.7, ">=8": 0.8},
+    "persistence": {"<3.4": 0.0, "3.4-5.5": 0.0, ">=8": 0.0},
+    "distance": {"<3.4": 0.4, "3.4-5.5": 0.3, ">=8": 0.2},
+}
 METRICS = (
     "average_precision", "f1", "iou", "precision", "recall", "frequency_bias", "brier", "ece", "boundary_f1",
     "hausdorff_95_m", "perimeter_ratio",
@@ -122,6 +127,13 @@ def write_tables(folder: Path, differences: dict[str, tuple[float, float, float]
         {"method": MODEL, "dataset": "valley", "fire_id": name, "lead": 1, "n_steps": 3, "average_precision": value}
         for name, value in AVERAGE_PRECISION.items()
     ]
+    strata = [
+        {"method": method, "dataset": "all", "split": "test", "lead": 1, "stratum": "wind_m_s", "class_name": name}
+        | {"region": "new", "threshold": "validation", "metric": "f1", "value": value, "low": value - 0.01}
+        | {"high": value + 0.02, "n_fires": 9}
+        for method, values in WIND_F1.items()
+        for name, value in values.items()
+    ]
     edges = np.linspace(0, 1, 16)
     reliability = pd.DataFrame(
         {"method": MODEL, "dataset": "all", "region": "new", "lower": edges[:-1], "upper": edges[1:]}
@@ -129,6 +141,7 @@ def write_tables(folder: Path, differences: dict[str, tuple[float, float, float]
     )
     pd.DataFrame(scores).to_csv(folder / "scores.csv", index=False)
     pd.DataFrame(compared).to_csv(folder / "differences.csv", index=False)
+    pd.DataFrame(strata).to_csv(folder / "strata.csv", index=False)
     pd.DataFrame(per_fire).to_csv(folder / "per_fire.csv", index=False)
     reliability.to_csv(folder / "reliability.csv", index=False)
     thresholds = {MODEL: {"threshold": THRESHOLD, "score_kind": "probability", "fitted": {"valley": None}}}

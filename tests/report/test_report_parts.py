@@ -142,7 +142,7 @@ def test_maps_of_a_fire_tell_fuels_and_counts(case):
     assert list(fuels) == [183.0, 102.0] or list(fuels) == [102.0, 183.0]
     assert [panel.title for panel in panels][-1] == "What burned"
     assert [key.text for key in panels[-1].keys] == ["hits 56", "misses 88", "false alarms 0", "burned before"]
-    assert "threshold 0.30" in [key.text for key in panels[2].keys]
+    assert "marked: from 0.30" in [key.text for key in panels[2].keys]
 
 
 def test_slopes_facing_the_upper_left_are_brighter():

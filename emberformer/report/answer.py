@@ -1,0 +1,110 @@
+"""What was asked and what came out, for a reader who knows no scores: in hectares of a hundred."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from emberformer.report.scoreboard import Scoreboard, group_of, method_label, name_in_text, network_label
+from emberformer.report.verdict import listed
+from emberformer.settings import SplitSettings
+
+PLAIN = {  # what simple rivals do, as an apposition
+    "persistence": "nothing new burns",
+    "dilation": "the fire widens by the same distance on all sides",
+    "distance": "the nearer to the fire, the likelier",
+    "logistic": "a formula of distance, wind, slope and fuel",
+}
+KEPT_ASIDE = {  # how the split was made -> what the model knew of the ground of its test fires
+    "fire": "The model learned from other fires on the same ground",
+    "block": "The test fires began on other ground of the landscape that the model learned from",
+    "landscape": "The model learned from no fire in the landscapes of the test",
+}
+
+
+class Hundred(NamedTuple):
+    """A method in hectares of a hundred: those found of what burned, and those right of what was marked; "–": none.
+
+    `minor`: a method that is not the one the page is about.
+    """
+
+    label: str
+    does: str
+    found: str
+    right: str
+    minor: bool
+
+
+class Answer(NamedTuple):
+    """The question, the answer in sentences, and a row for each method."""
+
+    asked: list[str]
+    said: list[str]
+    rows: list[Hundred]
+
+
+def plain_answer(board: Scoreboard, ahead: str, split: SplitSettings, sees_wind: bool | None) -> Answer:
+    """The question and the answer in words.
+
+    Of 100 ha is recall, and precision, of new fire at the threshold chosen on validation.
+
+    Args:
+        board: the verification tables.
+        ahead: how far the forecasts look, in words.
+        split: how the fires were split.
+        sees_wind: whether the headline was given the wind of the step that it forecasts; None: not known.
+    """
+    fires, steps, _ = board.size()
+    asked = [
+        f"Given where a fire has burned so far, the ground and the wind: which ground will have burned {ahead} later?",
+        "Ground that was not burned on the last map and burns by then is called new fire.",
+        f"{network_label(board.headline)} answered {steps:,} times for {fires} fire{'s' * (fires != 1)} kept aside "
+        f"from its training. {kept_aside(split)}",
+        "Each answer was compared with what then burned, and with rival methods.",
+    ]
+    if sees_wind:
+        asked.append("It was told the wind of the time it forecasts, as if the weather forecast had been perfect.")
+    rows = {method: _hundred(board, method) for method in [board.headline, *board.others]}
+    return Answer(asked, [_about(board.headline, rows[board.headline]), *_rivals(board, rows)], list(rows.values()))
+
+
+def kept_aside(split: SplitSettings) -> str:
+    """What the model knew of the ground of its test fires, in a sentence.
+
+    >>> kept_aside(SplitSettings(by="block"))
+    'The test fires began on other ground of the landscape that the model learned from.'
+    """
+    if split.test_landscapes:
+        return f"{KEPT_ASIDE[split.by]}, but it never saw {listed(split.test_landscapes)}."
+    return f"{KEPT_ASIDE[split.by]}{', so this says nothing about ground never seen' * (split.by == 'fire')}."
+
+
+def _hundred(board: Scoreboard, method: str) -> Hundred:
+    shares = [board.estimate(method, "new", metric, "validation").value for metric in ("recall", "precision")]
+    found, right = (f"{100 * share:.0f}" if np.isfinite(share) else "–" for share in shares)
+    return Hundred(method_label(method), PLAIN.get(method, ""), found, right, method != board.headline)
+
+
+def _about(method: str, row: Hundred) -> str:
+    said = f"Of every 100 hectares that burned anew, {network_label(method)} had marked {row.found}; of every 100 "
+    return f"{said}hectares that it marked, {row.right} burned."
+
+
+def _rivals(board: Scoreboard, rows: dict[str, Hundred]) -> list[str]:
+    simple = [name for name in board.others if group_of(name) == "Simple rivals" and rows[name].right != "–"]
+    said = []
+    if "persistence" in rows:
+        said.append("The last map repeated (persistence) marks no new fire at all.")
+    if "dilation" in simple:
+        row = rows["dilation"]
+        said.append(
+            f"Widening the fire evenly on all sides (dilation) finds {row.found} of 100, and {row.right} of 100 "
+            "that it marks are right."
+        )
+    f1 = {name: board.estimate(name, "new", "f1", "validation").value for name in board.others}
+    best = max((name for name in f1 if np.isfinite(f1[name])), key=lambda name: f1[name], default="")
+    if best and best not in ("persistence", "dilation"):
+        row = rows[best]
+        said.append(f"The strongest rival, {name_in_text(best)}, finds {row.found}, and {row.right} are right.")
+    return said
