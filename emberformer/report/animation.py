@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, UInt8
-from matplotlib.colors import to_rgb
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
 from emberformer.data.fires import UNKNOWN, fire_rows, observed
@@ -61,7 +61,7 @@ class Step(NamedTuple):
 
     burned: UInt8[np.ndarray, "y x"]
     observed: UInt8[np.ndarray, "y x"]
-    probability: np.ndarray
+    probability: Float32[np.ndarray, "y x"]
     begun: str
     ahead: str
     wind: str
@@ -164,7 +164,7 @@ def _moment(step: Step, cut: tuple[slice, slice], threshold: float, cell_m: floa
     known = (step.burned[cut] == 0) & (came != UNKNOWN)
     called, fire = probability >= threshold, came == 1
     level = np.maximum(np.rint(np.nan_to_num(probability) * (LEVELS - 1)), 1)
-    forecast = np.where(probability >= SHOWN_FROM, level, 0)
+    forecast = np.where(probability >= SHOWN_FROM, level, 0).astype(int)
     forecast[np.isnan(probability)] = UNKNOWN_GROUND
     outcome = np.where(known, 0, UNKNOWN_GROUND)
     outcome[known & called & fire], outcome[known & ~called & fire] = HIT, MISS
@@ -191,30 +191,32 @@ def _hectares(area: Bool[np.ndarray, "y x"], cell_m: float) -> str:
 
 
 def _ground(unburnable: Bool[np.ndarray, "y x"], shade: np.ndarray | None) -> Picture:
-    """Pale relief, in another colour where nothing burns."""
+    """Pale relief, in another colour where nothing burns; `shade` is a hillshade [y, x] or None."""
     level = np.full(unburnable.shape, SHADES - 1) if shade is None else np.rint(shade * (SHADES - 1)).astype(int)
-    brightness = np.linspace(DARKEST, 1, SHADES)
-    colours = [shade * np.array(to_rgb(of)) for of in (GROUND_COLOUR, PALE_UNBURNABLE) for shade in brightness]
-    return Picture(_png(level + SHADES * unburnable, colours), "", "")
+    brightness = np.linspace(DARKEST, 1, SHADES)[:, None]
+    colours = np.concatenate([brightness * to_rgb(of) for of in (GROUND_COLOUR, PALE_UNBURNABLE)])
+    return Picture(_png(level + SHADES * unburnable, np.column_stack([colours, np.ones(2 * SHADES)])), "", "")
 
 
-def _png(places: np.ndarray, colours: Sequence[Sequence[float]]) -> str:
+def _png(places: Int[np.ndarray, "y x"], colours: Float[np.ndarray, "colour 4"]) -> str:
     """A picture of one pixel a cell, which a browser draws larger, in squares.
 
     Args:
-        places: place of each cell's colour [y, x].
-        colours: red, green, blue, and opacity if it is not 1, all from 0 to 1.
+        places: place of each cell's colour.
+        colours: red, green, blue and opacity from 0 to 1.
     """
+    levels = np.rint(255 * colours).astype(np.uint8)
     image = Image.fromarray(places.astype(np.uint8))
-    image.putpalette([round(255 * part) for colour in colours for part in colour[:3]])
-    opacity = bytes(round(255 * (colour[3] if len(colour) > 3 else 1)) for colour in colours)
+    image.putpalette(levels[:, :3].tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True, transparency=opacity)
+    image.save(buffer, format="PNG", optimize=True, transparency=levels[:, 3].tobytes())
     return data_uri(buffer.getvalue(), "image/png")
 
 
-def _colours() -> list[tuple[float, ...]]:
+def _colours() -> Float[np.ndarray, "colour 4"]:
     """Of probability, the less the clearer, then of the places named at the top."""
-    levels = np.linspace(0, 1, LEVELS)
-    ground = [to_rgb(colour) for colour in (BURNED_COLOUR, UNKNOWN_COLOUR, *OUTCOME_COLOURS.values())]
-    return [*((*PROBABILITY(p)[:3], min(1.0, p / OPAQUE_FROM)) for p in levels), *ground]
+    probability = np.linspace(0, 1, LEVELS)
+    colours = PROBABILITY(probability)
+    colours[:, 3] = np.minimum(1, probability / OPAQUE_FROM)
+    ground = [to_rgba(colour) for colour in (BURNED_COLOUR, UNKNOWN_COLOUR, *OUTCOME_COLOURS.values())]
+    return np.concatenate([colours, ground])

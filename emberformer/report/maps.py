@@ -143,9 +143,9 @@ def _last_burned(case: Case, shade: np.ndarray | None) -> Panel:
         _outline(axes, burned, "black", 1.4)
 
     area = np.count_nonzero(burned) * case.cell_m**2 / 1e4
-    keys = [Key("#4a4a4a", f"burned by step {case.step}, {area:,.0f} ha")]
+    keys = [Key("#4a4a4a", f"burned by map {case.step + 1}, {area:,.0f} ha")]
     keys += [Key(to_hex(PERIMETERS(0.3)), "earlier perimeters, first one darkest")] * (case.step > 0)
-    alt = f"Burned area at step {case.step}, {area:,.0f} hectares, with {case.step} earlier perimeters."
+    alt = f"Burned area on map {case.step + 1}, {area:,.0f} hectares, with {case.step} earlier perimeters."
     return Panel("Last burned area seen", _picture(draw, alt), keys)
 
 

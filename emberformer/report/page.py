@@ -229,8 +229,9 @@ def _sentence(case: Case) -> str:
     grown = int(np.count_nonzero(case.open_to_fire & (case.observed == 1)))
     hectares = grown * case.cell_m**2 / 1e4
     when = f" (until {str(case.valid_time.astype('datetime64[m]')).replace('T', ' ')})" if case.valid_time else ""
+    since = f", {duration_text(case.elapsed_s)} after the first one" if case.step else ""
     return (
-        f"From map {case.step + 1} of the fire, {duration_text(case.elapsed_s)} after the first one, "
+        f"From map {case.step + 1} of the fire{since}, "
         f"{duration_text(case.step_s)} ahead{when}: {hectares:,.0f} ha ({grown:,} cells) burned anew."
     )
 

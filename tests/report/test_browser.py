@@ -82,3 +82,33 @@ def test_text_is_large_and_dark_enough(opened):
 def test_every_picture_is_drawn(opened):
     broken = "[...document.images].filter(each => !(each.complete && each.naturalWidth > 0)).map(each => each.alt)"
     assert opened.evaluate(broken) == []
+
+
+SHOWN = """[...document.querySelectorAll(".player [data-moment]")].filter(each => each.checkVisibility())
+    .map(each => Number(each.dataset.moment))"""
+PRESS = "document.querySelector('.player button').click()"
+WORD = "document.querySelector('.player button').textContent"
+
+
+def test_a_fire_is_played_stopped_and_moved_by_hand(chromium, page):
+    chromium.open(page, WIDTHS[0])
+    assert chromium.evaluate(SHOWN) == [1] * 3  # the middle one: forecast, outcome and sentence
+    chromium.evaluate(PRESS)
+    assert chromium.evaluate(WORD) == "Pause"
+    assert chromium.evaluate(SHOWN) == [2] * 3
+    moved = f"new Promise(done => setInterval(() => {SHOWN}.includes(0) && done(true), 20))"
+    assert chromium.evaluate(moved)  # from the last to the first by itself
+    chromium.evaluate(PRESS)
+    assert chromium.evaluate(WORD) == "Play"
+    slide = "(s => { s.value = 3; s.dispatchEvent(new Event('input')); })(document.querySelector('.player input'))"
+    chromium.evaluate(slide)
+    assert chromium.evaluate(SHOWN) == [2] * 3
+    assert chromium.evaluate("document.querySelector('.player output').textContent") == "3 of 3"
+
+
+def test_nothing_moves_by_itself_where_less_motion_is_wanted(chromium, page):
+    chromium.open(page, WIDTHS[0], reduced_motion=True)
+    assert chromium.evaluate(WORD) == "Next"
+    chromium.evaluate(PRESS)
+    chromium.evaluate("new Promise(done => setTimeout(done, 1200))")
+    assert chromium.evaluate(SHOWN) == [2] * 3

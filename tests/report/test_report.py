@@ -1,6 +1,7 @@
 """The page: complete, self-contained, the same for the same inputs, and loud about untrained weights."""
 
 import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -16,15 +17,18 @@ from tests.report.synthetic import write_experiment
 
 VOID = {"meta", "img", "br", "link", "input"}
 SECTIONS = [
+    "short",
+    "animation",
+    "maps",
+    "circumstances",
+    "data",
     "new",
     "whole",
     "perimeters",
     "differences",
-    "history",
-    "training",
     "reliability",
-    "maps",
     "interpretation",
+    "training",
     "methods",
     "reading",
     "provenance",
@@ -76,8 +80,11 @@ def page(text):
 
 
 def test_nothing_is_loaded_from_elsewhere(page, text):
-    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
+    assert not {"link", "iframe", "object", "base"} & set(page.tags)
+    assert page.tags.count("script") == 1
     for tag, attributes in page.attributes:
+        assert not {"srcset", "poster", "action", "background", "data"} & set(attributes)
+        assert tag != "script" or not attributes
         assert attributes.get("src", "data:image/").startswith("data:image/")
         assert tag == "a" or "href" not in attributes
     assert not re.search(r"@import|url\(", text)
@@ -86,17 +93,35 @@ def test_nothing_is_loaded_from_elsewhere(page, text):
         assert not re.search(r"(href|src)=\"(?!#)", drawing)
 
 
+def test_a_browser_is_told_to_load_nothing_and_to_run_the_one_script(page, text):
+    (policy,) = (a["content"] for _, a in page.attributes if a.get("http-equiv") == "Content-Security-Policy")
+    script = re.findall(r"<script>(.*)</script>", text, re.DOTALL)[0]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{allowed}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert not re.search(r"fetch|XMLHttp|WebSocket|EventSource|sendBeacon|import|https?:|location", script)
+
+
 def test_sections_stand_in_order_and_links_within_the_page_lead_somewhere(page):
     names = [attributes["id"] for _, attributes in page.attributes if "id" in attributes]
     assert names == SECTIONS
     targets = [a["href"][1:] for tag, a in page.attributes if tag == "a" and a["href"].startswith("#")]
-    assert targets == SECTIONS
+    assert sorted(targets) == sorted([*SECTIONS, "reading"])  # the opening names the scores, too
 
 
 def test_every_picture_says_what_it_shows(page):
     alts = [attributes["alt"] for tag, attributes in page.attributes if tag == "img"]
-    assert len(alts) == 2 + 2 + 2 + 2 + 3 * 4  # differences, history, training, reliability, four maps a fire
-    assert all(len(alt) > 30 for alt in alts)
+    assert alts.count("") == 2  # the ground under the two pictures of the animation
+    said = [alt for alt in alts if alt]
+    # differences, wind and history, training, reliability, four maps a fire, three steps of forecast and outcome
+    assert len(said) == 2 + 2 + 2 + 2 + 3 * 4 + 3 * 2
+    assert all(len(alt) > 30 for alt in said)
     assert any("minus distance +0.312 (+0.205 to +0.411)" in alt for alt in alts)
 
 
@@ -118,6 +143,23 @@ def test_fires_shown_are_the_best_the_median_and_the_worst(page):
 def test_title_line_says_what_when_and_where(page):
     assert "Burned area 30 min ahead, from every frame of 3 test fires of valley" in page.text
     assert "2021-02-03 to 2021-02-03" in page.text
+
+
+def test_the_page_opens_with_the_question_and_the_answer_in_hectares(page):
+    said = " ".join(page.text.split())
+    assert "which ground will have burned 30 min later?" in said
+    assert "EmberFormer answered 9 times for 3 fires kept aside from its training." in said
+    assert "It was told the wind of the time it forecasts" in said
+    assert "Of every 100 hectares that burned anew, EmberFormer had marked 80; of every 100" in said
+    assert "hectares that it marked, 70 burned." in said
+    assert "The strongest rival, distance, finds 50, and 40 are right." in said
+
+
+def test_it_says_where_it_fails_and_on_which_data(page):
+    said = " ".join(page.text.split())
+    assert "Wind: F1 is lowest, 0.61, at < 3.4 m/s, and highest, 0.80, at ≥ 8 m/s." in said
+    assert "1.2 × 1.2 km in cells of 30 m" in said
+    assert "20, one every 30 min" in said
 
 
 def test_verdict_stands_on_the_page(page):
