@@ -47,7 +47,7 @@ def far_ahead(board: Scoreboard, seconds_per_step: list[float]) -> FarAhead | No
         scores = {m: of for m, of in scores.items() if any(np.isfinite(estimate.value) for estimate in of)}
         if scores:
             pictures.append(class_plot(scores, names[1:], f"{axis}, up to", name, caption))
-    return FarAhead(_said(board, names, methods), pictures)
+    return FarAhead(_said(board, names if same else [f"lead {name}" for name in names], methods), pictures)
 
 
 def _said(board: Scoreboard, names: list[str], methods: list[str]) -> list[str]:

@@ -10,9 +10,10 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome o
 
 WIDTHS = (1280, 390)
 LEAST_TEXT = 11  # CSS pixels
+SCROLLED = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 # Elements that reach beyond the window's right edge, but for those in a region that scrolls by itself.
 OVERFLOWING = """[...document.querySelectorAll("body *")].filter(element =>
-    !element.closest(".scroll, pre") && element.getBoundingClientRect().right > innerWidth + 0.5
+    !element.closest(".scroll, pre") && element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5
 ).map(element => element.outerHTML.slice(0, 120))"""
 TEXTS = """[...document.querySelectorAll("body *")].filter(element =>
     [...element.childNodes].some(node => node.nodeType == 3 && node.textContent.trim())
@@ -68,9 +69,9 @@ def test_a_request_that_would_leave_the_page_is_refused_and_seen(chromium, page)
 
 
 def test_nothing_reaches_beyond_the_window(opened):
-    width, window = opened.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    scrolled, window = opened.evaluate(SCROLLED)
+    assert scrolled <= window
     assert window in WIDTHS
-    assert width <= window
     assert opened.evaluate(OVERFLOWING) == []
 
 
@@ -112,3 +113,15 @@ def test_nothing_moves_by_itself_where_less_motion_is_wanted(chromium, page):
     chromium.evaluate(PRESS)
     chromium.evaluate("new Promise(done => setTimeout(done, 1200))")
     assert chromium.evaluate(SHOWN) == [2] * 3
+
+
+def test_what_is_too_wide_too_small_or_too_faded_is_found(chromium, tmp_path):
+    bad = tmp_path / "bad.html"
+    parts = ["width: 500px", "font-size: 9px", "color: #999"]
+    viewport = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+    bad.write_text(viewport + "".join(f"<p style='{style}'>text</p>" for style in parts))
+    chromium.open(bad, 390)
+    scrolled, window = chromium.evaluate(SCROLLED)
+    assert scrolled > window == 390
+    found = [chromium.evaluate(script) for script in (OVERFLOWING, SMALL_TEXT, FADED_TEXT)]
+    assert [[style for style in parts if style in "".join(elements)] for elements in found] == [[s] for s in parts]
