@@ -17,7 +17,16 @@ from matplotlib.ticker import MaxNLocator
 
 from emberformer.evaluate.rows import POOLED
 from emberformer.evaluate.verification import RELIABILITY_BINS
-from emberformer.report.scoreboard import Estimate, Scoreboard, group_of, is_model, method_label, name_in_text, select
+from emberformer.report.scoreboard import (
+    Estimate,
+    Scoreboard,
+    group_of,
+    is_model,
+    method_label,
+    name_in_text,
+    network_label,
+    select,
+)
 from emberformer.report.verdict import METRICS, interval_text, number
 from emberformer.sampling import evenly_spaced
 
@@ -30,6 +39,8 @@ RIVAL_MARKERS = "v<>d1234"
 SPARE_COLOUR, SPARE_MARKER = "#56B4E9", "v"
 SEED_MARKERS = "o*Pph8"
 SIZE = (4.8, 3.3)  # inches: two beside each other on a page, one on a phone
+LEGEND_ROW = 0.21  # inches
+LETTER, HANDLE = 0.078, 0.5  # inches: mean width of a letter in a legend, and what stands before the name
 STYLE: dict[Any, object] = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -112,7 +123,7 @@ def class_plot(
             value, low, high = np.array([estimate[:3] for estimate in estimates]).T
             at = np.arange(len(classes)) + 0.06 * (place - (len(scores) - 1) / 2)
             order = 3 if is_model(method) else 2
-            axes.plot(at, value, marker=marker, color=colour, label=method_label(method), zorder=order)
+            axes.plot(at, value, marker=marker, color=colour, label=network_label(method), zorder=order)
             axes.vlines(at, low, high, color=colour, alpha=0.6, linewidth=1.2)
         axes.set_xticks(range(len(classes)), list(classes))
         axes.set(xlabel=axis, ylabel=score)
@@ -238,9 +249,13 @@ def _seed_colour(place: int) -> str:
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2, handlelength=1.6, borderaxespad=0.2
-    )
+    """A legend over the whole width, in as many columns as its names leave room for; the figure grows by its rows."""
+    handles, names = axes.get_legend_handles_labels()
+    columns = int(np.clip(SIZE[0] // (HANDLE + LETTER * max(map(len, names))), 1, 3))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (-(-len(names) // columns) - 1))
+    figure.legend(handles, names, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
 
 
 def _reliability_text(part: pd.DataFrame) -> str:

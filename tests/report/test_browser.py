@@ -13,7 +13,8 @@ LEAST_TEXT = 11  # CSS pixels
 SCROLLED = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 # Elements that reach beyond the window's right edge, but for those in a region that scrolls by itself.
 OVERFLOWING = """[...document.querySelectorAll("body *")].filter(element =>
-    !element.closest(".scroll, pre") && element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5
+    !element.closest(".scroll, pre") &&
+    element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5
 ).map(element => element.outerHTML.slice(0, 120))"""
 TEXTS = """[...document.querySelectorAll("body *")].filter(element =>
     [...element.childNodes].some(node => node.nodeType == 3 && node.textContent.trim())
