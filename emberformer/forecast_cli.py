@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from emberformer.data_settings import WindUnit
 from emberformer.errors import InputError
 from emberformer.options import Device, OfPhase, Threads, Variant, open_configuration, use_threads
+from emberformer.settings import Feedback
 from emberformer.training_settings import Phase
 
 forecast_app = typer.Typer(rich_markup_mode=None)
-Unit = Literal["m s-1", "km h-1", "mph"]
-Feedback = Literal["stochastic", "probability", "threshold"]
 
 
 @forecast_app.command()
@@ -44,7 +44,7 @@ def forecast(
     weather: Annotated[Path | None, typer.Option(help="CSV table of the wind, or one wind for all steps:")] = None,
     wind_speed: Annotated[float | None, typer.Option(help="its speed, in --wind-unit,")] = None,
     wind_direction: Annotated[float | None, typer.Option(help="degrees from north that it blows FROM,")] = None,
-    wind_unit: Annotated[Unit | None, typer.Option(help="by default m s-1, or what the table says.")] = None,
+    wind_unit: Annotated[WindUnit | None, typer.Option(help="by default m s-1, or what the table says.")] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Length of a step; by default that of the model's training data.")
     ] = None,
