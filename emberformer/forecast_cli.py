@@ -54,6 +54,9 @@ def forecast(
     start: Annotated[str | None, typer.Option(help="Time of the first perimeter, such as 2026-01-31T14:00.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the polygons' times.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of the polygons, where a file has several.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="What burned in images in colour: CHANNEL=VALUE, such as 1=231.")
+    ] = None,
     crs: Annotated[str | None, typer.Option(help="Projected CRS to forecast in, such as EPSG:32719.")] = None,
     cell: Annotated[float | None, typer.Option(help="Side of a pixel in metres, for polygons.")] = None,
     margin: Annotated[float, typer.Option(help="Ground around polygons, in metres.")] = 3000.0,
@@ -72,6 +75,7 @@ def forecast(
     --terrain fuel_model=fuel.tif --wind-speed 8 --wind-direction 270 --leads 3 --out forecast
     """
     from emberformer.data.new_fire import read_new_fire
+    from emberformer.data.perimeter_images import parse_encoding
     from emberformer.forecast import Trained, forecast_files, model_bands, trained_minutes
     from emberformer.settings import ForecastSettings
 
@@ -91,6 +95,7 @@ def forecast(
         start=start,
         time_column=time_column,
         layer=layer,
+        encoding=parse_encoding(encoding) if encoding else None,
         crs=crs,
         cell_m=cell,
         margin_m=margin,
