@@ -32,7 +32,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
-from emberformer.outputs.writing import PROBABILITIES, write_outputs
+from emberformer.outputs.writing import PROBABILITIES, check_wanted, write_outputs
 from emberformer.provenance import provenance
 from emberformer.rollout import make_rollout
 from emberformer.settings import FeatureSettings, ForecastSettings, Settings
@@ -144,6 +144,7 @@ def forecast_files(
     told: ForecastSettings,
     folder: Path,
     probabilities: Sequence[float] | None = None,
+    formats: Sequence[str] | None = None,
     device: str = "auto",
 ) -> dict[str, Path]:
     """Forecast a new fire and write the files that docs/forecast-files.md describes.
@@ -154,6 +155,7 @@ def forecast_files(
         told: how a rollout goes on.
         folder: to write.
         probabilities: of the perimeters; None: the writers' own.
+        formats: which of `emberformer.outputs.writing.FORMATS`; None: the usual ones.
         device: auto, cpu, cuda or cuda:N.
 
     Returns:
@@ -162,6 +164,8 @@ def forecast_files(
     Raises:
         InputError: see `forecast_fire` and `write_outputs`.
     """
+    told_probabilities = probabilities or PROBABILITIES
+    check_wanted(folder, told_probabilities, formats)
     variables = list(fire.source.weather_variables)
     winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
     found = forecast_fire(trained, fire.source, winds, told, device)
@@ -170,7 +174,7 @@ def forecast_files(
     elevation = None
     if "elevation" in bands:
         elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
-    return write_outputs(found, folder, probabilities=probabilities or PROBABILITIES, elevation=elevation)
+    return write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
 
 
 def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]:

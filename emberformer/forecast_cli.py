@@ -66,6 +66,14 @@ def forecast(
     probability: Annotated[
         list[float] | None, typer.Option(help="Probabilities of the perimeters; by default 10, 25, 50, 75 and 90 %.")
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Files to write: geotiff, percent, arrival_time, geopackage, geojson, netcdf, map, gif, mp4, zarr; by "
+            "default all but zarr.",
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -105,7 +113,7 @@ def forecast(
         name=name,
     )
     told = ForecastSettings(leads=leads, feedback=feedback, members=members)
-    for what, path in forecast_files(trained, fire, told, out, probability, device).items():
+    for what, path in forecast_files(trained, fire, told, out, probability, formats, device).items():
         typer.echo(f"{what}: {path}")
 
 

@@ -11,6 +11,7 @@ import typer
 import xarray as xr
 from typer.testing import CliRunner
 
+import emberformer.forecast
 from emberformer.cli import app
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, fire_transform, open_fires
 from emberformer.errors import InputError
@@ -196,3 +197,15 @@ def test_options_of_the_guide_are_those_of_the_command():
     options = {name for one in typer.main.get_command(forecast_app).params for name in one.opts}
     assert told
     assert told <= options
+
+
+def test_what_cannot_be_written_is_refused_before_the_forecast(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(emberformer.forecast, "forecast_fire", lambda *_: pytest.fail("it was forecast"))
+    wind = ("--wind-speed", 5, "--wind-direction", 270)
+    done = run(*given, "--out", tmp_path / "out", *wind, "--format", "tiff")
+    assert isinstance(done.exception, InputError)
+    assert "geotiff" in str(done.exception)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").touch()
+    done = run(*given, "--out", tmp_path / "notes", *wind)
+    assert "mine.txt" in str(done.exception)
