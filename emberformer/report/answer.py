@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,29 +45,35 @@ class Answer(NamedTuple):
     rows: list[Hundred]
 
 
-def plain_answer(board: Scoreboard, ahead: str, split: SplitSettings, sees_wind: bool | None) -> Answer:
+def plain_answer(board: Scoreboard, ahead: Mapping[int, str], split: SplitSettings, sees_wind: bool | None) -> Answer:
     """The question and the answer in words.
 
     Of 100 ha is recall, and precision, of new fire at the threshold chosen on validation.
 
     Args:
         board: the verification tables.
-        ahead: how far the forecasts look, in words.
+        ahead: lead -> how far it looks, in words.
         split: how the fires were split.
         sees_wind: whether the headline was given the wind of the step that it forecasts; None: not known.
     """
     fires, steps, _ = board.size()
+    subject = network_label(board.headline)
     asked = [
-        f"Given where a fire has burned so far, the ground and the wind: which ground will have burned {ahead} later?",
+        "Given where a fire has burned so far, the ground and the wind: which ground will have burned "
+        f"{ahead[board.lead]} later?",
         "Ground that was not burned on the last map and burns by then is called new fire.",
-        f"{network_label(board.headline)} answered {steps:,} times for {fires} fire{'s' * (fires != 1)} kept aside "
+        f"{subject} answered {steps:,} times for {fires} fire{'s' * (fires != 1)} kept aside "
         f"from its training. {kept_aside(split)}",
         "Each answer was compared with what then burned, and with rival methods.",
     ]
     if sees_wind:
         asked.append("It was told the wind of the time it forecasts, as if the weather forecast had been perfect.")
     rows = {method: _hundred(board, method) for method in [board.headline, *board.others]}
-    return Answer(asked, [_about(board.headline, rows[board.headline]), *_rivals(board, rows)], list(rows.values()))
+    said = [_about(board.headline, rows[board.headline]), *_rivals(board, rows)]
+    if (last := board.leads[-1]) > board.lead:
+        later = _hundred(board, board.headline, last)
+        said.append(f"Asked {ahead[last]} ahead, {subject} finds {later.found} of 100, and {later.right} are right.")
+    return Answer(asked, said, list(rows.values()))
 
 
 def kept_aside(split: SplitSettings) -> str:
@@ -80,8 +87,8 @@ def kept_aside(split: SplitSettings) -> str:
     return f"{KEPT_ASIDE[split.by]}{', so this says nothing about ground never seen' * (split.by == 'fire')}."
 
 
-def _hundred(board: Scoreboard, method: str) -> Hundred:
-    shares = [board.estimate(method, "new", metric, "validation").value for metric in ("recall", "precision")]
+def _hundred(board: Scoreboard, method: str, lead: int | None = None) -> Hundred:
+    shares = [board.estimate(method, "new", of, "validation", lead=lead).value for of in ("recall", "precision")]
     found, right = (f"{100 * share:.0f}" if np.isfinite(share) else "–" for share in shares)
     return Hundred(method_label(method), PLAIN.get(method, ""), found, right, method != board.headline)
 

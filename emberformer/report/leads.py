@@ -35,8 +35,9 @@ def far_ahead(board: Scoreboard, seconds_per_step: list[float]) -> FarAhead | No
     if len(leads) < 2:
         return None
     same = len(set(seconds_per_step)) == 1
-    names = [duration_text(lead * seconds_per_step[0]) if same else str(lead) for lead in leads]
-    axis = "time ahead" if same else "steps ahead"
+    names = [f"{lead * seconds_per_step[0] / 3600:.3g}" if same else str(lead) for lead in leads]
+    texts = [duration_text(lead * seconds_per_step[0]) if same else f"lead {lead}" for lead in leads]
+    axis = "hours ahead" if same else "steps ahead"
     methods = [board.headline, *board.others]
     pictures = []
     for metric, (name, threshold) in METRICS.items():
@@ -47,7 +48,7 @@ def far_ahead(board: Scoreboard, seconds_per_step: list[float]) -> FarAhead | No
         scores = {m: of for m, of in scores.items() if any(np.isfinite(estimate.value) for estimate in of)}
         if scores:
             pictures.append(class_plot(scores, names[1:], f"{axis}, up to", name, caption))
-    return FarAhead(_said(board, names if same else [f"lead {name}" for name in names], methods), pictures)
+    return FarAhead(_said(board, texts, methods), pictures)
 
 
 def _said(board: Scoreboard, names: list[str], methods: list[str]) -> list[str]:
@@ -61,7 +62,7 @@ def _said(board: Scoreboard, names: list[str], methods: list[str]) -> list[str]:
     others = {m: of[1] for m, of in f1.items() if m != board.headline and np.isfinite(of[1])}
     if others:
         best = max(others, key=lambda m: others[m])
-        said.append(f"The best other at {names[-1]} is {name_in_text(best)}, with {number(others[best], 2)}.")
+        said.append(f"The best rival at {names[-1]} is {name_in_text(best)}, with {number(others[best], 2)}.")
     error, missed = (board.estimate(board.headline, "new", metric, "validation", lead=last).value for metric in ARRIVAL)
     if np.isfinite([error, missed]).all():
         said.append(

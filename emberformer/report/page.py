@@ -150,12 +150,13 @@ def _sources(
     attributes = {name: open_forecasts(layout.forecasts(name, next(iter(fires)))).attrs for name in stored}
     sees_wind = {name: bool(of.get("sees_target_wind")) for name, of in attributes.items()}
     seconds = [float(store.attrs["seconds_per_frame"]) for store in fires.values()]
+    ahead = {lead: _ahead(lead, fires) for lead in board.leads}
     features = read_feature_attributes(layout)
     backbone = backbone_name(features, settings)
     curves, missing_curves = read_curves(layout)
     interpretations, missing_interpretations = read_interpretations(layout)
     return {
-        "answer": plain_answer(board, _ahead(board, fires), settings.split, sees_wind.get(board.first_seed)),
+        "answer": plain_answer(board, ahead, settings.split, sees_wind.get(board.first_seed)),
         "far_ahead": far_ahead(board, seconds),
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
@@ -188,14 +189,14 @@ def _summary(board: Scoreboard, settings: Settings, layout: Layout, fires: Mappi
     count, steps, _ = board.size()
     every = "every frame" if settings.forecast.every == 1 else f"every {settings.forecast.every} frames"
     return (
-        f"Burned area {_ahead(board, fires)} ahead, from {every} of {count} test fire{'s' * (count != 1)} of "
+        f"Burned area {_ahead(board.lead, fires)} ahead, from {every} of {count} test fire{'s' * (count != 1)} of "
         f"{listed(list(settings.datasets))} ({steps:,} forecasts{when}); split by {settings.split.by}."
     )
 
 
-def _ahead(board: Scoreboard, fires: Mapping[str, xr.Dataset]) -> str:
-    """The shortest lead time of each data set, in words."""
-    seconds = {float(store.attrs["seconds_per_frame"]) * board.lead for store in fires.values()}
+def _ahead(lead: int, fires: Mapping[str, xr.Dataset]) -> str:
+    """How far a lead looks in each data set, in words."""
+    seconds = {float(store.attrs["seconds_per_frame"]) * lead for store in fires.values()}
     return " or ".join(duration_text(value) for value in sorted(seconds))
 
 

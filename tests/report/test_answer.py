@@ -33,7 +33,7 @@ def two_leads(board):
 
 
 def test_methods_stand_in_hectares_of_a_hundred(board):
-    answer = plain_answer(board, "30 min", SplitSettings(), sees_wind=None)
+    answer = plain_answer(board, {1: "30 min"}, SplitSettings(), sees_wind=None)
     assert [(row.label, row.found, row.right, row.minor) for row in answer.rows] == [
         ("EmberFormer, seed 0", "80", "70", False),
         ("Persistence", "0", "–", True),
@@ -41,9 +41,14 @@ def test_methods_stand_in_hectares_of_a_hundred(board):
     ]
 
 
+def test_the_longest_lead_is_answered_too(two_leads):
+    said = plain_answer(two_leads, {1: "30 min", 2: "1 h"}, SplitSettings(), sees_wind=None).said
+    assert said[-1] == "Asked 1 h ahead, EmberFormer finds 40 of 100, and 35 are right."
+
+
 @pytest.mark.parametrize(("sees", "told"), [(True, True), (False, False), (None, False)])
 def test_the_wind_is_called_known_only_where_it_was(board, sees, told):
-    said = " ".join(plain_answer(board, "30 min", SplitSettings(), sees).asked)
+    said = " ".join(plain_answer(board, {1: "30 min"}, SplitSettings(), sees).asked)
     assert ("as if the weather forecast had been perfect" in said) == told
 
 
@@ -77,7 +82,7 @@ def test_scores_by_lead_stand_beside_the_rivals(two_leads):
     assert found is not None
     said = " ".join(found.said)
     assert "F1 on new fire is 0.74 at 30 min and 0.37 at 1 h." in said  # 0.745 is stored just below
-    assert "The best other at 1 h is distance, with 0.23." in said
+    assert "The best rival at 1 h is distance, with 0.23." in said
     assert "wrong by 12 minutes on average; 25 % of that ground the forecast fire never reaches" in said
     assert [picture.caption for picture in found.pictures] == [
         "New-fire AP",
