@@ -2,7 +2,7 @@
 
 `emberformer forecast` in a process of its own: 6 GeoTIFFs of 400 x 400 pixels, a terrain raster and one wind in, all
 files of docs/forecast-files.md out, with the default network (dinov2-small, history of 6). Seconds, for they are what
-an analyst waits, and how much of them passes before the first line of EmberFormer's own runs: torch, transformers, xarray.
+an analyst waits, and how much of them passes while torch, transformers and xarray are loaded.
 """
 
 from __future__ import annotations
