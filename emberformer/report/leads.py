@@ -10,10 +10,17 @@ from emberformer.report.durations import duration_text
 from emberformer.report.figures import Picture, class_plot
 from emberformer.report.scoreboard import Scoreboard, name_in_text, network_label
 from emberformer.report.verdict import METRICS, number
+from emberformer.settings import ForecastSettings
 
 ARRIVAL = {  # score -> its name, and the caption of its chart
     "arrival_mae_min": ("error of the arrival time, min", "Error of the arrival time"),
     "arrival_missed": ("share never reached", "Ground that the forecast fire never reaches"),
+}
+
+FED_BACK = {
+    "stochastic": "as {members} maps that burn what is likely to burn, each from a probability of its own on",
+    "probability": "with its probabilities",
+    "threshold": "with what it puts at 50 % or more",
 }
 
 
@@ -49,6 +56,21 @@ def far_ahead(board: Scoreboard, seconds_per_step: list[float]) -> FarAhead | No
         if scores:
             pictures.append(class_plot(scores, names[1:], f"{axis}, up to", name, caption))
     return FarAhead(_said(board, texts, methods), pictures)
+
+
+def way_ahead(forecast: ForecastSettings, lead_times: int) -> str:
+    """How a network's forecasts reach their leads, in a sentence.
+
+    Args:
+        forecast: how far and how it was asked to forecast.
+        lead_times: steps ahead that the network was trained for.
+    """
+    direct = lead_times if forecast.method == "direct" else 1
+    if direct >= forecast.leads:
+        return "Each of them is forecast directly."
+    fed_back = FED_BACK[forecast.feedback].format(members=forecast.members)
+    steps = "One step is forecast directly" if direct == 1 else f"Up to {direct} steps are forecast directly"
+    return f"{steps}; beyond, the forecast is taken for the newest map, {fed_back}."
 
 
 def _said(board: Scoreboard, names: list[str], methods: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emberformer.data.fires import open_fires
+from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.rows import POOLED
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
@@ -25,7 +26,7 @@ from emberformer.report.data_table import data_rows
 from emberformer.report.durations import duration_text
 from emberformer.report.figures import forest_plot, reliability_plot, training_curves
 from emberformer.report.interpretation import KINDS, read_interpretations
-from emberformer.report.leads import far_ahead
+from emberformer.report.leads import far_ahead, way_ahead
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
 from emberformer.report.scoreboard import Scoreboard, method_label, network_label, read_scoreboard
@@ -158,6 +159,7 @@ def _sources(
     return {
         "answer": plain_answer(board, ahead, settings.split, sees_wind.get(board.first_seed)),
         "far_ahead": far_ahead(board, seconds),
+        "way_ahead": _way_ahead(board, layout),
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,
@@ -168,6 +170,11 @@ def _sources(
         "provenance": collect_provenance(settings, layout, fires, features, attributes),
         "settings_text": settings_text(settings),
     }
+
+
+def _way_ahead(board: Scoreboard, layout: Layout) -> str:
+    trained = layout.trained.get(parse_method(board.headline).trained)  # forecasts of others are in no configuration
+    return way_ahead(layout.settings.forecast, trained.layout.settings.model.lead_times) if trained else ""
 
 
 def _region_tables(board: Scoreboard, region: str) -> dict[str, list]:

@@ -8,7 +8,8 @@ import pytest
 from emberformer.data_settings import SplitSettings
 from emberformer.report.answer import kept_aside, plain_answer
 from emberformer.report.circumstances import by_circumstance
-from emberformer.report.leads import far_ahead
+from emberformer.report.leads import far_ahead, way_ahead
+from emberformer.settings import ForecastSettings
 from tests.report.synthetic import MODEL, scoreboard
 
 HALF_HOUR = 1800.0
@@ -91,6 +92,22 @@ def test_scores_by_lead_stand_beside_the_rivals(two_leads):
         "Ground that the forecast fire never reaches",
     ]
     assert "EmberFormer, seed 0 12.40; Persistence 45.00" in found.pictures[2].alt
+
+
+@pytest.mark.parametrize(
+    ("method", "lead_times", "said"),
+    [
+        ("direct", 6, "Each of them is forecast directly."),
+        (
+            "direct",
+            2,
+            "Up to 2 steps are forecast directly; beyond, the forecast is taken for the newest map, as 5",
+        ),
+        ("rollout", 6, "One step is forecast directly; beyond"),
+    ],
+)
+def test_it_is_said_how_later_times_are_reached(method, lead_times, said):
+    assert way_ahead(ForecastSettings(leads=6, method=method), lead_times).startswith(said)
 
 
 def test_leads_are_steps_where_data_sets_have_steps_of_their_own(two_leads):
