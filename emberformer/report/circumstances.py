@@ -46,7 +46,8 @@ def by_circumstance(board: Scoreboard) -> Circumstances:
         pictures.append(class_plot(scores, ticks, axis, "new-fire F1", f"By {name.lower()}"))
         own = {of: estimate.value for of, estimate in zip(fires, scores[board.headline], strict=True)}
         own = {of: value for of, value in own.items() if np.isfinite(value) and fires[of] >= FEWEST_FIRES}
-        said += [f"{name}: {_extremes(own, unit)}."] * (len(own) > 1)
+        if len(own) > 1:
+            said.append(f"{name}: {_extremes(own, unit)}.")
     return Circumstances(said, [*pictures, history_plot(board)])
 
 

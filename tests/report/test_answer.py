@@ -68,6 +68,11 @@ def test_classes_of_few_fires_are_drawn_but_not_spoken_of(board):
     assert history.caption == "By history"
 
 
+def test_where_all_classes_have_few_fires_nothing_is_said(board):
+    found = by_circumstance(replace(board, strata=board.strata.assign(n_fires=4)))
+    assert (found.said, len(found.pictures)) == ([], 2)
+
+
 def test_what_is_unknown_or_of_one_class_has_no_chart(board):
     one = board.strata[board.strata.class_name == ">=8"]
     unknown = pd.concat([one, one.assign(class_name="unknown")])
