@@ -194,7 +194,7 @@ def _summary(board: Scoreboard, settings: Settings, layout: Layout, fires: Mappi
     known = known[known >= np.datetime64("1971-01-01")]  # earlier times are counted from zero, without a calendar
     when = f", {_day(known.min())} to {_day(known.max())}" if known.size else ""
     count, steps, _ = board.size()
-    every = "every frame" if settings.forecast.every == 1 else f"every {settings.forecast.every} frames"
+    every = "every frame" if settings.forecast.every == 1 else f"one frame in {settings.forecast.every}"
     return (
         f"Burned area {_ahead(board.lead, fires)} ahead, from {every} of {count} test fire{'s' * (count != 1)} of "
         f"{listed(list(settings.datasets))} ({steps:,} forecasts{when}); split by {settings.split.by}."
