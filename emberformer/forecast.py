@@ -98,7 +98,7 @@ def forecast_fire(
     where, history, leads = choose_device(device), trained_with.model.history, len(winds)
     with _landscape(newest(source, history), trained.sizes, trained_with.features, where) as landscape:
         told = told.model_copy(update={"leads": leads})
-        of = (trained_with.model.lead_times, landscape, trained_with.features, told, where, about["temperature"])
+        of = (trained_with.model.lead_times, landscape, trained_with.features, told, where, about["calibration"])
         rollout = make_rollout(model.to(where), *of)
         last = int(landscape.row_size[0]) - 1
         step = Step(0, 0, last)

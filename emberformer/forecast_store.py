@@ -4,9 +4,8 @@
     on forecast                          fire_id, split, init_step, history_length, init_time
     on forecast, lead                    valid_time
     lead, y, x                           steps ahead; pixel index (0 = top row, left column)
-    attributes                           method, dataset, score_kind, sees_target_wind, provenance, and temperature: p
-                                         is sigmoid(logit / temperature), so that sigmoid(temperature logit(p)) is the
-                                         probability before calibration. Where it is missing, it is 1: not calibrated
+    attributes                           method, dataset, score_kind, sees_target_wind, provenance, and calibration of
+                                         the method's logits; where it is missing, forecasts are as the method gave them
 
 This module knows nothing of models: baselines write the same store, and scores see only forecasts. Stores that others
 write need less than this one does; docs/forecast-store.md says what.
@@ -26,6 +25,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from emberformer.atomic import replacing
+from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.errors import InputError
 
 ScoreKind = Literal["probability", "score"]
@@ -68,7 +68,7 @@ def write_forecasts(
     shape: tuple[int, int, int],
     provenance: Mapping[str, object],
     sees_target_wind: bool,
-    temperature: float = 1.0,
+    calibration: Calibration = NOT_CALIBRATED,
 ) -> None:
     """Write a forecast store, whole or not at all; memory holds one shard at a time.
 
@@ -81,7 +81,7 @@ def write_forecasts(
         shape: length of (lead, y, x).
         provenance: what the forecasts were made from: versions, settings, hashes; any JSON content.
         sees_target_wind: whether the method was given the wind of the step that it forecasts.
-        temperature: by which the method's logits were divided to calibrate them; 1: the forecasts are as it gave them.
+        calibration: of the method's logits; by default the forecasts are as it gave them.
 
     Raises:
         ValueError: a block of another shape, or a probability outside 0 to 1.
@@ -112,7 +112,7 @@ def write_forecasts(
             "dataset": dataset,
             "score_kind": score_kind,
             "sees_target_wind": bool(sees_target_wind),
-            "temperature": float(temperature),
+            "calibration": calibration._asdict(),
             "provenance": dict(provenance),
         }
         _coordinates(written, shape).assign_attrs(attributes).to_zarr(

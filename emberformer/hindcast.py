@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from emberformer.ahead import ahead
+from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import load_model, open_landscape
 from emberformer.data.fires import UNKNOWN
 from emberformer.data.normalise import wind_input
@@ -77,8 +78,8 @@ def hindcast(
     split = read_split(layout.split)
     fires = landscape.fires
     weather, told = settings.datasets[dataset].weather, settings.forecast
-    temperature, lead_times = about["temperature"], trained_with.model.lead_times
-    rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, temperature)
+    calibration, lead_times = about["calibration"], trained_with.model.lead_times
+    rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, calibration)
     write_forecasts(
         path,
         forecast_blocks(rollout, landscape, split, trained_with.model, told, where),
@@ -88,7 +89,7 @@ def hindcast(
         shape=(told.leads, fires.sizes["y"], fires.sizes["x"]),
         provenance={**provenance(), "model": folder.parent.name, "features": features},
         sees_target_wind=bool(trained_with.model.wind and weather and weather.row_offset >= 0),
-        temperature=temperature,
+        calibration=calibration,
     )
     write_geotiffs(path, fires, path.with_suffix(".geotiff"))
     return path
@@ -140,10 +141,12 @@ def coming_winds(landscape: Landscape, step: Step, leads: int) -> np.ndarray:
     return wind_input(landscape.wind[first + np.minimum(step.step + coming, size - 1)])
 
 
-def predict(model: SpreadNetwork, batch: dict[str, torch.Tensor], temperature: float = 1.0) -> np.ndarray:
+def predict(
+    model: SpreadNetwork, batch: dict[str, torch.Tensor], calibration: Calibration = NOT_CALIBRATED
+) -> np.ndarray:
     """Probability that a pixel is burned at the next step, [B, H, W] on whole patches, as `probability_of` gives it."""
     with torch.inference_mode():
-        return probability_of(model, batch, temperature).cpu().numpy()
+        return probability_of(model, batch, calibration).cpu().numpy()
 
 
 def _block(landscape: Landscape, step: Step, split: str, probability: np.ndarray) -> ForecastBlock:
