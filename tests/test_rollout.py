@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from emberformer.calibration import NOT_CALIBRATED
 from emberformer.checkpoint import Sizes, build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.normalise import wind_input
@@ -74,7 +75,7 @@ def changed(settings: Settings, **changes) -> Settings:
 
 def require_next_batch(model, landscape, settings):
     """Feed back each observed frame of the longest fire, and compare with what the stores say one step later."""
-    rollout = make_rollout(model, 1, landscape, settings.features, ForecastSettings(leads=2), CPU, 1.0)
+    rollout = make_rollout(model, 1, landscape, settings.features, ForecastSettings(leads=2), CPU, NOT_CALIBRATED)
     fire = int(np.argmax(landscape.row_size))
     count = int(landscape.row_size[fire]) - 1
     steps = [Step(0, fire, step) for step in range(count)]
