@@ -227,6 +227,8 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         )  # fmt: skip
         settings, phase, told = content["settings"], content["phase"], content["backbone"]
         about = {key: content[key] for key in ABOUT} | {"calibration": Calibration.of(content)}
+        if about["calibration"] is None:
+            raise KeyError("calibration")
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"

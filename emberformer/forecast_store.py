@@ -5,7 +5,7 @@
     on forecast, lead                    valid_time
     lead, y, x                           steps ahead; pixel index (0 = top row, left column)
     attributes                           method, dataset, score_kind, sees_target_wind, provenance, and calibration of
-                                         the method's logits; where it is missing, forecasts are as the method gave them
+                                         a network's logits; a method without it forecasts probabilities as it has them
 
 This module knows nothing of models: baselines write the same store, and scores see only forecasts. Stores that others
 write need less than this one does; docs/forecast-store.md says what.
@@ -25,7 +25,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from emberformer.atomic import replacing
-from emberformer.calibration import NOT_CALIBRATED, Calibration
+from emberformer.calibration import Calibration
 from emberformer.errors import InputError
 
 ScoreKind = Literal["probability", "score"]
@@ -68,7 +68,7 @@ def write_forecasts(
     shape: tuple[int, int, int],
     provenance: Mapping[str, object],
     sees_target_wind: bool,
-    calibration: Calibration = NOT_CALIBRATED,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a forecast store, whole or not at all; memory holds one shard at a time.
 
@@ -81,7 +81,7 @@ def write_forecasts(
         shape: length of (lead, y, x).
         provenance: what the forecasts were made from: versions, settings, hashes; any JSON content.
         sees_target_wind: whether the method was given the wind of the step that it forecasts.
-        calibration: of the method's logits; by default the forecasts are as it gave them.
+        calibration: of a network's logits; None: the method has none.
 
     Raises:
         ValueError: a block of another shape, or a probability outside 0 to 1.
@@ -112,9 +112,10 @@ def write_forecasts(
             "dataset": dataset,
             "score_kind": score_kind,
             "sees_target_wind": bool(sees_target_wind),
-            "calibration": calibration._asdict(),
             "provenance": dict(provenance),
         }
+        if calibration is not None:
+            attributes["calibration"] = calibration._asdict()
         _coordinates(written, shape).assign_attrs(attributes).to_zarr(
             folder, mode="a", zarr_format=3, consolidated=True
         )

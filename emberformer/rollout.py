@@ -233,7 +233,7 @@ def probability_of(
 def calibrated(logits: Float[Tensor, "*shape"], calibration: Calibration) -> Float[Tensor, "*shape"]:
     """What `Calibration.logits` says, of logits that may have a gradient."""
     low, high, offset = calibration
-    return low * logits + (high - low) * functional.softplus(logits) + offset
+    return low * functional.logsigmoid(logits) - high * functional.logsigmoid(-logits) + offset
 
 
 def _ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:

@@ -51,6 +51,7 @@ def protocol(
             "spacing": "1/64 in logit of a probability, 9/1024 in asinh of a score",
             "calibration": RELIABILITY_BINS,
         },
+        "as_trained": "a network before its logits were calibrated, at lead 1",
         "brier_skill_reference": "share of pixels that burned in the group that is scored",
         "negative_log_likelihood_clip": CLIP,
         "boundary_tolerance_px": settings.boundary_tolerance,

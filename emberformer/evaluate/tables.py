@@ -46,9 +46,13 @@ def evaluate(
         strata.csv       new-fire scores of the test fires by class of wind, slope and size; see `strata`
         differences.csv  each phase of EmberFormer minus every other method, new fire, on the same resamples
         per_fire.csv     new-fire scores of each test fire
-        reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires
-        thresholds.json  threshold of highest new-fire F1 on the validation fires, and what each method fitted
+        reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires, by lead; of
+                         networks also before calibration (calibration "as trained", beside "as forecast")
+        thresholds.json  threshold of highest new-fire F1 on the validation fires, what each method fitted, and the
+                         calibration of a network's logits
         protocol.json    how all of this was scored, and as "note" a paragraph to stand under a table
+
+    The metrics `brier_as_trained`, `nll_as_trained`, `ece_as_trained` are of a network before calibration, at lead 1.
 
     What is not defined is left empty: a score that is no probability has no Brier score, one fire has no interval.
 
@@ -141,6 +145,7 @@ def score_method(
             "threshold": sums.threshold,
             "score_kind": kind,
             "fitted": {name: of.attrs.get("provenance", {}).get("fitted") for name, of in opened.items()},
+            "calibration": {name: of.calibration and of.calibration._asdict() for name, of in sums.pixels.items()},
         },
         scored=[
             (name, *of_row)
@@ -167,7 +172,8 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
             continue
         scores, spread = {}, {}
         for group, of_group in members[0].scores.items():
-            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in of_group}
+            shared = [score for score in of_group if all(score in member.scores[group] for member in members)]
+            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in shared}
             scores[group] = {score: values.mean(0) for score, values in stacked.items()}
             spread[group] = {score: float(values[:, 0].std(ddof=1)) for score, values in stacked.items()}
         means[f"{model} (mean of {len(members)} seeds)"] = members[0]._replace(scores=scores, seed_sd=spread)

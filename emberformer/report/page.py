@@ -33,9 +33,11 @@ from emberformer.report.tables import (
     AT_HALF,
     AT_VALIDATION,
     BRIEF,
+    CALIBRATION,
     NEW_FIRE,
     PERIMETERS,
     WHOLE_PERIMETERS,
+    calibration_rows,
     difference_rows,
     score_rows,
 )
@@ -117,6 +119,7 @@ def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
         "histories": [history_plot(board, metric) for metric in METRICS],
         "dataset_rows": score_rows(board, "new", BRIEF, datasets) if len(datasets) > 1 else [],
         "reliability": reliability_plot(board),
+        "calibration": {"columns": CALIBRATION, "rows": calibration_rows(board)},
     }
 
 

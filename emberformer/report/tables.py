@@ -71,6 +71,17 @@ PERIMETERS = (
     Column("detached_components", "validation", "Detached", 2, lower_is_better=True, ranked=False),
 )
 WHOLE_PERIMETERS = PERIMETERS[:4]
+SLOPES = (
+    Column("low", "", "Slope low", 2, ranked=False),
+    Column("high", "", "Slope high", 2, ranked=False),
+    Column("offset", "", "Offset", 2, ranked=False),
+)
+BEFORE_AND_AFTER = tuple(
+    Column(metric + when, "", f"{heading} {name}", 4, lower_is_better=True)
+    for metric, heading in (("ece", "ECE"), ("brier", "Brier"), ("nll", "NLL"))
+    for when, name in (("_as_trained", "before"), ("", "after"))
+)
+CALIBRATION = (*SLOPES, *BEFORE_AND_AFTER)
 BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
 
 
@@ -116,6 +127,23 @@ def difference_rows(board: Scoreboard) -> list[Row]:
             label = f"{method_label(model)} minus {name_in_text(other)}"
             minor = is_seed(model) and model not in board.standing
             rows.append(Row(label, cells, minor, network_label(model)))
+    return rows
+
+
+def calibration_rows(board: Scoreboard) -> list[Row]:
+    """A row for each network that names its calibration, on new fire; the better of before and after is marked."""
+    rows = []
+    for name in board.methods:
+        found = [board.estimate(name, "new", column.metric, "") for column in BEFORE_AND_AFTER]
+        if not np.isfinite(found[0].value):
+            continue
+        calibration = board.calibration(name)
+        told = ["–"] * len(SLOPES) if calibration is None else [number(value, 2) for value in calibration]
+        cells = [Cell(text, "", "", False) for text in told]
+        for place, (estimate, column) in enumerate(zip(found, BEFORE_AND_AFTER, strict=True)):
+            other = found[place ^ 1]  # before beside after
+            cells.append(_cell(estimate, column, estimate.value < other.value))
+        rows.append(Row(method_label(name), cells, name not in board.standing, group_of(name)))
     return rows
 
 

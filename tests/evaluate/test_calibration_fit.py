@@ -32,9 +32,13 @@ def surprise(logits: np.ndarray, observed: np.ndarray, calibration: Calibration)
     return -log_expit(np.where(observed == 1, calibrated, -calibrated)).mean()
 
 
+def scaling(temperature: float) -> Calibration:
+    return Calibration(1 / temperature, 1 / temperature)
+
+
 def temperature_of_pixels(logits: np.ndarray, observed: np.ndarray) -> float:
     """Of all pixels, by another way: a search for the least surprise itself."""
-    found = minimize_scalar(lambda s: surprise(logits, observed, Calibration.of({"temperature": np.exp(s)})),
+    found = minimize_scalar(lambda s: surprise(logits, observed, scaling(np.exp(s))),
                             bounds=np.log(SLOPES), method="bounded", options={"xatol": 1e-8})  # fmt: skip
     return float(np.exp(found.x))
 
@@ -59,7 +63,7 @@ def folds_of(calibration: Calibration, pixels: int = 100_000) -> np.ndarray:
 @pytest.mark.parametrize("temperature", [0.3, 0.5, 1.0, 1.5])
 def test_error_of_binning(temperature):
     """Against the fit of every pixel; that is within what chance leaves of the factor."""
-    logits, observed = drawn(Calibration.of({"temperature": temperature}))
+    logits, observed = drawn(scaling(temperature))
     exact = temperature_of_pixels(logits, observed)
     assert temperature_of(counts_of(logits, observed)) == pytest.approx(exact, rel=2e-4)
     assert exact == pytest.approx(temperature, rel=0.03)
@@ -67,7 +71,7 @@ def test_error_of_binning(temperature):
 
 @pytest.mark.parametrize(("temperature", "beyond", "error"), [(2.0, 1 / 6, 0.002), (3.0, 0.63, 0.07)])
 def test_error_of_logits_beyond_the_bins(temperature, beyond, error):
-    logits, observed = drawn(Calibration.of({"temperature": temperature}), mean=-6)
+    logits, observed = drawn(scaling(temperature), mean=-6)
     assert (logits < -16).mean() == pytest.approx(beyond, abs=0.02)
     found, exact = temperature_of(counts_of(logits, observed)), temperature_of_pixels(logits, observed)
     assert found / exact - 1 == pytest.approx(-error, rel=0.2)

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from scipy.special import expit, logit
 
+from emberformer.calibration import Calibration
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.evaluate import scores, strata
@@ -248,6 +251,34 @@ def test_reliability_sums_to_all_pixels(tables):
     assert (table.observed_frequency * table.n_pixels).sum() == pytest.approx(observed.sum(), rel=1e-4)
     inside = table.n_pixels > 0
     assert table.mean_forecast[inside].between(table.lower[inside] - 1e-6, table.upper[inside] + 1e-6).all()
+
+
+def test_tables_of_calibrated_forecasts_tell_what_they_were_before(tables, tmp_path):
+    """The first seed's logits with other slopes; that seed itself names no calibration."""
+    _, fires, stores, read = tables
+    calibration, changed = Calibration(0.5, 1.5, -0.4), {}
+    for name, path in stores["emberformer-seed-0"].items():
+        store, changed[name] = xr.open_zarr(path, consolidated=False).load().drop_encoding(), tmp_path / f"{name}.zarr"
+        trained = store.probability.values.astype("f8")
+        values = expit(calibration.logits(logit(np.where(trained < 1, trained, 0.5))))
+        store["probability"] = store.probability.dims, np.where(trained < 1, values, trained).astype("f4")
+        store.attrs["calibration"] = calibration._asdict()
+        store.to_zarr(changed[name], zarr_format=3, consolidated=False)
+    evaluate({"emberformer-seed-7": changed}, fires, tmp_path / "scores", SETTINGS)
+    found = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"history": str})
+    before = found[found.metric.str.endswith("_as_trained")]
+    assert len(before) == 3 * len(found[found.metric == "brier"])
+    assert not read["scores"].metric.str.endswith("_as_trained").any()
+    for row in before[before.history == "all"].itertuples():
+        where = {"dataset": row.dataset, "split": row.split, "history": row.history, "region": row.region}
+        where["metric"] = row.metric.removesuffix("_as_trained")
+        same = pick(read["scores"], method="emberformer-seed-0", **where)
+        assert [row.value, row.low, row.high] == pytest.approx([same.value, same.low, same.high], rel=1e-4)
+        assert pick(found, **where).value != pytest.approx(row.value, rel=1e-3)
+    bins = pd.read_csv(tmp_path / "scores" / "reliability.csv")
+    assert set(bins.calibration) == {"as forecast", "as trained"}
+    chosen = json.loads((tmp_path / "scores" / "thresholds.json").read_text())
+    assert chosen["emberformer-seed-7"]["calibration"]["hills"] == calibration._asdict()
 
 
 def test_a_stratum_is_its_forecasts_alone(tables):
