@@ -34,6 +34,7 @@ SHARD_BYTES = 2**27  # of numbers before compression: bounds the memory of the w
 DIMENSIONS = ("forecast", "lead", "y", "x")
 NEEDED = {"fire_id": ("forecast",), "split": ("forecast",), "init_step": ("forecast",), "lead": ("lead",)}
 ATTRIBUTES = ("method", "dataset", "score_kind")
+CREDITS = ("title", "institution", "source", "references")  # of CF, where the store has them
 
 
 @dataclass(frozen=True)

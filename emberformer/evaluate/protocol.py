@@ -52,7 +52,7 @@ def protocol(
             "calibration": RELIABILITY_BINS,
         },
         "as_trained": "a network before its logits were calibrated, at lead 1",
-        "brier_skill_reference": "share of pixels that burned in the group that is scored",
+        "brier_skill_reference": settings.reference or "share of pixels that burned in the group that is scored",
         "negative_log_likelihood_clip": CLIP,
         "boundary_tolerance_px": settings.boundary_tolerance,
         "boundary_band_px": list(bands.WIDTHS),

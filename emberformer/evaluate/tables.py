@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,11 @@ from emberformer.evaluate.method_sums import MethodSums, method_sums
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
+from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
-from emberformer.forecast_store import open_forecasts
+from emberformer.forecast_store import CREDITS, open_forecasts
 from emberformer.settings import EvaluationSettings
 
 
@@ -48,8 +50,8 @@ def evaluate(
         per_fire.csv     new-fire scores of each test fire
         reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires, by lead; of
                          networks also before calibration (calibration "as trained", beside "as forecast")
-        thresholds.json  threshold of highest new-fire F1 on the validation fires, what each method fitted, and the
-                         calibration of a network's logits
+        thresholds.json  threshold of highest new-fire F1 on the validation fires, what each method fitted, the
+                         calibration of a network's logits, and what each store says of itself
         protocol.json    how all of this was scored, and as "note" a paragraph to stand under a table
 
     The metrics `brier_as_trained`, `nll_as_trained`, `ece_as_trained` are of a network before calibration, at lead 1.
@@ -61,7 +63,7 @@ def evaluate(
             "-seed-<number>" are averaged.
         fires: data set -> fires store.
         folder: folder to write, `Layout.scores`; replaced if it exists.
-        settings: number of bootstrap replicates and their seed, and the tolerance of perimeters.
+        settings: number of bootstrap replicates and their seed, the tolerance of perimeters, and the reference.
         processes: methods that are scored at a time.
 
     Returns:
@@ -81,6 +83,7 @@ def evaluate(
     for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
         results[method] = scores
         _require_same_forecasts(results, method)
+    results = against_reference(results, settings.reference)
     averaged = results | seed_means(results)
     with replacing(Path(folder)) as partial:
         rows.write(rows.score_rows(averaged), partial / "scores.csv")
@@ -146,6 +149,7 @@ def score_method(
             "score_kind": kind,
             "fitted": {name: of.attrs.get("provenance", {}).get("fitted") for name, of in opened.items()},
             "calibration": {name: of.calibration and of.calibration._asdict() for name, of in sums.pixels.items()},
+            "store": {name: _about(path, opened[name].attrs) for name, path in stores.items()},
         },
         scored=[
             (name, *of_row)
@@ -153,6 +157,15 @@ def score_method(
             for of_row in sorted(of.about[["fire_id", "split", "init_step", "lead"]].itertuples(index=False, name=None))
         ],
     )
+
+
+def _about(path: Path, attributes: Mapping[str, Any]) -> dict[str, object]:
+    """Where a store lies, by its last two names, and what it says of itself."""
+    told: dict[str, object] = {"path": "/".join(Path(path).parts[-2:])}
+    told |= {name: str(attributes[name]) for name in CREDITS if name in attributes}
+    if "sees_target_wind" in attributes:
+        told["sees_target_wind"] = bool(attributes["sees_target_wind"])
+    return told
 
 
 def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:

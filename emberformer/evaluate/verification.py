@@ -201,6 +201,10 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
         counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach
         others.append(of_row)
         about.append((one.fire_id, split_of[one.fire_id], one.init_step, one.lead, one.history))
+    errors, of_bins, trained_errors, trained_of_bins = (
+        np.array([of_row[place] for of_row in others]).reshape(-1, width)
+        for place, width in enumerate(2 * (2, 3 * RELIABILITY_BINS), 1)
+    )
     starts = np.cumsum([0, *map(len, columns)])
     data, places = (np.concatenate([np.empty(0, dtype), *of]) for of, dtype in ((counts, "u4"), (columns, "i4")))
     return ForecastSums(
@@ -211,10 +215,10 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
         pd.DataFrame(about, columns=["fire_id", "split", "init_step", "lead", "history"]),
         csr_array((data, places, starts), shape=(len(about), 2 * BINS)),
         np.array([of_row[0] for of_row in others], np.float64),
-        *(
-            np.array([of_row[place] for of_row in others]).reshape(-1, width)
-            for place, width in enumerate(2 * (2, 3 * RELIABILITY_BINS), 1)
-        ),
+        errors,
+        of_bins,
+        trained_errors,
+        trained_of_bins,
         float(fires.attrs["cell_m"]) ** 2 / 1e4,
         calibration,
     )

@@ -253,6 +253,45 @@ def test_reliability_sums_to_all_pixels(tables):
     assert table.mean_forecast[inside].between(table.lower[inside] - 1e-6, table.upper[inside] + 1e-6).all()
 
 
+def test_brier_skill_against_a_method_that_is_named(tables, tmp_path):
+    _, fires, stores, read = tables
+    settings = SETTINGS.model_copy(update={"reference": "persistence"})
+    evaluate(stores, fires, tmp_path / "scores", settings)
+    found = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"history": str})
+    where = {"dataset": "all", "split": "test", "history": "all", "region": "new"}
+    brier, reference = (
+        pick(found, method=method, metric="brier", **where).value for method in ("emberformer-seed-0", "persistence")
+    )
+    skill = pick(found, method="emberformer-seed-0", metric="brier_skill", **where)
+    assert skill.value == pytest.approx(1 - brier / reference, rel=1e-4)
+    assert skill.low < skill.value < skill.high
+    no_better = pick(found, method="persistence", metric="brier_skill", **where)
+    assert (no_better.value, no_better.low, no_better.high) == (0, 0, 0)
+    seeds = [pick(found, method=f"emberformer-seed-{k}", metric="brier_skill", **where).value for k in (0, 1)]
+    mean = pick(found, method="emberformer (mean of 2 seeds)", metric="brier_skill", **where)
+    assert mean.value == pytest.approx(np.mean(seeds), rel=1e-4)
+    fire = {"dataset": "hills", "fire_id": "sequence_003"}
+    per_fire = pd.read_csv(tmp_path / "scores" / "per_fire.csv")
+    one, other = (pick(per_fire, method=method, **fire) for method in ("emberformer-seed-1", "persistence"))
+    assert one.brier_skill == pytest.approx(1 - one.brier / other.brier, rel=1e-4)
+    said = json.loads((tmp_path / "scores" / "protocol.json").read_text())
+    assert said["brier_skill_reference"] == "persistence"
+    assert "distance" not in set(found[found.metric == "brier_skill"].method)
+    others = found[found.metric != "brier_skill"].reset_index(drop=True)
+    expected = read["scores"][read["scores"].metric != "brier_skill"].reset_index(drop=True)
+    np.testing.assert_array_equal(others.value, expected.value)
+
+
+@pytest.mark.parametrize("reference", ["distance", "logistic"])
+def test_a_reference_that_is_not_there_is_named(tables, tmp_path, reference):
+    _, fires, stores, _ = tables
+    settings = SETTINGS.model_copy(update={"reference": reference})
+    few = {method: stores[method] for method in ("persistence", "distance")}
+    with pytest.raises(InputError, match=rf"(?s)'{reference}'.*persistence"):
+        evaluate(few, fires, tmp_path / "scores", settings)
+    assert not (tmp_path / "scores").exists()
+
+
 def test_tables_of_calibrated_forecasts_tell_what_they_were_before(tables, tmp_path):
     """The first seed's logits with other slopes; that seed itself names no calibration."""
     _, fires, stores, read = tables
