@@ -25,6 +25,7 @@ from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
 from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
+from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
 from emberformer.forecast_store import CREDITS, open_forecasts
@@ -52,6 +53,7 @@ def evaluate(
                          networks also before calibration (calibration "as trained", beside "as forecast")
         thresholds.json  threshold of highest new-fire F1 on the validation fires, what each method fitted, the
                          calibration of a network's logits, and what each store says of itself
+        sums/METHOD.nc   the sums by fire and lead of which its scores are ratios; see `stored_sums`
         protocol.json    how all of this was scored, and as "note" a paragraph to stand under a table
 
     The metrics `brier_as_trained`, `nll_as_trained`, `ece_as_trained` are of a network before calibration, at lead 1.
@@ -79,23 +81,28 @@ def evaluate(
     results: dict[str, MethodScores] = {}
     first = next(iter(methods.values()))
     classes = {name: classes_of(conditions_of(open_forecasts(first[name]), open_fires(fires[name]))) for name in fires}
-    one_by_one = _scored(methods, fires, classes, settings, min(processes, len(methods)))
-    for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
-        results[method] = scores
-        _require_same_forecasts(results, method)
-    results = against_reference(results, settings.reference)
-    averaged = results | seed_means(results)
     with replacing(Path(folder)) as partial:
-        rows.write(rows.score_rows(averaged), partial / "scores.csv")
-        rows.write(rows.score_rows(averaged, Stratum), partial / "strata.csv")
-        rows.write(rows.difference_rows(averaged), partial / "differences.csv")
-        rows.write(pd.concat([result.per_fire for result in results.values()]), partial / "per_fire.csv")
-        rows.write(pd.concat([result.reliability for result in results.values()]), partial / "reliability.csv")
-        thresholds = {method: result.threshold for method, result in results.items()}
-        (partial / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
+        (partial / "sums").mkdir()
+        one_by_one = _scored(methods, fires, classes, settings, partial / "sums", min(processes, len(methods)))
+        for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
+            results[method] = scores
+            _require_same_forecasts(results, method)
+        results = against_reference(results, settings.reference)
+        _write_tables(results, partial)
         how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings)
         (partial / "protocol.json").write_text(json.dumps(how, indent=2, allow_nan=False) + "\n")
     return results
+
+
+def _write_tables(results: Mapping[str, MethodScores], folder: Path) -> None:
+    averaged = {**results, **seed_means(results)}
+    rows.write(rows.score_rows(averaged), folder / "scores.csv")
+    rows.write(rows.score_rows(averaged, Stratum), folder / "strata.csv")
+    rows.write(rows.difference_rows(averaged), folder / "differences.csv")
+    rows.write(pd.concat([result.per_fire for result in results.values()]), folder / "per_fire.csv")
+    rows.write(pd.concat([result.reliability for result in results.values()]), folder / "reliability.csv")
+    thresholds = {method: result.threshold for method, result in results.items()}
+    (folder / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
 
 
 def _scored(
@@ -103,16 +110,18 @@ def _scored(
     fires: Mapping[str, Path],
     classes: Mapping[str, pd.DataFrame],
     settings: EvaluationSettings,
+    folder: Path,
     processes: int,
 ) -> Iterator[tuple[str, MethodScores]]:
     """Every method and its scores, in order."""
     if processes == 1:
         for method, stores in methods.items():
-            yield method, score_method(method, stores, fires, classes, settings)
+            yield method, score_method(method, stores, fires, classes, settings, folder)
         return
     # Spawned, because a fork would share the threads with which zarr reads.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        scores = pool.map(score_method, methods, methods.values(), repeat(fires), repeat(classes), repeat(settings))
+        same = (repeat(of) for of in (fires, classes, settings, folder))
+        scores = pool.map(score_method, methods, methods.values(), *same)
         yield from zip(methods, scores, strict=True)
 
 
@@ -122,8 +131,9 @@ def score_method(
     fires: Mapping[str, Path],
     classes: Mapping[str, pd.DataFrame],
     settings: EvaluationSettings,
+    folder: Path,
 ) -> MethodScores:
-    """All scores of one method: `stores`, `fires` and `classes` of steps by data set."""
+    """All scores of one method: `stores`, `fires` and `classes` of steps by data set; its sums go into the folder."""
     opened = {dataset: open_forecasts(path) for dataset, path in stores.items()}
     kinds = {forecasts.attrs["score_kind"] for forecasts in opened.values()}
     if len(kinds) != 1:
@@ -132,6 +142,7 @@ def score_method(
     kind = kinds.pop()
     observed = {name: open_fires(path) for name, path in fires.items()}
     sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance)
+    write_sums(method, sums, folder / f"{method}.nc")
     scores, sizes = {}, {}
     for group, members, weights in _groups(sums.pixels, settings):
         alone = group._replace(dataset=next(iter(stores)))  # one data set is all data sets
