@@ -26,9 +26,9 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
-from emberformer.hindcast import predict
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
+from emberformer.rollout import probability_of
 
 SIDE, HISTORY, REPEATS = 400, 6, 7
 SCALES = (1.0, 0.5)  # patches of 14 and of 28 pixels
@@ -66,7 +66,8 @@ class NextForecast:
             with torch.inference_mode():
                 images = dino_input(self.frames[-encoded:, :SIDE, :SIDE], self.backbone.patch_size, self.scale)
                 batch["frame_patches"][0, -encoded:] = self.backbone.encode(images).patches
-        predict(self.model, batch)
+        with torch.inference_mode():
+            probability_of(self.model, batch)
 
 
 def open_next(folder: Path, scale: float) -> NextForecast:

@@ -51,6 +51,8 @@ GOALS = {
     "bytes a token, smallest option / float16": Goal("<=", 0.35),
     "files, 10000 fires": Goal("<", 1000),
     # Forecast
+    "command, forecast of a new fire, scale 1, s": Goal("<", 10),
+    "command, forecast of a new fire, scale 0.5, s": Goal("<", 10),
     "forecast, newest frame from pixels, scale 1, s": Goal("<", 1),
     "forecast, six frames from pixels, scale 1, s": Goal("<", 1),
     "forecast, newest frame from pixels, scale 0.5, s": Goal("<", 1),

@@ -22,7 +22,7 @@ from emberformer.data.fires import UNKNOWN, open_fires
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.fire_steps import FireStep, count_steps, fire_steps
-from emberformer.forecast_store import ForecastBlock, ScoreKind, write_forecasts
+from emberformer.forecast_store import ForecastBlock, ScoreKind, valid_times, write_forecasts
 from emberformer.geometry import distance_to
 from emberformer.layout import Layout
 from emberformer.logistic import FRAMES, fit_logistic
@@ -73,10 +73,9 @@ def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str
     if method not in get_args(BaselineName):
         raise InputError("baseline", repr(method), " or ".join(get_args(BaselineName)), "name one of them")
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
-    weather = settings.datasets[dataset].weather
     split, path = read_split(layout.split), layout.forecasts(method, dataset)
     leads, every = settings.forecast.leads, settings.forecast.every
-    foresees = all(of.weather is None or of.weather.row_offset >= 0 for of in settings.datasets.values())
+    foresees = all(of.foresees_wind for of in settings.datasets.values())
     by_lead = [
         fit_baseline(method, dataset, fires, split, settings.evaluation.seed, lead, foresees)
         for lead in range(1, leads + 1)
@@ -99,7 +98,7 @@ def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str
         score_kind=first.score_kind,
         shape=(leads, fires[dataset].sizes["y"], fires[dataset].sizes["x"]),
         provenance={**provenance(), "fires": fires[dataset].attrs["content_digest"], "fitted": fitted},
-        sees_target_wind=first.sees_wind and weather is not None and weather.row_offset >= 0,
+        sees_target_wind=first.sees_wind and settings.datasets[dataset].tells_target_wind,
     )
     return path
 
@@ -215,7 +214,7 @@ def forecast_block(by_lead: Sequence[Baseline], step: FireStep) -> ForecastBlock
             values[number] = np.where(burned == 1, baseline.burned_value, baseline.forecast(of_lead))
     values = np.maximum.accumulate(values)
     values[:, burned == UNKNOWN] = np.nan
-    valid_time = step.init_time + (seconds * np.arange(1, len(by_lead) + 1)).round().astype("timedelta64[s]")
+    valid_time = valid_times(step.init_time, seconds, len(by_lead))
     return ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values)
 
 

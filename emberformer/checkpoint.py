@@ -105,10 +105,10 @@ def open_landscape(
     device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
 ) -> Landscape:
     """One data set of a configuration; `memory` and `device` say where its features stay, see `FeatureReader`."""
-    weather = layout.settings.datasets[name].weather
     return Landscape(
         name, layout.fires(name), layout.feature_store(name), sizes.normaliser, sizes.channels,
-        features_key(layout.settings.features), memory, device, weather is None or weather.row_offset >= 0,
+        features_key(layout.settings.features), memory, device,
+        layout.settings.datasets[name].foresees_wind,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -268,11 +269,12 @@ def main() -> None:
     """Entry point: what people can mend is printed without a traceback and exits with 2."""
     # Read by torch when it starts: large tensors in large pages, which Linux hands out several times as fast.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    gc.set_threshold(50_000)  # importing torch and transformers makes millions of objects, and next to no garbage
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     for told_already in NOT_FOR_USERS:
         warnings.filterwarnings("ignore", message=told_already)
-    for chatty in ("httpx", "rasterio", "asyncio", "matplotlib", "fontTools", "PIL"):
+    for chatty in ("httpx", "rasterio", "asyncio", "matplotlib", "fontTools", "PIL", "pyogrio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         app()

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from emberformer.stage import Stage
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
+WindUnit = Literal["m s-1", "km h-1", "mph"]
 
 
 class BandSettings(Stage):
@@ -41,7 +42,7 @@ class WeatherSettings(Stage):
     """Columns of the weather tables, and which row drives which step."""
 
     speed: str = "WS"
-    speed_unit: Literal["m s-1", "km h-1", "mph"] = "km h-1"
+    speed_unit: WindUnit = "km h-1"
     direction: str = Field(default="WD", description="degrees clockwise from north that the wind blows FROM")
     row_offset: int = Field(
         default=0,
@@ -81,6 +82,16 @@ class DatasetSettings(Stage):
     simulation: SimulationSettings | None = Field(
         default=None, description="given: the fires are simulated into `root` first"
     )
+
+    @property
+    def foresees_wind(self) -> bool:
+        """Whether the wind of the step to be forecast would be known, as from a weather forecast."""
+        return self.weather is None or self.weather.row_offset >= 0
+
+    @property
+    def tells_target_wind(self) -> bool:
+        """Whether it tells the wind of the step to be forecast."""
+        return self.weather is not None and self.foresees_wind
 
 
 class SplitSettings(Stage):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import xarray as xr
 from rasterio.crs import CRS
+from rasterio.io import MemoryFile
 
+from emberformer.atomic import replacing
 from emberformer.data.fires import fire_transform
 from emberformer.forecast_store import open_forecasts
 
@@ -18,37 +18,42 @@ def write_geotiffs(forecasts_path: Path, fires: xr.Dataset, folder: Path) -> lis
     """One GeoTIFF a test fire: a band an initial step, probability of being burned one step later.
 
     Float32, NaN = no data, in the landscape's CRS (none where the source has none); each band says its initial and
-    valid time.
+    valid time. The folder is replaced when all of them are written. Each is made in memory, for GDAL does not say that
+    a disk is full.
     """
     forecasts = open_forecasts(forecasts_path)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    crs = fires.attrs["crs_wkt"]
-    written = []
     test = forecasts.isel(forecast=np.flatnonzero(forecasts.split.values == "test"))
-    for fire_id in dict.fromkeys(map(str, test.fire_id.values)):
-        own = np.flatnonzero(test.fire_id.values == fire_id)
-        path = folder / f"{fire_id}.tif"
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            height=fires.sizes["y"],
-            width=fires.sizes["x"],
-            count=len(own),
-            dtype="float32",
-            nodata=np.nan,
-            crs=CRS.from_wkt(crs) if crs else None,
-            transform=fire_transform(fires, fire_id),
-            compress="deflate",
-            predictor=3,
-            tiled=True,
-        ) as raster:
-            raster.update_tags(method=forecasts.attrs["method"], quantity="probability of being burned at valid_time")
-            for band, index in enumerate(own, 1):
-                raster.write(test.probability[index, 0].values, band)
-                init, valid = test.init_time.values[index], test.valid_time.values[index, 0]
-                raster.set_band_description(band, f"step {int(test.init_step.values[index])} to +1")
-                raster.update_tags(band, init_time=str(init)[:19], valid_time=str(valid)[:19])
-        written.append(path)
-    return written
+    fire_ids = list(dict.fromkeys(map(str, test.fire_id.values)))
+    with replacing(folder) as partial:
+        for fire_id in fire_ids:
+            own = test.isel(forecast=np.flatnonzero(test.fire_id.values == fire_id), lead=0)
+            with MemoryFile() as memory:
+                _fill(memory, own, fires, fire_id)
+                (partial / f"{fire_id}.tif").write_bytes(memory.read())
+    return [folder / f"{fire_id}.tif" for fire_id in fire_ids]
+
+
+def _fill(memory: MemoryFile, own: xr.Dataset, fires: xr.Dataset, fire_id: str) -> None:
+    """Write the forecasts of one fire into a file in memory."""
+    crs = fires.attrs["crs_wkt"]
+    with memory.open(
+        driver="GTiff",
+        height=fires.sizes["y"],
+        width=fires.sizes["x"],
+        count=own.sizes["forecast"],
+        dtype="float32",
+        nodata=np.nan,
+        crs=CRS.from_wkt(crs) if crs else None,
+        transform=fire_transform(fires, fire_id),
+        compress="deflate",
+        predictor=3,
+        tiled=True,
+    ) as raster:
+        raster.update_tags(method=own.attrs["method"], quantity="probability of being burned at valid_time")
+        for band in range(1, own.sizes["forecast"] + 1):
+            one = own.isel(forecast=band - 1)
+            raster.write(one.probability.values, band)
+            raster.set_band_description(band, f"step {int(one.init_step)} to +1")
+            raster.update_tags(
+                band, init_time=str(one.init_time.values)[:19], valid_time=str(one.valid_time.values)[:19]
+            )

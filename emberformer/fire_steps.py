@@ -58,10 +58,6 @@ class FireStep:
         return self.fires["valid_time"].values[self.row]
 
     @property
-    def valid_time(self) -> np.datetime64:
-        return self.init_time + np.timedelta64(round(self.seconds), "s")
-
-    @property
     def cell_m(self) -> float:
         return float(self.fires.attrs["cell_m"])
 

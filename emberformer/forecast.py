@@ -18,24 +18,25 @@ from jaxtyping import Float
 from rasterio import Affine
 
 from emberformer.checkpoint import Sizes, load_model
-from emberformer.data.fires import UNKNOWN, Band, FireSource, open_fires
+from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.new_fire import NewFire
-from emberformer.data.normalise import wind_input
 from emberformer.data_settings import DatasetSettings
-from emberformer.dataset import FireSteps, Step, hidden_inputs
+from emberformer.dataset import Step
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
+from emberformer.forecast_store import valid_times
 from emberformer.landscape import Landscape
 from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
-from emberformer.outputs.writing import PROBABILITIES, write_outputs
+from emberformer.outputs.writing import PROBABILITIES, check_wanted, write_outputs
 from emberformer.provenance import provenance
-from emberformer.rollout import make_rollout, unknown_pixels
+from emberformer.rollout import make_rollout
 from emberformer.settings import FeatureSettings, ForecastSettings, Settings
+from emberformer.step_forecasts import forecast_steps, rollout_inputs
 
 
 @dataclass(frozen=True)
@@ -94,55 +95,47 @@ def forecast_fire(
     Raises:
         InputError: the backbone cannot be had.
     """
-    model, trained_with, about = trained.model, trained.settings, trained.about
-    where, history, leads = choose_device(device), trained_with.model.history, len(winds)
-    with _landscape(newest(source, history), trained.sizes, trained_with.features, where) as landscape:
-        told = told.model_copy(update={"leads": leads})
-        of = (trained_with.model.lead_times, landscape, trained_with.features, told, where, about["calibration"])
-        rollout = make_rollout(model.to(where), *of)
-        last = int(landscape.row_size[0]) - 1
-        step = Step(0, 0, last)
-        items = FireSteps(
-            [landscape], [step], history,
-            inputs=(*model.inputs, "wind", "valid_t"), hidden=hidden_inputs(trained_with.model), block=model.block,
+    of, where = trained.settings, choose_device(device)
+    told = told.model_copy(update={"leads": len(winds)})
+    with _landscape(newest(source, of.model.history), trained.sizes, of.features, where) as landscape:
+        rollout = make_rollout(
+            trained.model.to(where), of.model.lead_times, landscape, of.features, told, where,
+            trained.about["calibration"],
         )  # fmt: skip
-        batch = items.__getitems__([0])
-        told_wind = wind_input(winds) if trained_with.model.wind else np.zeros_like(winds, np.float32)
-        batch["wind"][:, -1] = torch.from_numpy(told_wind[0])
-        whole = landscape.fires.burned[last].values
-        height, width = batch["fire_pixels"].shape[2:]
-        unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))
-        on_device = {name: values.to(where) for name, values in batch.items()}
-        (ahead,) = rollout(on_device, torch.from_numpy(told_wind)[None].to(where), unknown[None].to(where))
-        probability = np.repeat((whole == 1).astype(np.float32)[None], leads, 0)
-        cut = landscape.cut(probability, 0)
-        cut[...] = ahead[:, : cut.shape[1], : cut.shape[2]]
-    probability[:, whole == UNKNOWN] = np.nan
+        steps = [Step(0, 0, int(landscape.row_size[0]) - 1)]
+        batch = rollout_inputs(rollout, landscape, steps, of.model).__getitems__([0])
+        (probability,) = forecast_steps(rollout, landscape, steps, batch, winds[None], of.model, where)
+        burned = landscape.fires.burned[-1].values
     fire, transform = source.fires[0], Affine(*source.transform)
     transform @= Affine.translation(fire.window.column, fire.window.row)
     init = fire.valid_time[-1].astype("datetime64[s]")
-    spans = (source.seconds_per_frame * np.arange(1, leads + 1)).round().astype("timedelta64[s]")
     return fire_forecast(
         probability,
-        whole,
-        y=transform.f + transform.e * (np.arange(whole.shape[0]) + 0.5),
-        x=transform.c + transform.a * (np.arange(whole.shape[1]) + 0.5),
+        burned,
+        y=transform.f + transform.e * (np.arange(burned.shape[0]) + 0.5),
+        x=transform.c + transform.a * (np.arange(burned.shape[1]) + 0.5),
         crs=source.crs_wkt,
         init_time=init,
-        valid_time=init + spans,
+        valid_time=valid_times(init, source.seconds_per_frame, len(winds)),
         wind=winds,
-        attributes={
-            "fire_id": fire.fire_id,
-            "method": f"{trained_with.name}, {about['phase']}, seed {about['seed']}",
-            "model_hash": hashlib.sha256(trained.checkpoint.read_bytes()).hexdigest()[:16],
-            "title": f"Forecast of {fire.fire_id}",
-            "seconds_per_frame": source.seconds_per_frame,
-            "provenance": {
-                **provenance(), "trained": about["provenance"], "source": dict(source.provenance),
-                "forecast": told.model_dump(mode="json"),
-            },
+        attributes=_described(trained, source, told),
+    )
+
+
+def _described(trained: Trained, source: FireSource, told: ForecastSettings) -> dict[str, Any]:
+    """Attributes of a forecast."""
+    fire_id, about = source.fires[0].fire_id, trained.about
+    return {
+        "fire_id": fire_id,
+        "method": f"{trained.settings.name}, {about['phase']}, seed {about['seed']}",
+        "model_hash": hashlib.sha256(trained.checkpoint.read_bytes()).hexdigest()[:16],
+        "title": f"Forecast of {fire_id}",
+        "seconds_per_frame": source.seconds_per_frame,
+        "provenance": {
+            **provenance(), "trained": about["provenance"], "source": dict(source.provenance),
+            "forecast": told.model_dump(mode="json"),
         },
-    )  # fmt: skip
+    }  # fmt: skip
 
 
 def forecast_files(
@@ -151,6 +144,7 @@ def forecast_files(
     told: ForecastSettings,
     folder: Path,
     probabilities: Sequence[float] | None = None,
+    formats: Sequence[str] | None = None,
     device: str = "auto",
 ) -> dict[str, Path]:
     """Forecast a new fire and write the files that docs/forecast-files.md describes.
@@ -161,6 +155,7 @@ def forecast_files(
         told: how a rollout goes on.
         folder: to write.
         probabilities: of the perimeters; None: the writers' own.
+        formats: which of `emberformer.outputs.writing.FORMATS`; None: the usual ones.
         device: auto, cpu, cuda or cuda:N.
 
     Returns:
@@ -169,6 +164,8 @@ def forecast_files(
     Raises:
         InputError: see `forecast_fire` and `write_outputs`.
     """
+    told_probabilities = probabilities or PROBABILITIES
+    check_wanted(folder, told_probabilities, formats)
     variables = list(fire.source.weather_variables)
     winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
     found = forecast_fire(trained, fire.source, winds, told, device)
@@ -177,7 +174,7 @@ def forecast_files(
     elevation = None
     if "elevation" in bands:
         elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
-    return write_outputs(found, folder, probabilities=probabilities or PROBABILITIES, elevation=elevation)
+    return write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
 
 
 def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]:

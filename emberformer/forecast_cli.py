@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from emberformer.data_settings import WindUnit
 from emberformer.errors import InputError
 from emberformer.options import Device, OfPhase, Threads, Variant, open_configuration, use_threads
+from emberformer.settings import Feedback
 from emberformer.training_settings import Phase
 
 forecast_app = typer.Typer(rich_markup_mode=None)
-Unit = Literal["m s-1", "km h-1", "mph"]
-Feedback = Literal["stochastic", "probability", "threshold"]
 
 
 @forecast_app.command()
@@ -44,7 +44,7 @@ def forecast(
     weather: Annotated[Path | None, typer.Option(help="CSV table of the wind, or one wind for all steps:")] = None,
     wind_speed: Annotated[float | None, typer.Option(help="its speed, in --wind-unit,")] = None,
     wind_direction: Annotated[float | None, typer.Option(help="degrees from north that it blows FROM,")] = None,
-    wind_unit: Annotated[Unit | None, typer.Option(help="by default m s-1, or what the table says.")] = None,
+    wind_unit: Annotated[WindUnit | None, typer.Option(help="by default m s-1, or what the table says.")] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Length of a step; by default that of the model's training data.")
     ] = None,
@@ -54,6 +54,9 @@ def forecast(
     start: Annotated[str | None, typer.Option(help="Time of the first perimeter, such as 2026-01-31T14:00.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the polygons' times.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of the polygons, where a file has several.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="What burned in images in colour: CHANNEL=VALUE, such as 1=231.")
+    ] = None,
     crs: Annotated[str | None, typer.Option(help="Projected CRS to forecast in, such as EPSG:32719.")] = None,
     cell: Annotated[float | None, typer.Option(help="Side of a pixel in metres, for polygons.")] = None,
     margin: Annotated[float, typer.Option(help="Ground around polygons, in metres.")] = 3000.0,
@@ -62,6 +65,14 @@ def forecast(
     name: Annotated[str, typer.Option(help="Name of the fire.")] = "new_fire",
     probability: Annotated[
         list[float] | None, typer.Option(help="Probabilities of the perimeters; by default 10, 25, 50, 75 and 90 %.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Files to write: geotiff, percent, arrival_time, geopackage, geojson, netcdf, map, gif, mp4, zarr; by "
+            "default all but zarr.",
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -72,6 +83,7 @@ def forecast(
     --terrain fuel_model=fuel.tif --wind-speed 8 --wind-direction 270 --leads 3 --out forecast
     """
     from emberformer.data.new_fire import read_new_fire
+    from emberformer.data.perimeter_images import parse_encoding
     from emberformer.forecast import Trained, forecast_files, model_bands, trained_minutes
     from emberformer.settings import ForecastSettings
 
@@ -91,6 +103,7 @@ def forecast(
         start=start,
         time_column=time_column,
         layer=layer,
+        encoding=parse_encoding(encoding) if encoding else None,
         crs=crs,
         cell_m=cell,
         margin_m=margin,
@@ -100,7 +113,7 @@ def forecast(
         name=name,
     )
     told = ForecastSettings(leads=leads, feedback=feedback, members=members)
-    for what, path in forecast_files(trained, fire, told, out, probability, device).items():
+    for what, path in forecast_files(trained, fire, told, out, probability, formats, device).items():
         typer.echo(f"{what}: {path}")
 
 

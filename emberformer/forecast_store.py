@@ -59,6 +59,16 @@ class ForecastBlock:
     probability: np.ndarray
 
 
+def valid_times(init_time: np.datetime64, seconds: float, leads: int) -> np.ndarray:
+    """Times of the forecasts from one frame [lead], datetime64[s]; `seconds` from frame to frame, which may be broken.
+
+    >>> valid_times(np.datetime64("2026-01-31T14:00:00"), 90.4, 2).astype(str).tolist()
+    ['2026-01-31T14:01:30', '2026-01-31T14:03:01']
+    """
+    spans = (seconds * np.arange(1, leads + 1)).round().astype("timedelta64[s]")
+    return init_time.astype("datetime64[s]") + spans
+
+
 def write_forecasts(
     path: Path,
     blocks: Iterable[ForecastBlock],

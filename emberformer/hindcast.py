@@ -10,26 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from tqdm import tqdm
 
 from emberformer.ahead import ahead
-from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import load_model, open_landscape
-from emberformer.data.fires import UNKNOWN
-from emberformer.data.normalise import wind_input
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps, whole_frames_at_once
+from emberformer.dataset import Step, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
-from emberformer.forecast_store import ForecastBlock, write_forecasts
+from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
 from emberformer.model_settings import ModelSettings
-from emberformer.network import SpreadNetwork
 from emberformer.provenance import provenance
-from emberformer.rollout import Rollout, make_rollout, probability_of, unknown_pixels
+from emberformer.rollout import Rollout, make_rollout
 from emberformer.settings import ForecastSettings, Settings
+from emberformer.step_forecasts import coming_winds, forecast_steps, rollout_inputs
 from emberformer.training_settings import Phase
 
 log = logging.getLogger(__name__)
@@ -77,7 +75,7 @@ def hindcast(
     path = layout.model_forecasts(seed, phase, dataset)
     split = read_split(layout.split)
     fires = landscape.fires
-    weather, told = settings.datasets[dataset].weather, settings.forecast
+    told = settings.forecast
     calibration, lead_times = about["calibration"], trained_with.model.lead_times
     rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, calibration)
     write_forecasts(
@@ -88,7 +86,7 @@ def hindcast(
         score_kind="probability",
         shape=(told.leads, fires.sizes["y"], fires.sizes["x"]),
         provenance={**provenance(), "model": folder.parent.name, "features": features},
-        sees_target_wind=bool(trained_with.model.wind and weather and weather.row_offset >= 0),
+        sees_target_wind=trained_with.model.wind and settings.datasets[dataset].tells_target_wind,
         calibration=calibration,
     )
     write_geotiffs(path, fires, path.with_suffix(".geotiff"))
@@ -104,62 +102,30 @@ def forecast_blocks(
     device: torch.device,
 ) -> Iterator[ForecastBlock]:
     """Forecasts of validation and test fires, whole frames, in order."""
-    model = rollout.model
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
         steps = [step for step in steps if step.step % told.every == 0]
-        dataset = FireSteps(
-            [landscape], steps, settings.history,
-            inputs=(*model.inputs, "wind", "valid_t"), hidden=hidden_inputs(settings), block=model.block,
-        )  # fmt: skip
-        size = whole_frames_at_once(device)
+        inputs, size = rollout_inputs(rollout, landscape, steps, settings), whole_frames_at_once(device)
         chunks = [list(range(n, min(n + size, len(steps)))) for n in range(0, len(steps), size)]
         with (
             tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1) as bar,
-            closing(ahead([partial(dataset.__getitems__, chunk) for chunk in chunks], 1)) as batches,
+            closing(ahead([partial(inputs.__getitems__, chunk) for chunk in chunks], 1)) as batches,
         ):
             for batch in batches:
                 chosen = [steps[index] for index in batch["index"].tolist()]
                 winds = np.stack([coming_winds(landscape, step, told.leads) for step in chosen])
-                if not settings.wind:
-                    winds = np.zeros_like(winds)
-                height, width = batch["fire_pixels"].shape[2:]
-                unknown = np.stack([unknown_pixels(landscape, step, (height, width)) for step in chosen])
-                on_device = {key: value.to(device) for key, value in batch.items()}
-                probability = rollout(
-                    on_device, torch.from_numpy(winds).to(device), torch.from_numpy(unknown).to(device)
-                )
+                probability = forecast_steps(rollout, landscape, chosen, batch, winds, settings, device)
                 for step, values in zip(chosen, probability, strict=True):
                     yield _block(landscape, step, name, values)
                 bar.update(len(probability))
 
 
-def coming_winds(landscape: Landscape, step: Step, leads: int) -> np.ndarray:
-    """(u, v) of the coming steps [L 2] in units of 10 m/s; beyond what is known of the wind, the last that is."""
-    first, size = int(landscape.row_start[step.fire]), int(landscape.row_size[step.fire])
-    coming = np.arange(leads) if landscape.foresees_wind else np.zeros(leads, int)
-    return wind_input(landscape.wind[first + np.minimum(step.step + coming, size - 1)])
-
-
-def predict(
-    model: SpreadNetwork, batch: dict[str, torch.Tensor], calibration: Calibration = NOT_CALIBRATED
-) -> np.ndarray:
-    """Probability that a pixel is burned at the next step, [B, H, W] on whole patches, as `probability_of` gives it."""
-    with torch.inference_mode():
-        return probability_of(model, batch, calibration).cpu().numpy()
-
-
-def _block(landscape: Landscape, step: Step, split: str, probability: np.ndarray) -> ForecastBlock:
-    """Forecast of one step [L H W] on the raster; NaN where no frame is so far ahead."""
+def _block(landscape: Landscape, step: Step, split: str, probability: Float[np.ndarray, "L y x"]) -> ForecastBlock:
+    """Forecast of one step; NaN where no frame is so far ahead."""
     fires, leads = landscape.fires, len(probability)
     row = int(landscape.row_start[step.fire]) + step.step
-    burned = fires.burned[row].values
-    values = np.repeat((burned == 1).astype(np.float32)[None], leads, 0)  # outside the window nothing is forecast
-    window = landscape.cut(values, step.fire)
-    window[...] = probability[:, : window.shape[1], : window.shape[2]]
-    values[:, burned == UNKNOWN] = np.nan
-    values[int(landscape.row_size[step.fire]) - 1 - step.step :] = np.nan
+    observed = np.arange(1, leads + 1) < int(landscape.row_size[step.fire]) - step.step
+    values = np.where(observed[:, None, None], probability, np.float32(np.nan))
     init = fires.valid_time.values[row].astype("datetime64[s]")
-    seconds = float(fires.attrs["seconds_per_frame"])
-    valid = init + (seconds * np.arange(1, leads + 1)).round().astype("timedelta64[s]")
+    valid = valid_times(init, float(fires.attrs["seconds_per_frame"]), leads)
     return ForecastBlock(str(fires.fire_id.values[step.fire]), split, step.step, init, valid, values)

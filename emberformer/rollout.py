@@ -18,7 +18,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -28,17 +27,15 @@ from torch.nn import functional
 
 from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import model_inputs
-from emberformer.data.fires import UNKNOWN
-from emberformer.dataset import Step
+from emberformer.data.normalise import WIND_SCALE
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.encoding import Encoding
 from emberformer.features.rendering import dino_input
 from emberformer.landscape import Landscape
+from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
-from emberformer.settings import FeatureSettings, ForecastSettings
-from emberformer.windows import padded
+from emberformer.settings import FeatureSettings, Feedback, ForecastSettings
 
-Feedback = Literal["threshold", "probability", "stochastic"]
 NUMBERS = itertools.count(2**60)  # of frames that are in no store: every one has its own
 
 
@@ -102,11 +99,13 @@ class Rollout:
 
         Args:
             batch: `model.inputs`, `wind` and `valid_t` for the first step (`emberformer.dataset.FireSteps`).
-            winds: (u, v) of each step to forecast, in units of 10 m/s; the first is the batch's own.
+            winds: towards east and north, m s-1, of each step to forecast; NaN where unknown. The first takes the
+                place of the batch's own.
             unknown: pixels of whole patches that were not observed, or are not on the raster; they never burn.
         """
         leads = winds.shape[1]
         with torch.inference_mode():
+            batch = _ahead(batch, winds, 1)
             direct = [self._probability(_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)]
             found = torch.stack(direct, 1)
             if leads > len(direct):
@@ -136,7 +135,7 @@ class Rollout:
         level: Tensor | None,
     ) -> Iterator[Float[Tensor, "B H W"]]:
         """A member's forecasts of the second step and those after it."""
-        history = frames_of(batch)
+        history = past_steps(batch["fire_pixels"], batch["wind"], batch["valid_t"]).burned.flip(1).float()
         for step in range(1, winds.shape[1]):
             frame = probability if level is None else (probability >= level).float()
             frame = torch.where(unknown, 0, torch.maximum(frame, history[:, -1]))
@@ -161,7 +160,7 @@ class Rollout:
             batch: inputs of the step before.
             history: its burned areas, oldest first, zero where padded.
             frame: the newest burned area.
-            wind: of the coming step.
+            wind: of the coming step, as `winds` of a call.
             unknown: as in a call.
         """
         image = torch.where(unknown, 0.5, frame)
@@ -170,7 +169,7 @@ class Rollout:
         valid_t = later(batch["valid_t"], torch.ones_like(batch["valid_t"][:, :1]))
         share = functional.avg_pool2d(frame[:, None], self.pixels) if "occupancy" in batch else frame
         newest: dict[str, Callable[[], Tensor]] = {
-            "wind": lambda: wind[:, None],
+            "wind": lambda: _wind_input(wind)[:, None],
             "history_pixels": lambda: frame[:, None],
             "frame_images": lambda: image[:, None],
             "frame_row": lambda: number[:, None],
@@ -238,29 +237,17 @@ def calibrated(logits: Float[Tensor, "*shape"], calibration: Calibration) -> Flo
 
 def _ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:
     """Inputs for a forecast so many steps ahead, as `FireSteps` serves them."""
-    if lead == 1:
-        return batch
-    wind = torch.cat([batch["wind"][:, :-1], winds[:, :lead].mean(1, keepdim=True)], 1)
-    return {**batch, "lead": torch.full_like(batch["index"], lead), "wind": wind}
+    newest = _wind_input(winds[:, :lead].nanmean(1))[:, None]
+    ahead = {"lead": torch.full_like(batch["index"], lead), "wind": torch.cat([batch["wind"][:, :-1], newest], 1)}
+    return {**batch, **ahead}
 
 
-def unknown_pixels(landscape: Landscape, step: Step, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Pixels of whole patches, `size` of them, that are unknown in the newest frame of a step, or beyond the raster."""
-    row = int(landscape.row_start[step.fire]) + step.step
-    (burned,) = landscape.burned(step.fire, range(row, row + 1))
-    return padded(burned == UNKNOWN, size, 1)
+def _wind_input(wind: Float[Tensor, "B 2"]) -> Float[Tensor, "B 2"]:
+    """Wind as `emberformer.data.normalise.wind_input` gives it."""
+    return torch.nan_to_num(wind / WIND_SCALE)
 
 
 def later(values: Tensor, newest: Tensor) -> Tensor:
     """Moments [B T ...] without the oldest, and with a newest one [B 1 ...], in a type that holds both."""
     kind = values.dtype if values.dtype.is_floating_point else torch.promote_types(values.dtype, newest.dtype)
     return torch.cat([values[:, 1:].to(kind), newest.to(kind)], 1)
-
-
-def frames_of(batch: dict[str, Tensor]) -> Float[Tensor, "B T H W"]:
-    """Burned areas of the history, oldest first, zero where padded: burned areas grow, so that in how many frames a
-    pixel burns says in which.
-    """
-    frames = batch["fire_pixels"][:, 1] * batch["valid_t"].sum(1)[:, None, None]
-    lags = torch.arange(batch["valid_t"].shape[1] - 1, -1, -1, device=frames.device)
-    return (frames[:, None] > lags[:, None, None] + 0.5).float()

@@ -24,6 +24,7 @@ from emberformer.training_settings import DistillationSettings, FinetuningSettin
 
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
+Feedback = Literal["stochastic", "probability", "threshold"]
 VARIED = ("features", "model", "training", "phase2", "phase3", "distillation")  # keys in which a variant may differ
 
 
@@ -100,7 +101,7 @@ class ForecastSettings(Stage):
         default="direct",
         description="direct: as far as the network was trained for (model.lead_times), and by rollout beyond",
     )
-    feedback: Literal["stochastic", "probability", "threshold"] = Field(
+    feedback: Feedback = Field(
         default="stochastic",
         description="what a network's forecast becomes as the newest frame of the next: areas that burn by levels of "
         "their own (`members`), its probability, or what it puts at 50 % or more",

@@ -47,7 +47,7 @@ def test_steps_of_fires_in_order():
     np.testing.assert_array_equal(steps[2].burned[0], frames[2])
     np.testing.assert_array_equal(steps[2].burned[2], frames[0])
     np.testing.assert_array_equal(steps[2].new_fire, np.where(frames[2] == 0, frames[3], 255))
-    assert steps[2].valid_time - steps[2].init_time == np.timedelta64(1800, "s")
+    assert steps[2].init_time == fires["valid_time"].values[2]
     assert steps[0].wind == (1, 2)
     assert set(steps[0].terrain) == {"other"}
 
@@ -186,6 +186,5 @@ def test_steps_some_frames_ahead():
     (step,) = fire_steps(fires, {"sequence_001": "test"}, ["test"], lead=2)
     assert step.wind == (2, 4)
     assert step.seconds == 2 * fires.attrs["seconds_per_frame"]
-    assert step.valid_time == fires["valid_time"].values[2]
     assert (step.new_fire == 1).sum() == frames[2].sum() - frames[0].sum()
     assert count_steps(fires, {"sequence_001": "test"}, ["test"], lead=2) == 1

@@ -13,9 +13,10 @@ from emberformer.evaluate.calibration_fit import FOLDS, calibration_of_counts
 from emberformer.evaluate.verification import BINS, bin_index
 from emberformer.forecast_counts import counts_of_forecast, fire_folds
 from emberformer.forecast_store import open_forecasts
-from emberformer.hindcast import hindcast, predict
+from emberformer.hindcast import hindcast
 from emberformer.interpretation.subject import open_subject
 from emberformer.losses import open_pixels
+from emberformer.rollout import probability_of
 from emberformer.training import train
 from tests.stores import prepare, tiny_experiment
 
@@ -83,12 +84,13 @@ def test_forecasts_are_those_of_the_calibrated_logits(trained):
     for step, batch in validation_batches(settings, layout, path)[:2]:
         with torch.inference_mode():
             logits = model(**model_inputs(model, batch))[0].numpy()
+            probability = probability_of(model, batch, about["calibration"])[0].numpy()
         burned = batch["fire_pixels"][0, 0].numpy() == 1
         expected = np.where(burned, 1.0, expit(about["calibration"].logits(logits)))
         found = store.probability[kept[str(fires.fire_id.values[step.fire]), step.step], 0].values
         np.testing.assert_allclose(found, expected[: found.shape[0], : found.shape[1]], rtol=1e-5)
         assert burned.any()
-        np.testing.assert_allclose(predict(model, batch, about["calibration"])[0], expected, rtol=1e-5)
+        np.testing.assert_allclose(probability, expected, rtol=1e-5)
 
 
 def test_what_is_interpreted_is_the_forecast(trained):

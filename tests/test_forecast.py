@@ -1,17 +1,22 @@
 """The forecast of one new fire: the same as a data set's own, and files from the command line."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import typer
 import xarray as xr
 from typer.testing import CliRunner
 
+import emberformer.forecast
 from emberformer.cli import app
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, fire_transform, open_fires
 from emberformer.errors import InputError
 from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
+from emberformer.forecast_cli import forecast_app
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.settings import ForecastSettings, Settings
@@ -183,3 +188,24 @@ def test_a_model_that_is_not_there(given, tmp_path):
     done = run(tmp_path / "none.ckpt", folder, "--out", tmp_path / "out", "--wind-speed", 5, "--wind-direction", 270)
     assert isinstance(done.exception, InputError)
     assert "emberformer train" in str(done.exception)
+
+
+def test_options_of_the_guide_are_those_of_the_command():
+    """What docs/new-fire.md lists for a command line can be said on it."""
+    table = Path("docs/new-fire.md").read_text().split("## Options")[1].split("##")[0]
+    told = set(re.findall(r"`(--[a-z-]+)`", table))
+    options = {name for one in typer.main.get_command(forecast_app).params for name in one.opts}
+    assert told
+    assert told <= options
+
+
+def test_what_cannot_be_written_is_refused_before_the_forecast(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(emberformer.forecast, "forecast_fire", lambda *_: pytest.fail("it was forecast"))
+    wind = ("--wind-speed", 5, "--wind-direction", 270)
+    done = run(*given, "--out", tmp_path / "out", *wind, "--format", "tiff")
+    assert isinstance(done.exception, InputError)
+    assert "geotiff" in str(done.exception)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").touch()
+    done = run(*given, "--out", tmp_path / "notes", *wind)
+    assert "mine.txt" in str(done.exception)

@@ -18,9 +18,10 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
-from emberformer.hindcast import hindcast, predict
+from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels, spread_loss
+from emberformer.rollout import probability_of
 from emberformer.run import UnfinishedRun
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
@@ -286,7 +287,7 @@ def test_the_network_learns_one_fire_by_heart(tmp_path):
         optimizer.zero_grad()
         spread_loss(model(**model_inputs(model, batch)), batch["target"], counted, 1.0, 0.1).backward()
         optimizer.step()
-    forecast_new = torch.from_numpy(predict(model.eval(), batch))[counted] > 0.5
+    forecast_new = probability_of(model.eval(), batch)[counted] > 0.5
     observed = batch["target"][counted] == 1
     hits = (forecast_new & observed).sum()
     assert 2 * hits / (forecast_new.sum() + observed.sum()) > 0.95

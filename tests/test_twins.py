@@ -8,8 +8,9 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.features.reading import FeatureReader
 from emberformer.forecast_store import open_forecasts
-from emberformer.hindcast import hindcast, predict
+from emberformer.hindcast import hindcast
 from emberformer.losses import open_pixels, spread_loss
+from emberformer.rollout import probability_of
 from emberformer.settings import Settings
 from emberformer.training import train
 from tests.stores import TRAINING, prepare, tiny_experiment
@@ -70,7 +71,7 @@ def test_any_inside_learns_one_fire_by_heart(data, inside):
         spread_loss(model(**model_inputs(model, batch)), batch["target"], counted, 1.0, 0.1).backward()
         optimizer.step()
         if step % 20 == 19:
-            burned = torch.from_numpy(predict(model, batch))[counted] > 0.5
+            burned = probability_of(model, batch)[counted] > 0.5
             if 2 * (burned & observed).sum() / (burned.sum() + observed.sum()) > 0.95:
                 return
     pytest.fail("it does not know four steps of a fire after 300 repetitions")

@@ -19,8 +19,8 @@ from emberformer.data.perimeter_times import parse_time
 from emberformer.data.perimeters import PerimeterOptions, read_perimeters
 from emberformer.data.terrain_files import read_terrain
 from emberformer.data.terrain_given import find_bands
-from emberformer.data.weather_given import Wind, WindUnit, constant_wind, read_wind
-from emberformer.data_settings import EncodingSettings
+from emberformer.data.weather_given import Wind, constant_wind, read_wind
+from emberformer.data_settings import EncodingSettings, WindUnit
 from emberformer.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,12 @@ def read_new_fire(
     Raises:
         InputError: naming what does not fit, and what to do.
     """
-    _check_numbers(minutes=minutes, leads=leads, cell=cell_m, margin=margin_m, window=window, history=history)
+    _check_number("--minutes", minutes, 1 / 60)
+    _check_number("--leads", leads, 1)
+    _check_number("--cell", cell_m, 1e-3)
+    _check_number("--margin", margin_m, 0)
+    _check_number("--window", window, 1)
+    _check_number("history", history, 1)
     given, notes = find_bands(terrain, bands)
     rasters = list(dict.fromkeys(band.path for band in given.values() if band.path))
     begin = None if start is None else parse_time(start, "--start")
@@ -111,11 +116,9 @@ def read_new_fire(
     return NewFire(_source(name, past, grid, bands, ground, wind, minutes, notes), wind.leads, notes)
 
 
-def _check_numbers(**numbers: float | None) -> None:
-    least = {"minutes": 1 / 60, "leads": 1, "cell": 1e-3, "margin": 0, "window": 1, "history": 1}
-    for name, number in numbers.items():
-        if number is not None and not least[name] <= number < np.inf:
-            raise InputError(f"--{name}", f"{number:g}", f"{least[name]:.3g} or more", "correct it")
+def _check_number(option: str, number: float | None, least: float) -> None:
+    if number is not None and not least <= number < np.inf:
+        raise InputError(option, f"{number:g}", f"{least:.3g} or more", "correct it")
 
 
 def _source(

@@ -43,6 +43,23 @@ def read_image_perimeters(
     return order_frames(str(paths[0].parent), names, np.stack(images), times, None, start, minutes, paths)
 
 
+def parse_encoding(word: str) -> EncodingSettings:
+    """What stands for burned in images, from CHANNEL=VALUE.
+
+    >>> parse_encoding("1=231")
+    EncodingSettings(channel=1, value=231)
+
+    Raises:
+        InputError: something else, or numbers that are none of a channel and a value.
+    """
+    try:
+        channel, value = word.split("=")
+        return EncodingSettings(channel=int(channel), value=int(value))
+    except ValueError as error:  # pydantic's too
+        expected = "CHANNEL=VALUE, of 0 to 3 and of 0 to 255"
+        raise InputError("--encoding", repr(word), expected, "say, for example, 1=231") from error
+
+
 def _read_image(path: Path, encoding: EncodingSettings | None) -> UInt8[np.ndarray, "y x"]:
     try:
         with Image.open(path) as image:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
 from emberformer.data.weather import METRES_PER_SECOND, wind_towards
+from emberformer.data_settings import WindUnit
 from emberformer.errors import InputError
 
-WindUnit = Literal["m s-1", "km h-1", "mph"]
 COLUMNS = {
     "time": ("datetime", "time", "valid_time", "date_time", "timestamp", "date"),
     "speed": ("ws", "wind_speed", "windspeed", "speed", "ff"),

@@ -91,19 +91,20 @@ def fire_forecast(
 
 
 def open_fire_forecast(path: str | Path) -> xr.Dataset:
-    """Read a forecast that `emberformer.outputs.netcdf.write_netcdf` wrote.
+    """Read a forecast that `emberformer.outputs.netcdf` wrote: a NetCDF file or a Zarr store.
 
     Raises:
-        InputError: there is no such file, or it does not fit the form at the top of this file.
+        InputError: there is none, or it does not fit the form at the top of this file.
     """
-    if not Path(path).is_file():
-        raise InputError(path, "no file", "a NetCDF file of one forecast", "check the path")
+    wanted, engine = "a NetCDF file or a Zarr store of one forecast", "zarr" if Path(path).is_dir() else "h5netcdf"
+    if not Path(path).exists():
+        raise InputError(path, "no file", wanted, "check the path")
     try:
         seconds = xr.coders.CFDatetimeCoder(time_unit="s")
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=seconds, decode_coords="all") as opened:
+        with xr.open_dataset(path, engine=engine, decode_times=seconds, decode_coords="all") as opened:
             forecast = opened.load()
     except (OSError, ValueError) as error:
-        raise InputError(path, f"{error}", "a NetCDF file of one forecast", "write it again") from error
+        raise InputError(path, f"{error}", wanted, "write it again") from error
     if isinstance(forecast.attrs.get("provenance"), str):
         forecast.attrs["provenance"] = json.loads(forecast.attrs["provenance"])
     check_fire_forecast(forecast, where=path)

@@ -1,8 +1,9 @@
-"""NetCDF of a forecast with the attributes of the CF conventions, version 1.11 (https://cfconventions.org)."""
+"""NetCDF and Zarr of a forecast with the attributes of the CF conventions, version 1.11 (https://cfconventions.org)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -38,21 +39,40 @@ def write_netcdf(forecast: xr.Dataset, path: Path) -> None:
     """
     described = with_cf_attributes(forecast)
     described.attrs["provenance"] = json.dumps(forecast.attrs["provenance"])
-    chunks = (1, *described.probability.shape[1:])
-    encoding: dict[str, dict[str, object]] = {
-        "probability": {"zlib": True, "complevel": 4, "chunksizes": chunks},
-        "burned": {"zlib": True, "complevel": 4},
+    packed = {"zlib": True, "complevel": 4}
+    chunks = {"chunksizes": (1, *described.probability.shape[1:])}
+    encoding = _encoding(described, packed | chunks, packed)
+    memory = BytesIO()  # HDF5 cannot bear a full disk: it ends the process
+    described.to_netcdf(memory, engine="h5netcdf", encoding=encoding)
+    path.write_bytes(memory.getvalue())
+
+
+def write_zarr(forecast: xr.Dataset, path: Path) -> None:
+    """Write a forecast as a Zarr store (version 3), described alike; `open_fire_forecast` reads it too.
+
+    Args:
+        forecast: see `emberformer.outputs.fire_forecast`.
+        path: folder to write.
+    """
+    described = with_cf_attributes(forecast)
+    described.attrs["provenance"] = json.dumps(forecast.attrs["provenance"])
+    encoding = _encoding(described, {"chunks": (1, *described.probability.shape[1:])}, {})
+    described.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def _encoding(
+    described: xr.Dataset, probability: Mapping[str, object], burned: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """How variables are stored, and how these two are."""
+    grid = {} if described.rio.crs is None else {"grid_mapping": described.rio.grid_mapping}
+    return {
+        "probability": {**probability, **grid},
+        "burned": {**burned, **grid},
         "valid_time": {"units": EPOCH, "dtype": "int64"},
         "init_time": {"units": EPOCH, "dtype": "int64"},
         "y": {"_FillValue": None},  # coordinates have no gaps
         "x": {"_FillValue": None},
     }
-    if forecast.rio.crs is not None:
-        for name in ("probability", "burned"):
-            encoding[name]["grid_mapping"] = described.rio.grid_mapping
-    memory = BytesIO()  # HDF5 cannot bear a full disk: it ends the process
-    described.to_netcdf(memory, engine="h5netcdf", encoding=encoding)
-    path.write_bytes(memory.getvalue())
 
 
 def with_cf_attributes(forecast: xr.Dataset) -> xr.Dataset:

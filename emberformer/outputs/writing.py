@@ -20,7 +20,7 @@ from emberformer.outputs.fire_forecast import check_fire_forecast
 from emberformer.outputs.isochrones import isochrones
 from emberformer.outputs.perimeters import PROBABILITIES, check_probabilities, newest_perimeter, perimeters
 
-FORMATS = ("geotiff", "percent", "arrival_time", "geopackage", "geojson", "netcdf", "map", "gif", "mp4")
+FORMATS = ("geotiff", "percent", "arrival_time", "geopackage", "geojson", "netcdf", "map", "gif", "mp4", "zarr")
 Writer = Callable[[Path], None]
 
 
@@ -42,7 +42,7 @@ def write_outputs(
         probabilities: p of the perimeters, above 0 and up to 1.
         threshold: probability from which on the fire has arrived, for arrival times and isochrones.
         elevation: m, on the forecast's grid [y, x], for the maps; None = plain ground.
-        formats: which of `FORMATS`; None = `possible_formats(forecast)`.
+        formats: which of `FORMATS`; None = `possible_formats(forecast)` without Zarr, which says what NetCDF does.
 
     Returns:
         What a file holds ("probability_lead01", "perimeters", "map" ...) -> the file; styles (.qml) lie beside rasters.
@@ -51,13 +51,11 @@ def write_outputs(
         InputError: the forecast does not fit its form; a format, probability or threshold is none; the folder holds
             other files; GeoJSON without a CRS; a video without imageio-ffmpeg.
     """
-    check_fire_forecast(forecast)
-    check_probabilities([*probabilities, threshold])
-    wanted = possible_formats(forecast) if formats is None else tuple(dict.fromkeys(formats))
-    if unknown := [name for name in wanted if name not in FORMATS]:
-        raise InputError("formats", f"{unknown}", f"some of {', '.join(FORMATS)}", "leave the others out")
     folder = Path(folder)
-    _refuse_foreign_files(folder)
+    check_fire_forecast(forecast)
+    check_wanted(folder, [*probabilities, threshold], formats)
+    usual = [name for name in possible_formats(forecast) if name != "zarr"]
+    wanted = tuple(usual if formats is None else dict.fromkeys(formats))
     files: dict[str, Path] = {}
     with replacing(folder) as partial:
         for content, name, write in _writers(forecast, wanted, probabilities, threshold, elevation):
@@ -71,6 +69,18 @@ def write_outputs(
         summary.write_summary(partial / name, summary.summarise(forecast, probabilities) | about)
         files["summary"] = folder / name
     return files
+
+
+def check_wanted(folder: Path, probabilities: Sequence[float], formats: Collection[str] | None) -> None:
+    """Refuse what cannot be written, before anything is computed.
+
+    Raises:
+        InputError: a format or a probability is none; the folder holds files that no forecast wrote.
+    """
+    check_probabilities(probabilities)
+    if unknown := [name for name in formats or () if name not in FORMATS]:
+        raise InputError("formats", f"{unknown}", f"some of {', '.join(FORMATS)}", "leave the others out")
+    _refuse_foreign_files(folder)
 
 
 def possible_formats(forecast: xr.Dataset) -> tuple[str, ...]:
@@ -123,6 +133,7 @@ def _writers(
         "isochrones_llw84",
     )
     add("netcdf", "forecast", "nc", lambda path: netcdf.write_netcdf(forecast, path))
+    add("zarr", "store", "zarr", lambda path: netcdf.write_zarr(forecast, path), "forecast")
     add("map", "map", "png", lambda path: map_picture.write_map(forecast, path, **drawn))
     pictures = cache(lambda: animation.map_pictures(forecast, **drawn))
     add("gif", "animation", "gif", lambda path: animation.write_gif(pictures(), path))

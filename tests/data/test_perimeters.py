@@ -9,6 +9,7 @@ from PIL import Image
 from rasterio import Affine
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 
+from emberformer.data.perimeter_images import parse_encoding
 from emberformer.data.perimeters import PerimeterOptions, list_files, read_grid, read_perimeters
 from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
@@ -414,3 +415,9 @@ def test_template_is_projected_and_north_up(tmp_path):
     path = write_raster(tmp_path / "t.tif", np.zeros((2, 2), np.uint8), crs="EPSG:4326")
     with pytest.raises(InputError, match=r"(?s)t\.tif.*EPSG:4326.*a projected CRS"):
         read_grid(path)
+
+
+@pytest.mark.parametrize("word", ["1", "red=231", "1=300", "5=1", "1=2=3"])
+def test_an_encoding_that_is_none(word):
+    with pytest.raises(InputError, match=r"(?s)--encoding.*CHANNEL=VALUE"):
+        parse_encoding(word)

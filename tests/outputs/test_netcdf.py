@@ -8,7 +8,7 @@ import xarray as xr
 
 from emberformer.outputs.fire_forecast import open_fire_forecast
 from emberformer.outputs.grid import grid_of
-from emberformer.outputs.netcdf import write_netcdf
+from emberformer.outputs.netcdf import write_netcdf, write_zarr
 from tests.outputs.forecasts import example
 
 
@@ -25,10 +25,19 @@ def test_round_trip(kind, tmp_path):
     xr.testing.assert_identical(open_fire_forecast(tmp_path / "again.nc"), read)
 
 
+@pytest.mark.parametrize("kind", ["one lead", "unknown parts", "south up", "degrees", "no CRS", "no wind"])
+def test_a_zarr_store_says_the_same(kind, tmp_path):
+    forecast = example(kind)
+    write_netcdf(forecast, tmp_path / "f.nc")
+    write_zarr(forecast, tmp_path / "f.zarr")
+    xr.testing.assert_identical(open_fire_forecast(tmp_path / "f.zarr"), open_fire_forecast(tmp_path / "f.nc"))
+
+
+@pytest.mark.parametrize(("write", "engine"), [(write_netcdf, "h5netcdf"), (write_zarr, "zarr")])
 @pytest.mark.parametrize("kind", ["ordinary", "degrees"])
-def test_attributes_of_the_conventions(kind, tmp_path):
-    write_netcdf(example(kind), tmp_path / "f.nc")
-    raw = xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf", decode_cf=False)
+def test_attributes_of_the_conventions(kind, write, engine, tmp_path):
+    write(example(kind), tmp_path / "f")
+    raw = xr.open_dataset(tmp_path / "f", engine=engine, decode_cf=False)
     assert raw.attrs["Conventions"] == "CF-1.11"
     assert raw.probability.attrs["grid_mapping"] == raw.burned.attrs["grid_mapping"] == "spatial_ref"
     assert (
@@ -42,7 +51,7 @@ def test_attributes_of_the_conventions(kind, tmp_path):
     assert raw.valid_time.attrs["standard_name"] == "time"
     axis = {"ordinary": ("projection_x_coordinate", "metre"), "degrees": ("longitude", "degrees_east")}[kind]
     assert (raw.x.attrs["standard_name"], raw.x.attrs["units"]) == axis
-    assert raw.burned.attrs["flag_values"].tolist() == [0, 1, 255]
+    assert list(raw.burned.attrs["flag_values"]) == [0, 1, 255]
     for name, variable in raw.variables.items():
         assert name == "spatial_ref" or {"long_name", "standard_name"} & set(variable.attrs), name
     assert "_FillValue" not in raw.x.attrs

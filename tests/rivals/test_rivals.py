@@ -10,9 +10,10 @@ from emberformer.data.normalise import TerrainNormaliser
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.forecast_store import open_forecasts
-from emberformer.hindcast import hindcast, predict
+from emberformer.hindcast import hindcast
 from emberformer.losses import open_pixels, spread_loss
 from emberformer.optimisation import parameter_groups
+from emberformer.rollout import probability_of
 from emberformer.settings import Settings
 from emberformer.training import train
 from tests.stores import MODEL, TRAINING, prepare, tiny_experiment
@@ -152,7 +153,7 @@ def test_each_learns_one_fire_by_heart(data, name):
 
 
 def new_fire_f1(model, batch, counted) -> float:
-    forecast_new = torch.from_numpy(predict(model, batch))[counted] > 0.5
+    forecast_new = probability_of(model, batch)[counted] > 0.5
     observed = batch["target"][counted] == 1
     return float(2 * (forecast_new & observed).sum() / (forecast_new.sum() + observed.sum()))
 
