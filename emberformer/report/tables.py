@@ -72,8 +72,8 @@ PERIMETERS = (
 )
 WHOLE_PERIMETERS = PERIMETERS[:4]
 SLOPES = (
-    Column("low", "", "Slope low", 2, ranked=False),
-    Column("high", "", "Slope high", 2, ranked=False),
+    Column("low", "", "Low", 2, ranked=False),
+    Column("high", "", "High", 2, ranked=False),
     Column("offset", "", "Offset", 2, ranked=False),
 )
 BEFORE_AND_AFTER = tuple(
@@ -131,7 +131,10 @@ def difference_rows(board: Scoreboard) -> list[Row]:
 
 
 def calibration_rows(board: Scoreboard) -> list[Row]:
-    """A row for each network that names its calibration, on new fire; the better of before and after is marked."""
+    """A row for each network that names its calibration, on new fire; the better of before and after is marked.
+
+    Without intervals, which overlap where the change is sure: before and after are of the same pixels.
+    """
     rows = []
     for name in board.methods:
         found = [board.estimate(name, "new", column.metric, "") for column in BEFORE_AND_AFTER]
@@ -142,7 +145,7 @@ def calibration_rows(board: Scoreboard) -> list[Row]:
         cells = [Cell(text, "", "", False) for text in told]
         for place, (estimate, column) in enumerate(zip(found, BEFORE_AND_AFTER, strict=True)):
             other = found[place ^ 1]  # before beside after
-            cells.append(_cell(estimate, column, estimate.value < other.value))
+            cells.append(Cell(number(estimate.value, column.digits), "", "", estimate.value < other.value))
         rows.append(Row(method_label(name), cells, name not in board.standing, group_of(name)))
     return rows
 
