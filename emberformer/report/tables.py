@@ -76,10 +76,10 @@ SLOPES = (
     Column("high", "", "High", 2, ranked=False),
     Column("offset", "", "Offset", 2, ranked=False),
 )
-BEFORE_AND_AFTER = tuple(
-    Column(metric + when, "", f"{heading} {name}", 4, lower_is_better=True)
-    for metric, heading in (("ece", "ECE"), ("brier", "Brier"), ("nll", "NLL"))
-    for when, name in (("_as_trained", "before"), ("", "after"))
+BEFORE_AND_AFTER = (
+    Column("ece", "", "ECE", 4, lower_is_better=True),
+    Column("brier", "", "Brier", 4, lower_is_better=True),
+    Column("nll", "", "NLL", 4, lower_is_better=True),
 )
 CALIBRATION = (*SLOPES, *BEFORE_AND_AFTER)
 BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
@@ -131,21 +131,24 @@ def difference_rows(board: Scoreboard) -> list[Row]:
 
 
 def calibration_rows(board: Scoreboard) -> list[Row]:
-    """A row for each network that names its calibration, on new fire; the better of before and after is marked.
+    """A row for each network that names its calibration: scores of new fire before and after, marked where lower after.
 
     Without intervals, which overlap where the change is sure: before and after are of the same pixels.
     """
     rows = []
     for name in board.methods:
-        found = [board.estimate(name, "new", column.metric, "") for column in BEFORE_AND_AFTER]
-        if not np.isfinite(found[0].value):
+        pairs = [
+            [board.estimate(name, "new", column.metric + when, "").value for when in ("_as_trained", "")]
+            for column in BEFORE_AND_AFTER
+        ]
+        if not np.isfinite(pairs[0][0]):
             continue
         calibration = board.calibration(name)
         told = ["–"] * len(SLOPES) if calibration is None else [number(value, 2) for value in calibration]
         cells = [Cell(text, "", "", False) for text in told]
-        for place, (estimate, column) in enumerate(zip(found, BEFORE_AND_AFTER, strict=True)):
-            other = found[place ^ 1]  # before beside after
-            cells.append(Cell(number(estimate.value, column.digits), "", "", estimate.value < other.value))
+        for column, (before, after) in zip(BEFORE_AND_AFTER, pairs, strict=True):
+            text = f"{number(before, column.digits)} → {number(after, column.digits)}"
+            cells.append(Cell(text, "", "", after < before))
         rows.append(Row(method_label(name), cells, name not in board.standing, group_of(name)))
     return rows
 
