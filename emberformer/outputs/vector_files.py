@@ -15,6 +15,9 @@ import pyogrio
 
 from emberformer.errors import InputError
 
+# Times as versions up to 1.3 demand them, and a version that older GDAL, QGIS and ArcGIS know.
+OLDER = {"VERSION": "1.2"}
+MILLISECONDS = {"DATETIME_PRECISION": "MILLISECOND"}
 KILOMETRE = 1000.0  # m; edges that are straight on the map bend by 2 cm a kilometre in degrees
 DECIMALS = 7  # of a degree: 1 cm
 
@@ -37,7 +40,10 @@ def write_geopackage(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], s
         kind = "MultiLineString" if "arrival_time" in layer.columns else "MultiPolygon"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")  # the forecast has none
-            pyogrio.write_dataframe(layer, path, layer=name, driver="GPKG", append=path.exists(), geometry_type=kind)
+            pyogrio.write_dataframe(
+                layer, path, layer=name, driver="GPKG", append=path.exists(), geometry_type=kind,
+                dataset_options=OLDER, layer_options=MILLISECONDS,
+            )  # fmt: skip
     rows = [
         {
             "f_table_catalog": "",
@@ -56,8 +62,9 @@ def write_geopackage(path: Path, layers: Mapping[str, geopandas.GeoDataFrame], s
         for name, style in styles.items()
     ]
     pyogrio.write_dataframe(
-        pd.DataFrame(rows), path, layer="layer_styles", driver="GPKG", append=True, layer_options={"FID": "id"}
-    )
+        pd.DataFrame(rows), path, layer="layer_styles", driver="GPKG", append=True,
+        layer_options={"FID": "id", **MILLISECONDS},
+    )  # fmt: skip
     _check_whole(path, {name: len(layer) for name, layer in layers.items()} | {"layer_styles": len(styles)})
 
 

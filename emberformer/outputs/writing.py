@@ -13,12 +13,13 @@ import xarray as xr
 
 from emberformer.atomic import replacing
 from emberformer.errors import InputError
-from emberformer.outputs import animation, map_picture, netcdf, qgis_styles, rasters, summary, vector_files
+from emberformer.outputs import animation, map_picture, netcdf, qgis_layers, qgis_styles, rasters, summary, vector_files
 from emberformer.outputs.arrival import THRESHOLD
 from emberformer.outputs.file_names import file_name
 from emberformer.outputs.fire_forecast import check_fire_forecast
 from emberformer.outputs.isochrones import isochrones
 from emberformer.outputs.perimeters import PROBABILITIES, check_probabilities, newest_perimeter, perimeters
+from emberformer.outputs.times import iso
 
 FORMATS = ("geotiff", "percent", "arrival_time", "geopackage", "geojson", "netcdf", "map", "gif", "mp4", "zarr")
 Writer = Callable[[Path], None]
@@ -61,6 +62,13 @@ def write_outputs(
         for content, name, write in _writers(forecast, wanted, probabilities, threshold, elevation):
             write(partial / name)
             files[content] = folder / name
+        names = {content: path.name for content, path in files.items()}
+        if layers := qgis_layers.forecast_layers(forecast, names, probabilities):
+            name = file_name(forecast, "layers", "qlr")
+            group = f"{forecast.attrs['title']} from {iso(forecast.init_time.values)}"
+            crs = forecast.rio.crs and forecast.rio.crs.to_wkt()
+            (partial / name).write_text(qgis_layers.layer_definition(group, layers, crs), encoding="utf-8")
+            files["layers"] = folder / name
         name = file_name(forecast, "summary", "json")
         about = {
             "formats_left_out": sorted(set(FORMATS) - set(wanted)),

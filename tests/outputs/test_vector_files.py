@@ -1,6 +1,9 @@
 """GeoPackage and GeoJSON opened again."""
 
 import json
+import re
+import sqlite3
+from contextlib import closing
 
 import geopandas
 import numpy as np
@@ -56,6 +59,19 @@ def test_qgis_finds_the_default_style_of_a_layer(tmp_path):
     assert found.to_dict() == STYLES
     assert pyogrio.read_info(tmp_path / "forecast.gpkg", layer="perimeters")["geometry_name"] == "geom"
     assert pyogrio.read_info(tmp_path / "forecast.gpkg", layer="layer_styles")["fid_column"] == "id"
+
+
+def test_an_older_gis_opens_the_geopackage(tmp_path):
+    """Of version 1.2, whose times have milliseconds (OGC 12-128r15, table 1): later ones raise warnings there."""
+    forecast = example("ordinary")
+    write_geopackage(tmp_path / "f.gpkg", {"perimeters": perimeters(forecast)}, {"perimeters": "<qgis/>"})
+    with closing(sqlite3.connect(tmp_path / "f.gpkg")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10200,)
+        times = database.execute(
+            "SELECT valid_time FROM perimeters UNION SELECT update_time FROM layer_styles"
+        ).fetchall()
+    assert times
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text) for (text,) in times)
 
 
 def test_geojson_keeps_to_rfc_7946(tmp_path):

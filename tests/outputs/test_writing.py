@@ -25,7 +25,7 @@ FILES = ("geotiff", "percent", "arrival_time", "geopackage", "geojson", "netcdf"
 def test_everything_is_written_and_belongs_together(tmp_path):
     files = write_outputs(example("one lead"), tmp_path / "out", elevation=np.zeros((24, 30)))
     rasters, vectors = {"probability_lead01", "percent_lead01", "burned", "arrival_time"}, {"perimeters", "isochrones"}
-    assert set(files) == rasters | vectors | {"vectors", "forecast", "map", "animation", "video", "summary"}
+    assert set(files) == rasters | vectors | {"vectors", "layers", "forecast", "map", "animation", "video", "summary"}
     assert all(path.stat().st_size > 0 for path in files.values())
     assert all(files[content].with_suffix(".qml").is_file() for content in rasters)
     listed = json.loads(files["summary"].read_text())["files"]
