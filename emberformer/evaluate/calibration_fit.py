@@ -2,11 +2,11 @@
 
 Candidates, from the plainest: none, temperature, Platt scaling, beta calibration (`emberformer.calibration`). Each is
 fitted for least negative log-likelihood to the fires of all folds but one and scored on the fires of that one, for
-every fold. Of those whose Brier score on fires that they were not fitted to is no higher than without calibration, the
-one of least negative log-likelihood there is fitted to all fires; of equal ones the plainest. So a map is kept only
-where it improves both scores on other fires, and a single fire calibrates nothing. Both scores are asked for because
-the likelihood is mostly about the many pixels far from the fire: on their behalf it may move probabilities about 0.5,
-which weigh most in the Brier score, away from what was observed.
+every fold. Of those whose Brier score on fires that they were not fitted to is at most 1 % higher than without
+calibration, the one of least negative log-likelihood there is fitted to all of them; of equal ones the plainest. So a
+map is kept only where it holds on other fires, and a single fire calibrates nothing. The Brier score is asked because
+the likelihood is mostly about the many pixels far from the fire: for their sake alone a slope may move probabilities
+about 0.5, which weigh most in the Brier score, away from what was observed.
 
 Pixels are counted by logit bin, each taken at the middle of its bin. That moves a temperature by less than 0.02 %
 (tests/evaluate/test_calibration_fit.py measures it against all pixels). A logit beyond the end bins counts as +-16,
@@ -24,6 +24,7 @@ from emberformer.calibration import Calibration
 from emberformer.evaluate.verification import BINS, BINS_PER_UNIT, CENTRE
 
 FOLDS = 5
+BRIER_ALLOWED = 1.01  # times the Brier score without calibration
 SLOPES, OFFSETS = (1 / 4, 4.0), (-8.0, 8.0)  # pixels that are told apart without an error decide no more than this
 CANDIDATES = {  # name -> (low, high, offset) by the numbers that are fitted
     "none": np.zeros((3, 0)),
@@ -42,9 +43,11 @@ def calibration_of_counts(counts: np.ndarray) -> Calibration:
             `emberformer.evaluate.verification`. No fire is in two folds; a fold may be empty.
     """
     total, held = counts.sum(0), [fold for fold in counts if fold.any()]
+    if not held:
+        return Calibration()
     losses = {name: np.sum([losses_of(fitted(name, total - fold), fold) for fold in held], 0) for name in CANDIDATES}
-    kept = [name for name in CANDIDATES if held and losses[name][1] <= losses["none"][1]]
-    return fitted(min(kept, key=lambda name: losses[name][0], default="none"), total)
+    kept = [name for name in CANDIDATES if losses[name][1] <= BRIER_ALLOWED * losses["none"][1]]
+    return fitted(min(kept, key=lambda name: losses[name][0]), total)
 
 
 def fitted(candidate: str, counts: np.ndarray) -> Calibration:
