@@ -42,7 +42,9 @@ def counts_of_fires(
         with torch.inference_mode():
             logits = model(**model_inputs(model, batch)).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        counts[fires.index(step.fire)] += counts_of_forecast(logits, batch["target"], counted).cpu().numpy()
+        one_fold = torch.zeros(len(logits), dtype=torch.int64, device=device)
+        found = counts_of_forecast(logits, batch["target"], counted, one_fold)
+        counts[fires.index(step.fire)] += found.sum(0).cpu().numpy()
     return counts
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import yaml
 
+from emberformer.calibration import Calibration
 from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.dataset import training_terrain
@@ -38,7 +39,7 @@ from emberformer.rivals.utae import UTAE
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
 
-ABOUT = ("features", "seed", "phase", "backbone", "validation_new_ap", "temperature", "provenance")
+ABOUT = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def save_model(
 
     Args:
         folder: the model's folder.
-        best: checkpoint of the training's best epoch, which holds the temperature too.
+        best: checkpoint of the training's best epoch, which holds the calibration too.
         sizes: of the data.
         settings: the whole configuration.
         layout: its paths.
@@ -199,7 +200,7 @@ def save_model(
         "backbone": backbone,
         "seed": seed,
         "validation_new_ap": score,
-        "temperature": float(state["temperature"]),
+        "calibration": Calibration(*state["calibration"].tolist())._asdict(),
         "provenance": provenance(),
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
@@ -212,8 +213,8 @@ def save_model(
 def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     """A trained network in evaluation mode, its sizes and settings, and the checkpoint's remaining entries.
 
-    The network gives the logits that it was trained for; its probabilities are calibrated by dividing them by the
-    entry `temperature` first, see `emberformer.evaluate.calibration`.
+    The network gives the logits that it was trained for; the entry `calibration` makes probabilities of them that mean
+    what they say, see `emberformer.calibration`.
 
     Raises:
         InputError: there is no checkpoint, or it is none of EmberFormer's.
@@ -225,7 +226,9 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
             TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])), content["sizes"].get("decoder"),
         )  # fmt: skip
         settings, phase, told = content["settings"], content["phase"], content["backbone"]
-        about = {key: content[key] for key in ABOUT}
+        about = {key: content[key] for key in ABOUT} | {"calibration": Calibration.of(content)}
+        if about["calibration"] is None:
+            raise KeyError("calibration")
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"

@@ -2,8 +2,8 @@
 
 With logits s of the student and t of the teacher, temperature T and the observed burned area, the loss is
 w T^2 KL(sigmoid(t / T) || sigmoid(s / T)) + (1 - w) (loss against what was observed), the first a mean over the pixels
-that count (Hinton et al. 2015, arXiv:1503.02531, for two classes). T is a setting; the temperature that calibrates the
-teacher's forecasts has no part in it, and the student gets its own.
+that count (Hinton et al. 2015, arXiv:1503.02531, for two classes). T is a setting; what calibrates the teacher's
+forecasts has no part in it, and the student gets a calibration of its own.
 """
 
 from __future__ import annotations

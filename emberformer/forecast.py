@@ -100,7 +100,7 @@ def forecast_fire(
     with _landscape(newest(source, of.model.history), trained.sizes, of.features, where) as landscape:
         rollout = make_rollout(
             trained.model.to(where), of.model.lead_times, landscape, of.features, told, where,
-            trained.about["temperature"],
+            trained.about["calibration"],
         )  # fmt: skip
         steps = [Step(0, 0, int(landscape.row_size[0]) - 1)]
         batch = rollout_inputs(rollout, landscape, steps, of.model).__getitems__([0])

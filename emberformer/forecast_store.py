@@ -4,9 +4,8 @@
     on forecast                          fire_id, split, init_step, history_length, init_time
     on forecast, lead                    valid_time
     lead, y, x                           steps ahead; pixel index (0 = top row, left column)
-    attributes                           method, dataset, score_kind, sees_target_wind, provenance, and temperature: p
-                                         is sigmoid(logit / temperature), so that sigmoid(temperature logit(p)) is the
-                                         probability before calibration. Where it is missing, it is 1: not calibrated
+    attributes                           method, dataset, score_kind, sees_target_wind, provenance, and calibration of
+                                         a network's logits; a method without it forecasts probabilities as it has them
 
 This module knows nothing of models: baselines write the same store, and scores see only forecasts. Stores that others
 write need less than this one does; docs/forecast-store.md says what.
@@ -26,6 +25,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from emberformer.atomic import replacing
+from emberformer.calibration import Calibration
 from emberformer.errors import InputError
 
 ScoreKind = Literal["probability", "score"]
@@ -34,6 +34,7 @@ SHARD_BYTES = 2**27  # of numbers before compression: bounds the memory of the w
 DIMENSIONS = ("forecast", "lead", "y", "x")
 NEEDED = {"fire_id": ("forecast",), "split": ("forecast",), "init_step": ("forecast",), "lead": ("lead",)}
 ATTRIBUTES = ("method", "dataset", "score_kind")
+CREDITS = ("title", "institution", "source", "references")  # of CF, where the store has them
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def write_forecasts(
     shape: tuple[int, int, int],
     provenance: Mapping[str, object],
     sees_target_wind: bool,
-    temperature: float = 1.0,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a forecast store, whole or not at all; memory holds one shard at a time.
 
@@ -91,7 +92,7 @@ def write_forecasts(
         shape: length of (lead, y, x).
         provenance: what the forecasts were made from: versions, settings, hashes; any JSON content.
         sees_target_wind: whether the method was given the wind of the step that it forecasts.
-        temperature: by which the method's logits were divided to calibrate them; 1: the forecasts are as it gave them.
+        calibration: of a network's logits; None: the method has none.
 
     Raises:
         ValueError: a block of another shape, or a probability outside 0 to 1.
@@ -122,9 +123,10 @@ def write_forecasts(
             "dataset": dataset,
             "score_kind": score_kind,
             "sees_target_wind": bool(sees_target_wind),
-            "temperature": float(temperature),
             "provenance": dict(provenance),
         }
+        if calibration is not None:
+            attributes["calibration"] = calibration._asdict()
         _coordinates(written, shape).assign_attrs(attributes).to_zarr(
             folder, mode="a", zarr_format=3, consolidated=True
         )

@@ -76,8 +76,8 @@ def hindcast(
     split = read_split(layout.split)
     fires = landscape.fires
     told = settings.forecast
-    temperature, lead_times = about["temperature"], trained_with.model.lead_times
-    rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, temperature)
+    calibration, lead_times = about["calibration"], trained_with.model.lead_times
+    rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, calibration)
     write_forecasts(
         path,
         forecast_blocks(rollout, landscape, split, trained_with.model, told, where),
@@ -87,7 +87,7 @@ def hindcast(
         shape=(told.leads, fires.sizes["y"], fires.sizes["x"]),
         provenance={**provenance(), "model": folder.parent.name, "features": features},
         sees_target_wind=trained_with.model.wind and settings.datasets[dataset].tells_target_wind,
-        temperature=temperature,
+        calibration=calibration,
     )
     write_geotiffs(path, fires, path.with_suffix(".geotiff"))
     return path

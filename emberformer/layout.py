@@ -16,7 +16,7 @@ from emberformer.settings import FeatureSettings, Settings, digest, expand
 from emberformer.training_settings import Phase
 
 STORE_SCHEMA = 3  # raise it when the code computes other features from the same settings (a golden test guards it)
-MODEL_SCHEMA = 6  # raise it when the code trains another model from the same settings
+MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
 
 
 def features_key(features: FeatureSettings) -> str:

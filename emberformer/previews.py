@@ -65,7 +65,7 @@ class Previews(lightning.Callback):
     """After each validation, draws the forecasts of its first steps for TensorBoard and Weights & Biases.
 
     The network's own outputs are looked at as they pass, so nothing is computed twice and no chance is drawn. They are
-    not calibrated, as the temperature follows from the whole validation.
+    not calibrated, as the calibration follows from the whole validation.
 
     Args:
         steps: what the validation serves, for the names.

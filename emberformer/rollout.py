@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import model_inputs
 from emberformer.data.normalise import WIND_SCALE
 from emberformer.features.backbone import Backbone, load_backbone
@@ -79,7 +80,7 @@ class Rollout:
         feedback: what is fed back.
         members: with stochastic feedback.
         seed: of the members' levels.
-        temperature: by which logits are divided, see `probability_of`.
+        calibration: of its logits, see `probability_of`.
     """
 
     model: SpreadNetwork
@@ -89,7 +90,7 @@ class Rollout:
     feedback: Feedback
     members: int
     seed: int
-    temperature: float = 1.0
+    calibration: Calibration = NOT_CALIBRATED
 
     def __call__(
         self, batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], unknown: Bool[Tensor, "B H W"]
@@ -143,7 +144,7 @@ class Rollout:
             yield probability
 
     def _probability(self, batch: dict[str, Tensor]) -> Float[Tensor, "B H W"]:
-        return probability_of(self.model, batch, self.temperature)
+        return probability_of(self.model, batch, self.calibration)
 
     def advance(
         self,
@@ -194,7 +195,7 @@ def make_rollout(
     features: FeatureSettings,
     told: ForecastSettings,
     device: torch.device,
-    temperature: float,
+    calibration: Calibration,
 ) -> Rollout:
     """What forecasts with a network; the backbone is loaded only where frames are fed back to one that needs it.
 
@@ -205,7 +206,7 @@ def make_rollout(
         features: that made the landscape's tokens.
         told: how to forecast.
         device: where the backbone goes.
-        temperature: of the network's checkpoint.
+        calibration: of the network's checkpoint.
 
     Raises:
         InputError: the backbone cannot be had.
@@ -214,16 +215,24 @@ def make_rollout(
     if told.leads > direct and {"frame_patches", "frame_layers", "frame_hidden"} & set(model.inputs):
         backbone = load_backbone(features, device)
         encoder = FrameEncoder(backbone, landscape.encoding, features.scale, features.layers, model.block)
-    return Rollout(model, direct, landscape.pixels, encoder, told.feedback, told.members, told.seed, temperature)
+    return Rollout(model, direct, landscape.pixels, encoder, told.feedback, told.members, told.seed, calibration)
 
 
-def probability_of(model: SpreadNetwork, batch: dict[str, Tensor], temperature: float = 1.0) -> Float[Tensor, "B H W"]:
+def probability_of(
+    model: SpreadNetwork, batch: dict[str, Tensor], calibration: Calibration = NOT_CALIBRATED
+) -> Float[Tensor, "B H W"]:
     """Probability that a pixel is burned by the time that is forecast, on whole patches; burned stays burned.
 
-    Logits are divided by the temperature, which the checkpoint holds; 1: as the network was trained.
+    The checkpoint holds the calibration of the network's logits; by default they are as the network was trained.
     """
-    probability = torch.sigmoid(model(**model_inputs(model, batch)).float() / temperature)
+    probability = torch.sigmoid(calibrated(model(**model_inputs(model, batch)).float(), calibration))
     return torch.where(batch["fire_pixels"][:, 0] >= 1, 1.0, probability)
+
+
+def calibrated(logits: Float[Tensor, "*shape"], calibration: Calibration) -> Float[Tensor, "*shape"]:
+    """What `Calibration.logits` says, of logits that may have a gradient."""
+    low, high, offset = calibration
+    return low * functional.logsigmoid(logits) - high * functional.logsigmoid(-logits) + offset
 
 
 def _ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:

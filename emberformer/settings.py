@@ -116,6 +116,10 @@ class EvaluationSettings(Stage):
     baselines: tuple[BaselineName, ...] = ("persistence", "dilation", "distance", "logistic")
     replicates: int = Field(default=1000, ge=100, description="bootstrap resamples of fires")
     seed: int = 0
+    reference: str | None = Field(
+        default=None,
+        description="method that Brier skill is told against, such as persistence; null: the share that burned",
+    )
     boundary_tolerance: int = Field(default=2, ge=0, description="pixels within which two perimeters agree")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,19 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from emberformer.calibration import Calibration
 from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, hidden_inputs, list_steps, whole_frames_at_once
+from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
-from emberformer.evaluate.calibration import temperature_of_counts
+from emberformer.evaluate.calibration_fit import FOLDS, calibration_of_counts
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
-from emberformer.evaluate.verification import BINS, BINS_PER_UNIT, CENTRE
+from emberformer.evaluate.verification import BINS, CENTRE
 from emberformer.features.reading import Memory
+from emberformer.forecast_counts import counts_of_forecast, fire_folds
 from emberformer.freezing import FrozenAtFirst
 from emberformer.headwind import Slope
 from emberformer.landscape import Landscape
@@ -42,15 +43,6 @@ log = logging.getLogger(__name__)
 Penalty = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 
 
-def counts_of_forecast(
-    logits: Float[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], counted: Bool[Tensor, "B H W"]
-) -> Int[Tensor, "2 bins"]:
-    """Counted pixels by what was observed and by the logit's bin, as `emberformer.evaluate.verification` bins it."""
-    place = (logits[counted] * BINS_PER_UNIT["probability"]).floor().clamp(-CENTRE, CENTRE - 1).long() + CENTRE
-    observed = (target[counted] == 1).long()
-    return torch.bincount(observed * BINS + place, minlength=2 * BINS).view(2, BINS)
-
-
 class SpreadTraining(lightning.LightningModule):
     """Training of a network: everything that has a gradient.
 
@@ -64,7 +56,8 @@ class SpreadTraining(lightning.LightningModule):
         observed: weight of the loss against what was observed.
     """
 
-    temperature: Tensor
+    calibration: Tensor
+    folds: Tensor | None = None  # of the validation steps' fires, see `validated_on`
 
     def __init__(
         self,
@@ -80,10 +73,14 @@ class SpreadTraining(lightning.LightningModule):
         self.loss = SpreadLoss(settings.loss, slope)
         self.model, self.settings, self.total_steps = model, settings, total_steps
         self.backbone_rate, self.penalty, self.observed = backbone_rate, penalty, observed
-        self.counts = torch.zeros(2, BINS, dtype=torch.int64)  # [observed, logit's bin]
+        self.counts = torch.zeros(FOLDS, 2, BINS, dtype=torch.int64)  # [fold, observed, logit's bin]
         self.sums = torch.zeros(self.loss.size, dtype=torch.float64)  # of `SpreadLoss`
-        # A buffer, so that the checkpoint of an epoch holds the temperature that its validation gave.
-        self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
+        # A buffer, so that the checkpoint of an epoch holds the calibration that its validation gave.
+        self.register_buffer("calibration", torch.tensor(Calibration(), dtype=torch.float64))
+
+    def validated_on(self, steps: Sequence[Step]) -> None:
+        """Say of which fires the validation steps are; untold, they count as one fire, which calibrates nothing."""
+        self.folds = fire_folds(steps)
 
     def forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of a batch, and the pixels that count."""
@@ -104,19 +101,21 @@ class SpreadTraining(lightning.LightningModule):
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         logits, counted = self.forecast(batch)
         self.sums += self.loss.sums(logits, batch, counted).cpu()
-        self.counts += counts_of_forecast(logits, batch["target"], counted).cpu()
+        fold = torch.zeros_like(batch["index"]) if self.folds is None else self.folds[batch["index"].cpu()]
+        self.counts += counts_of_forecast(logits, batch["target"], counted, fold.to(logits.device)).cpu()
 
     def on_validation_epoch_end(self) -> None:
-        sums, counts = (over_processes(values.to(self.device)).cpu() for values in (self.sums, self.counts))
-        counts = counts.numpy()
+        sums, folds = (over_processes(values.to(self.device)).cpu() for values in (self.sums, self.counts))
+        counts = folds.numpy().sum(0)
         hits, false_alarms = counts[1, CENTRE:].sum(), counts[0, CENTRE:].sum()
         ap, f1 = average_precision_of_counts(counts), f1_of_counts(hits, false_alarms, counts[1].sum() - hits)
-        temperature = temperature_of_counts(counts)
-        self.temperature.fill_(temperature)
+        calibration = calibration_of_counts(folds.numpy())
+        self.calibration.copy_(torch.tensor(calibration))
         self.log("val/loss", self.loss.value(sums).item())
         self.log("val/new_ap", float(np.nan_to_num(ap)), prog_bar=True)
         self.log("val/new_f1", float(np.nan_to_num(f1)), prog_bar=True)
-        self.log("val/temperature", temperature)
+        for name, value in calibration._asdict().items():
+            self.log(f"val/calibration_{name}", value)
         self.counts.zero_()
         self.sums.zero_()
 
@@ -238,6 +237,7 @@ def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: 
         parts = begun.training.model.named_children()
         log.info("parameters: %s", {name: sum(p.numel() for p in part.parameters()) for name, part in parts})
         logs.begin(trainer, begun.validation.loader.dataset, going_on=run.begin())
+    begun.training.validated_on(begun.validation.loader.dataset.steps)
     trainer.fit(begun.training, begun.batches, begun.validation, ckpt_path=run.checkpoint, weights_only=False)
     if trainer.is_global_zero:
         best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]

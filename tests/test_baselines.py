@@ -166,7 +166,7 @@ def test_a_baseline_for_each_lead_time():
     fires = {"small": small_fires({"sequence_001": frames})}
     split = {"small": {"sequence_001": "validation"}}
     by_lead = [fit_baseline("dilation", "small", fires, split, 0, lead) for lead in (1, 2)]
-    radius = [of.fitted["radius_px"] for of in by_lead]
+    radius = [float(str(of.fitted["radius_px"])) for of in by_lead]
     assert radius[1] > radius[0]
     steps = list(fire_steps(fires["small"], split["small"], ["validation"]))
     first, last = forecast_block(by_lead, steps[0]), forecast_block(by_lead, steps[-1])

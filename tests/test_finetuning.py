@@ -100,7 +100,7 @@ def test_phase_2_trains_adapters_and_keeps_the_better_of_parent_and_child(first)
     assert all("lora_" in name for name in of_backbone)
     assert isinstance(network, FinetunedEmberFormer)
     last = torch.load(path.with_name("last.ckpt"), weights_only=False)["state_dict"]
-    assert {name.removeprefix("model.") for name in last} == {*content["state"], "temperature"}
+    assert {name.removeprefix("model.") for name in last} == {*content["state"], "calibration"}
     assert any(value.abs().max() > 0 for name, value in last.items() if "lora_B" in name)
     store = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu", "phase2"))
     assert store.sizes["forecast"] == open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu")).sizes["forecast"]

@@ -8,6 +8,7 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from emberformer.calibration import Calibration
 from emberformer.errors import InputError
 from emberformer.layout import Layout
 from emberformer.previews import PIXELS, Preview, colours_of, draw_previews
@@ -65,7 +66,8 @@ def test_the_training_loss_is_a_loss(trained):
     curve = pd.read_csv(folder / "metrics.csv")
     for epoch, value in curve.dropna(subset=["train/loss"])[["epoch", "train/loss"]].itertuples(index=False):
         assert value == pytest.approx(np.mean([loss for of, loss in losses if of == epoch]), rel=1e-5)
-    names = {"epoch", "step", "train/loss", "val/loss", "val/new_ap", "val/new_f1", "val/temperature"}
+    names = {"epoch", "step", "train/loss", "val/loss", "val/new_ap", "val/new_f1"}
+    names |= {f"val/calibration_{name}" for name in Calibration._fields}
     assert set(curve.columns) == names
 
 

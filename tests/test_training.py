@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import torch
 
+from emberformer.calibration import Calibration
 from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
@@ -47,7 +48,8 @@ def test_a_run_leaves_model_curve_and_settings(trained):
     assert len(curve["train/loss"].dropna()) == 2
     assert about["validation_new_ap"] == pytest.approx(curve["val/new_ap"].max(), abs=1e-6)
     best = curve.loc[curve["val/new_ap"].idxmax()]
-    assert about["temperature"] == pytest.approx(best["val/temperature"], rel=1e-6)
+    of_epoch = [best[f"val/calibration_{name}"] for name in Calibration._fields]
+    assert list(about["calibration"]) == pytest.approx(of_epoch, rel=1e-6)
     assert not model.training
     assert math.isfinite(sum(p.sum().item() for p in model.parameters()))
 
@@ -175,9 +177,9 @@ def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, 
     path = train(longer, layout, 0, "cpu")
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (path.parent, tmp_path / "whole"))
     assert curve["epoch"][curve["train/loss"].notna()].tolist() == [0, 1, 2]
-    for score in ("train/loss", "val/loss", "val/new_ap", "val/temperature"):
+    for score in ("train/loss", "val/loss", "val/new_ap", "val/calibration_low"):
         assert curve[score].dropna().tolist() == expected[score].dropna().tolist()
-    assert load_model(path)[3]["temperature"] == load_model(tmp_path / "whole" / "model.ckpt")[3]["temperature"]
+    assert load_model(path)[3]["calibration"] == load_model(tmp_path / "whole" / "model.ckpt")[3]["calibration"]
     ends_with, should = weights(path), weights(tmp_path / "whole" / "model.ckpt")
     assert all(torch.equal(ends_with[key], value) for key, value in should.items())
 
@@ -210,7 +212,7 @@ def test_validation_does_not_depend_on_its_batches(trained, monkeypatch):
     monkeypatch.setattr("emberformer.training.whole_frames_at_once", lambda device: 3)
     same, layout = changed(settings, patience=50)
     again = pd.read_csv(train(same, layout, 0, "cpu").with_name("metrics.csv"))
-    for score in ("val/loss", "val/new_ap", "val/new_f1", "val/temperature"):
+    for score in ("val/loss", "val/new_ap", "val/new_f1", "val/calibration_low"):
         assert again[score].dropna().tolist() == pytest.approx(curve[score].dropna().tolist(), rel=1e-4, abs=1e-4)
 
 
@@ -250,7 +252,8 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch, pos_weight, taken_up,
     curve, expected = (pd.read_csv(folder / "metrics.csv") for folder in (layout.model(0), tmp_path / "one"))
     # Rounding moves a pixel into the next bin of the forecast now and then, which the scores show.
     for score, apart in (
-        ("train/loss", 1e-5), ("val/loss", 1e-5), ("val/new_ap", 1e-4), ("val/new_f1", 1e-4), ("val/temperature", 1e-4)
+        ("train/loss", 1e-5), ("val/loss", 1e-5), ("val/new_ap", 1e-4), ("val/new_f1", 1e-4),
+        ("val/calibration_low", 1e-4),
     ):  # fmt: skip
         assert curve[score].dropna().tolist() == pytest.approx(expected[score].dropna().tolist(), rel=apart, abs=apart)
     two, should = weights(layout.model(0) / "model.ckpt"), weights(tmp_path / "one" / "model.ckpt")

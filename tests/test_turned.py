@@ -8,6 +8,7 @@ import benchmarks.turned_world
 from benchmarks.skill import counts_of_fires
 from benchmarks.turned import VIEWS, Asked, features_for, fires_of_test, measure_turned, open_world, table
 from benchmarks.turned_world import turned_angle, turned_weather, write_world
+from emberformer.calibration import NOT_CALIBRATED
 from emberformer.checkpoint import Sizes, build_model, open_landscape, save_model
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, fire_transform, open_fires
 from emberformer.data.fires_writing import write_fires
@@ -180,7 +181,7 @@ def untrained(layout: Layout, sizes: Sizes, seed: int) -> SpreadNetwork:
     model, folder = build_model(sizes, layout.settings), layout.model(seed)
     folder.mkdir(parents=True)
     state = {f"model.{name}": values for name, values in model.state_dict().items()}
-    torch.save({"state_dict": state | {"temperature": torch.tensor(1.0)}}, folder / "best.ckpt")
+    torch.save({"state_dict": state | {"calibration": torch.tensor(NOT_CALIBRATED)}}, folder / "best.ckpt")
     save_model(folder, str(folder / "best.ckpt"), sizes, layout.settings, layout, seed, 0.5)
     return model.eval()
 

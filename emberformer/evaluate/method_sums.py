@@ -15,7 +15,7 @@ from emberformer.evaluate.arrivals import arrival_scores_of
 from emberformer.evaluate.bands import band_scores_of
 from emberformer.evaluate.boundary_sums import boundary_scores_of
 from emberformer.evaluate.fractions import fraction_scores_of
-from emberformer.evaluate.pooling import REGIONS, Score, choose_threshold, fire_table, scores_of
+from emberformer.evaluate.pooling import REGIONS, Score, choose_threshold, fire_table, scores_as_trained, scores_of
 from emberformer.evaluate.spatial import SpatialSums, spatial_sums_of
 from emberformer.evaluate.strata import with_classes
 from emberformer.evaluate.verification import CENTRE, ForecastSums, Selection, bin_edges, sums_of
@@ -65,6 +65,8 @@ class MethodSums:
             return np.concatenate(flat).reshape(-1, *rows[0].shape[1:])
 
         found = scores_of(fire_table(pixels, selection), weights, self.kind, self.threshold_bin, regions)
+        if self.kind == "probability" and selection.lead == 1 and all(of.calibration for of in pixels):
+            found |= scores_as_trained(fire_table([of.as_trained for of in pixels], selection), weights, regions)
         areas = fires([self.areas[name] for name in datasets])
         found |= area_scores_of(areas, weights, area_thresholds(self.kind, self.threshold_bin))
         if self.kind == "probability":

@@ -117,6 +117,27 @@ def scores_of(
     return {score: np.concatenate([chunk[score] for chunk in chunks]) for score in chunks[0]}
 
 
+def scores_as_trained(
+    table: FireTable, weights: np.ndarray, regions: Sequence[str] = REGIONS
+) -> dict[Score, np.ndarray]:
+    """Brier score, negative log-likelihood and calibration error of pools before calibration.
+
+    Args:
+        table: sums of the fires, `ForecastSums.as_trained`.
+        weights: pools [R, F].
+        regions: which of `REGIONS`.
+
+    Returns:
+        Scores [R] whose metrics end in "_as_trained"; NaN where a pool has no pixels.
+    """
+    pools = table.pooled(weights)
+    return {
+        Score(region, "", f"{metric}_as_trained"): values
+        for region in regions
+        for metric, values in _errors_of_probability(pools.region(region)).items()
+    }
+
+
 def choose_threshold(count: np.ndarray) -> int | None:
     """Bin whose lower edge is the threshold of highest F1.
 
@@ -150,12 +171,10 @@ def _scores(
         scores[Score(region, "", "prevalence")] = ratio(count[:, 1].sum(-1), pixels)
         scores[Score(region, "", "average_precision")] = average_precision_of_counts(count)
         if kind == "probability":
-            squared_error, log_loss = of_region.errors.T
-            scores[Score(region, "", "brier")] = ratio(squared_error, pixels)
-            scores[Score(region, "", "brier_skill")] = brier_skill_of_sums(squared_error, count[:, 1].sum(-1), pixels)
-            scores[Score(region, "", "nll")] = ratio(log_loss, pixels)
-            of_bin = of_region.reliability
-            scores[Score(region, "", "ece")] = calibration_error_of_counts(of_bin[:, 0], of_bin[:, 1], of_bin[:, 2])
+            errors = _errors_of_probability(of_region)
+            scores |= {Score(region, "", metric): values for metric, values in errors.items()}
+            skill = brier_skill_of_sums(of_region.errors[:, 0], count[:, 1].sum(-1), pixels)
+            scores[Score(region, "", "brier_skill")] = skill
         for name, k in thresholds.items():
             contingency = count[:, 1, k:].sum(-1), count[:, 0, k:].sum(-1), count[:, 1, :k].sum(-1)
             scores[Score(region, name, "f1")] = f1_of_counts(*contingency)
@@ -164,3 +183,12 @@ def _scores(
             scores[Score(region, name, "recall")] = recall_of_counts(*contingency)
             scores[Score(region, name, "frequency_bias")] = frequency_bias_of_counts(*contingency)
     return scores
+
+
+def _errors_of_probability(pools: Pools) -> dict[str, np.ndarray]:
+    of_bin, pixels = pools.reliability, pools.count.sum((1, 2))
+    return {
+        "brier": ratio(pools.errors[:, 0], pixels),
+        "nll": ratio(pools.errors[:, 1], pixels),
+        "ece": calibration_error_of_counts(of_bin[:, 0], of_bin[:, 1], of_bin[:, 2]),
+    }

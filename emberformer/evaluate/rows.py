@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from emberformer.evaluate.scores import ratio
 from emberformer.evaluate.verification import RELIABILITY_BINS, ForecastSums, Selection
 
 POOLED = "all"  # every data set together, or every history length
+AS_FORECAST, AS_TRAINED = "as forecast", "as trained"  # calibrated where the method is, and before that
 COMPARED = (
     Score("new", "", "average_precision"),
     Score("new", "validation", "f1"),
@@ -149,25 +151,27 @@ def per_fire_rows(method: str, sums: Mapping[str, ForecastSums], threshold_bin: 
 
 
 def reliability_rows(method: str, sums: Mapping[str, ForecastSums]) -> pd.DataFrame:
-    """reliability.csv: mean forecast and observed frequency in each bin of probability; no rows for a mere score."""
-    columns = ["method", "dataset", "region", "lower", "upper", "mean_forecast", "observed_frequency", "n_pixels"]
+    """reliability.csv: mean forecast and observed frequency in each bin of probability; no rows for a mere score.
+
+    Rows have the `calibration` "as forecast"; of a method that names its calibration there are, at lead 1, as many "as
+    trained".
+    """
+    columns = ["method", "dataset", "lead", "region", "calibration", "lower", "upper", "mean_forecast",
+               "observed_frequency", "n_pixels"]  # fmt: skip
     edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
     frames = [pd.DataFrame(columns=columns)]
-    if any(of_dataset.score_kind == "probability" for of_dataset in sums.values()):
-        for dataset, members in ({name: [of] for name, of in sums.items()} | {POOLED: list(sums.values())}).items():
-            table = fire_table(members, Selection("test"))
-            for region in REGIONS:
+    for dataset, members in ({name: [of] for name, of in sums.items()} | {POOLED: list(sums.values())}).items():
+        if any(of.score_kind == "score" for of in members):
+            continue
+        for lead in sorted({lead for of in members for lead in of.about.lead.tolist()}):
+            kinds = {AS_FORECAST: members}
+            if lead == 1 and all(of.calibration for of in members):
+                kinds[AS_TRAINED] = [of.as_trained for of in members]
+            for (calibration, of_kind), region in product(kinds.items(), REGIONS):
+                table = fire_table(of_kind, Selection("test", lead))
                 n, forecast, observed = table.pooled(np.ones((1, len(table.steps)))).region(region).reliability[0]
-                values = (
-                    method,
-                    dataset,
-                    region,
-                    edges[:-1],
-                    edges[1:],
-                    ratio(forecast, n),
-                    ratio(observed, n),
-                    n.astype(int),
-                )
+                of_bins = edges[:-1], edges[1:], ratio(forecast, n), ratio(observed, n), n.astype(int)
+                values = method, dataset, lead, region, calibration, *of_bins
                 frames.append(pd.DataFrame(dict(zip(columns, values, strict=True))))
     return pd.concat(frames[1:] or frames)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,12 @@ from emberformer.evaluate.method_sums import MethodSums, method_sums
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
+from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
+from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
-from emberformer.forecast_store import open_forecasts
+from emberformer.forecast_store import CREDITS, open_forecasts
 from emberformer.settings import EvaluationSettings
 
 
@@ -46,9 +49,14 @@ def evaluate(
         strata.csv       new-fire scores of the test fires by class of wind, slope and size; see `strata`
         differences.csv  each phase of EmberFormer minus every other method, new fire, on the same resamples
         per_fire.csv     new-fire scores of each test fire
-        reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires
-        thresholds.json  threshold of highest new-fire F1 on the validation fires, and what each method fitted
+        reliability.csv  mean forecast and observed frequency in 15 bins of probability, test fires, by lead; of
+                         networks also before calibration (calibration "as trained", beside "as forecast")
+        thresholds.json  threshold of highest new-fire F1 on the validation fires, what each method fitted, the
+                         calibration of a network's logits, and what each store says of itself
+        sums/METHOD.nc   the sums by fire and lead of which its scores are ratios; see `stored_sums`
         protocol.json    how all of this was scored, and as "note" a paragraph to stand under a table
+
+    The metrics `brier_as_trained`, `nll_as_trained`, `ece_as_trained` are of a network before calibration, at lead 1.
 
     What is not defined is left empty: a score that is no probability has no Brier score, one fire has no interval.
 
@@ -57,7 +65,7 @@ def evaluate(
             "-seed-<number>" are averaged.
         fires: data set -> fires store.
         folder: folder to write, `Layout.scores`; replaced if it exists.
-        settings: number of bootstrap replicates and their seed, and the tolerance of perimeters.
+        settings: number of bootstrap replicates and their seed, the tolerance of perimeters, and the reference.
         processes: methods that are scored at a time.
 
     Returns:
@@ -73,22 +81,28 @@ def evaluate(
     results: dict[str, MethodScores] = {}
     first = next(iter(methods.values()))
     classes = {name: classes_of(conditions_of(open_forecasts(first[name]), open_fires(fires[name]))) for name in fires}
-    one_by_one = _scored(methods, fires, classes, settings, min(processes, len(methods)))
-    for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
-        results[method] = scores
-        _require_same_forecasts(results, method)
-    averaged = results | seed_means(results)
     with replacing(Path(folder)) as partial:
-        rows.write(rows.score_rows(averaged), partial / "scores.csv")
-        rows.write(rows.score_rows(averaged, Stratum), partial / "strata.csv")
-        rows.write(rows.difference_rows(averaged), partial / "differences.csv")
-        rows.write(pd.concat([result.per_fire for result in results.values()]), partial / "per_fire.csv")
-        rows.write(pd.concat([result.reliability for result in results.values()]), partial / "reliability.csv")
-        thresholds = {method: result.threshold for method, result in results.items()}
-        (partial / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
+        (partial / "sums").mkdir()
+        one_by_one = _scored(methods, fires, classes, settings, partial / "sums", min(processes, len(methods)))
+        for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
+            results[method] = scores
+            _require_same_forecasts(results, method)
+        results = against_reference(results, settings.reference)
+        _write_tables(results, partial)
         how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings)
         (partial / "protocol.json").write_text(json.dumps(how, indent=2, allow_nan=False) + "\n")
     return results
+
+
+def _write_tables(results: Mapping[str, MethodScores], folder: Path) -> None:
+    averaged = {**results, **seed_means(results)}
+    rows.write(rows.score_rows(averaged), folder / "scores.csv")
+    rows.write(rows.score_rows(averaged, Stratum), folder / "strata.csv")
+    rows.write(rows.difference_rows(averaged), folder / "differences.csv")
+    rows.write(pd.concat([result.per_fire for result in results.values()]), folder / "per_fire.csv")
+    rows.write(pd.concat([result.reliability for result in results.values()]), folder / "reliability.csv")
+    thresholds = {method: result.threshold for method, result in results.items()}
+    (folder / "thresholds.json").write_text(json.dumps(thresholds, indent=2) + "\n")
 
 
 def _scored(
@@ -96,16 +110,18 @@ def _scored(
     fires: Mapping[str, Path],
     classes: Mapping[str, pd.DataFrame],
     settings: EvaluationSettings,
+    folder: Path,
     processes: int,
 ) -> Iterator[tuple[str, MethodScores]]:
     """Every method and its scores, in order."""
     if processes == 1:
         for method, stores in methods.items():
-            yield method, score_method(method, stores, fires, classes, settings)
+            yield method, score_method(method, stores, fires, classes, settings, folder)
         return
     # Spawned, because a fork would share the threads with which zarr reads.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        scores = pool.map(score_method, methods, methods.values(), repeat(fires), repeat(classes), repeat(settings))
+        same = (repeat(of) for of in (fires, classes, settings, folder))
+        scores = pool.map(score_method, methods, methods.values(), *same)
         yield from zip(methods, scores, strict=True)
 
 
@@ -115,8 +131,9 @@ def score_method(
     fires: Mapping[str, Path],
     classes: Mapping[str, pd.DataFrame],
     settings: EvaluationSettings,
+    folder: Path,
 ) -> MethodScores:
-    """All scores of one method: `stores`, `fires` and `classes` of steps by data set."""
+    """All scores of one method: `stores`, `fires` and `classes` of steps by data set; its sums go into the folder."""
     opened = {dataset: open_forecasts(path) for dataset, path in stores.items()}
     kinds = {forecasts.attrs["score_kind"] for forecasts in opened.values()}
     if len(kinds) != 1:
@@ -125,6 +142,7 @@ def score_method(
     kind = kinds.pop()
     observed = {name: open_fires(path) for name, path in fires.items()}
     sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance)
+    write_sums(method, sums, folder / f"{method}.nc")
     scores, sizes = {}, {}
     for group, members, weights in _groups(sums.pixels, settings):
         alone = group._replace(dataset=next(iter(stores)))  # one data set is all data sets
@@ -141,6 +159,8 @@ def score_method(
             "threshold": sums.threshold,
             "score_kind": kind,
             "fitted": {name: of.attrs.get("provenance", {}).get("fitted") for name, of in opened.items()},
+            "calibration": {name: of.calibration and of.calibration._asdict() for name, of in sums.pixels.items()},
+            "store": {name: _about(path, opened[name].attrs) for name, path in stores.items()},
         },
         scored=[
             (name, *of_row)
@@ -148,6 +168,15 @@ def score_method(
             for of_row in sorted(of.about[["fire_id", "split", "init_step", "lead"]].itertuples(index=False, name=None))
         ],
     )
+
+
+def _about(path: Path, attributes: Mapping[str, Any]) -> dict[str, object]:
+    """Where a store lies, by its last two names, and what it says of itself."""
+    told: dict[str, object] = {"path": "/".join(Path(path).parts[-2:])}
+    told |= {name: str(attributes[name]) for name in CREDITS if name in attributes}
+    if "sees_target_wind" in attributes:
+        told["sees_target_wind"] = bool(attributes["sees_target_wind"])
+    return told
 
 
 def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
@@ -167,7 +196,8 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
             continue
         scores, spread = {}, {}
         for group, of_group in members[0].scores.items():
-            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in of_group}
+            shared = [score for score in of_group if all(score in member.scores[group] for member in members)]
+            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in shared}
             scores[group] = {score: values.mean(0) for score, values in stacked.items()}
             spread[group] = {score: float(values[:, 0].std(ddof=1)) for score, values in stacked.items()}
         means[f"{model} (mean of {len(members)} seeds)"] = members[0]._replace(scores=scores, seed_sd=spread)

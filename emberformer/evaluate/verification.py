@@ -27,6 +27,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from tqdm import tqdm
 
+from emberformer.calibration import Calibration
 from emberformer.data.fires import UNKNOWN, observed
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import log_loss, reliability
@@ -89,7 +90,10 @@ class ForecastSums(NamedTuple):
             kind "score".
         reliability: number of new-fire pixels, sum of forecasts, sum of observations [row, sum * reliability bin]; NaN
             for the score kind "score".
+        trained_errors, trained_reliability: the same of the forecasts before calibration; NaN for a method that names
+            none, and for any lead but 1, as a later one may be a mean over members.
         pixel_ha: area of a pixel in hectares.
+        calibration: of the network's logits, as the store says; None: it says nothing.
     """
 
     method: str
@@ -101,7 +105,15 @@ class ForecastSums(NamedTuple):
     burned: np.ndarray
     errors: np.ndarray
     reliability: np.ndarray
+    trained_errors: np.ndarray
+    trained_reliability: np.ndarray
     pixel_ha: float
+    calibration: Calibration | None
+
+    @property
+    def as_trained(self) -> ForecastSums:
+        """The sums whose errors and reliability are those of the forecasts before calibration."""
+        return self._replace(errors=self.trained_errors, reliability=self.trained_reliability)
 
     def by_fire(self, selection: Selection) -> csr_array:
         """Matrix [fire, row] of ones that adds up the selected rows by fire, for all fires of the split in order."""
@@ -180,14 +192,19 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
             is none.
     """
     kind: ScoreKind = forecasts.attrs["score_kind"]
+    calibration = Calibration.of(forecasts.attrs)
     split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
     about, columns, counts, others = [], [], [], []
     for one in observed_forecasts(forecasts, fires, "verify"):
-        count, *of_row = _of_forecast(one, kind, _where(forecasts))
+        count, *of_row = _of_forecast(one, kind, calibration, _where(forecasts))
         columns.append(np.flatnonzero(count).astype(np.int32))
         counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach
         others.append(of_row)
         about.append((one.fire_id, split_of[one.fire_id], one.init_step, one.lead, one.history))
+    errors, of_bins, trained_errors, trained_of_bins = (
+        np.array([of_row[place] for of_row in others]).reshape(-1, width)
+        for place, width in enumerate(2 * (2, 3 * RELIABILITY_BINS), 1)
+    )
     starts = np.cumsum([0, *map(len, columns)])
     data, places = (np.concatenate([np.empty(0, dtype), *of]) for of, dtype in ((counts, "u4"), (columns, "i4")))
     return ForecastSums(
@@ -198,14 +215,19 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
         pd.DataFrame(about, columns=["fire_id", "split", "init_step", "lead", "history"]),
         csr_array((data, places, starts), shape=(len(about), 2 * BINS)),
         np.array([of_row[0] for of_row in others], np.float64),
-        np.array([of_row[1] for of_row in others]).reshape(-1, 2),
-        np.array([of_row[2] for of_row in others]).reshape(-1, 3 * RELIABILITY_BINS),
+        errors,
+        of_bins,
+        trained_errors,
+        trained_of_bins,
         float(fires.attrs["cell_m"]) ** 2 / 1e4,
+        calibration,
     )
 
 
-def _of_forecast(one: ObservedForecast, kind: ScoreKind, where: str) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
-    """Count [observed * bin], pixels burned before, errors and reliability of one forecast."""
+def _of_forecast(
+    one: ObservedForecast, kind: ScoreKind, calibration: Calibration | None, where: str
+) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Count [observed * bin], pixels burned before, errors and reliability of one forecast, and these as trained."""
     known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
     new_fire = known & (one.burned == 0)
     forecast, target = one.values[new_fire], one.target[new_fire]
@@ -220,11 +242,21 @@ def _of_forecast(one: ObservedForecast, kind: ScoreKind, where: str) -> tuple[np
     place = bin_index(forecast, kind) + BINS * target.astype(np.intp)
     count = np.bincount(place, minlength=2 * BINS)
     burned = int(np.count_nonzero(known) - np.count_nonzero(new_fire))
+    undefined = np.full(2, np.nan), np.full(3 * RELIABILITY_BINS, np.nan)
     if kind == "score":
-        return count, burned, np.full(2, np.nan), np.full(3 * RELIABILITY_BINS, np.nan)
+        return count, burned, *undefined, *undefined
     forecast = forecast.astype(np.float64)
+    found = _errors_and_reliability(forecast, target)
+    if calibration is None or one.lead != 1:
+        return count, burned, *found, *undefined
+    with np.errstate(divide="ignore"):
+        trained = expit(calibration.as_trained(logit(forecast)))
+    return count, burned, *found, *_errors_and_reliability(trained, target)
+
+
+def _errors_and_reliability(forecast: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     errors = np.array([np.square(forecast - target).sum(), log_loss(forecast, target).sum()])
-    return count, burned, errors, np.concatenate(reliability(forecast, target, RELIABILITY_BINS))
+    return errors, np.concatenate(reliability(forecast, target, RELIABILITY_BINS))
 
 
 def _where(forecasts: xr.Dataset) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from emberformer.interpretation.subject import HISTORY, WIND, Batch, Subject, band_channels
 from emberformer.losses import open_pixels
+from emberformer.rollout import calibrated
 
 STEPS, NODES = 8, 24
 CROP = 8  # patches on a side of the window that is asked about
@@ -100,7 +101,7 @@ def _of_step(subject: Subject, batch: Batch) -> list[dict[str, object]]:
     counted = open_pixels(batch.arrays["target"], batch.arrays["fire_pixels"][:, 0])
 
     def area(point: dict[str, Tensor]) -> Tensor:
-        return torch.sigmoid(subject.inner(**point, **fixed).float() / subject.temperature)[counted].sum()
+        return torch.sigmoid(calibrated(subject.inner(**point, **fixed).float(), subject.calibration))[counted].sum()
 
     baselines = uneventful(explained)
     found = integrated_gradients(area, explained, baselines)

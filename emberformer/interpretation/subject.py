@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from emberformer.calibration import Calibration
 from emberformer.checkpoint import Sizes, load_model, model_inputs, open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
@@ -37,7 +38,7 @@ class Subject:
         landscape: the data set.
         steps: all steps of the fires of the split.
         device: where it is computed.
-        temperature: by which its logits are divided, so that its probabilities are those of its forecasts.
+        calibration: of its logits, so that its probabilities are those of its forecasts.
     """
 
     model: SpreadNetwork
@@ -47,7 +48,7 @@ class Subject:
     landscape: Landscape
     steps: list[Step]
     device: torch.device
-    temperature: float
+    calibration: Calibration
 
     def fire_id(self, step: Step) -> str:
         return str(self.landscape.fires.fire_id.values[step.fire])
@@ -126,7 +127,7 @@ def open_subject(layout: Layout, seed: int, phase: Phase, dataset: str, split: s
         raise InputError(layout.split, f"no step of {split} fires of {dataset}", "some", "choose the other split")
     model = model.to(where)
     inner = next((module for module in model.modules() if isinstance(module, EmberFormer)), model)
-    return Subject(model, inner, sizes, settings, landscape, steps, where, about["temperature"])
+    return Subject(model, inner, sizes, settings, landscape, steps, where, about["calibration"])
 
 
 def band_channels(sizes: Sizes) -> dict[str, dict[str, list[int]]]:

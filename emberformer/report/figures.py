@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emberformer.evaluate.rows import POOLED
+from emberformer.evaluate.rows import AS_FORECAST, AS_TRAINED, POOLED
 from emberformer.evaluate.verification import RELIABILITY_BINS
 from emberformer.report.scoreboard import (
     Estimate,
@@ -150,27 +150,40 @@ def training_curves(curves: Mapping[int, pd.DataFrame]) -> list[Picture]:
 
 
 def reliability_plot(board: Scoreboard) -> list[Picture]:
-    """How often new fire was observed where it was forecast with some probability, and how often that was forecast."""
-    table = select(board.reliability, {"region": "new", "dataset": POOLED})
-    table = table.loc[table.n_pixels.to_numpy() > 0]
+    """How often new fire was observed where it was forecast with some probability, and how often that was forecast.
+
+    Of the model whose forecasts are drawn also how often it was observed before calibration.
+    """
+    table = select(board.reliability, {"region": "new", "dataset": POOLED, "lead": board.lead})
+    table = table.loc[table.n_pixels.to_numpy() > 0].sort_values(by="lower")
     shown = [*board.first_seeds.values(), *board.baselines]
-    parts = {name: select(table, {"method": name}).sort_values(by="lower") for name in board.methods if name in shown}
+    named = [name for name in board.methods if name in shown]
+    parts = {name: select(table, {"method": name, "calibration": AS_FORECAST}) for name in named}
     parts = {name: part for name, part in parts.items() if len(part)}
-    return [_frequency_chart(parts), _number_chart(parts)] if parts else []
+    before = select(table, {"method": board.first_seed, "calibration": AS_TRAINED})
+    return [_frequency_chart(parts, board.first_seed, before), _number_chart(parts)] if parts else []
 
 
-def _frequency_chart(parts: Mapping[str, pd.DataFrame]) -> Picture:
+def _frequency_chart(parts: Mapping[str, pd.DataFrame], calibrated: str, before: pd.DataFrame) -> Picture:
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color="#333333", linewidth=1, linestyle=(0, (4, 3)), label="perfect")
         for place, (method, part) in enumerate(parts.items()):
             colour, marker = _look(method, place)
             label = method_label(method)
             axes.plot(part.mean_forecast, part.observed_frequency, marker=marker, color=colour, label=label)
+        if len(before):
+            colour, marker = _look(calibrated, list(parts).index(calibrated))
+            axes.plot(
+                before.mean_forecast, before.observed_frequency, linestyle=(0, (2, 1.5)), marker=marker, color=colour,
+                markerfacecolor="white", linewidth=1.1, label="before calibration",
+            )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set(xlabel="mean forecast probability", ylabel="observed frequency")
         _legend_above(axes)
 
     said = "; ".join(f"{method_label(method)} {_reliability_text(part)}" for method, part in parts.items())
+    if len(before):
+        said += f"; {method_label(calibrated)} before calibration {_reliability_text(before)}"
     alt = f"Reliability of the new-fire probabilities, forecast then observed: {said}."
     return _chart(draw, alt, "Reliability")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emberformer.evaluate.names import parse_method
+from emberformer.forecast_store import CREDITS
 from emberformer.layout import Layout, Trained
 from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, network_label
 from emberformer.report.verdict import number
@@ -58,14 +59,36 @@ def describe_methods(board: Scoreboard, layout: Layout, backbone: str, sees_wind
         seeds = [name for name in board.methods if is_seed(name) and parse_method(name).trained == trained]
         label = method_label(seeds[0]) if len(seeds) == 1 else f"{network_label(seeds[0])}, {len(seeds)} seeds"
         thresholds = ", ".join(_threshold_text(board, name) for name in seeds)
-        description = network_description(layout.trained[trained], backbone)
-        methods.append(Method(label, description, "training fires", thresholds, _yes_or_no(sees_wind.get(seeds[0]))))
+        if trained in layout.trained:
+            description, fitted = network_description(layout.trained[trained], backbone), "training fires"
+        else:
+            description, fitted = others_description(_stores(board, seeds[0])), "not known"
+        methods.append(Method(label, description, fitted, thresholds, _wind_text(board, seeds[0], sees_wind)))
     for name in board.baselines:
-        fitted = _fitted_text(board.thresholds.get(name, {}).get("fitted") or {}) or "nothing"
-        description = DESCRIPTIONS.get(name, "No description.")
-        wind = _yes_or_no(sees_wind.get(name))
+        fitted = _fitted_text(board.thresholds.get(name, {}).get("fitted") or {})
+        if name in DESCRIPTIONS:
+            description, fitted = DESCRIPTIONS[name], fitted or "nothing"
+        else:
+            description, fitted = others_description(_stores(board, name)), fitted or "not known"
+        wind = _wind_text(board, name, sees_wind)
         methods.append(Method(method_label(name), description, fitted, _threshold_text(board, name), wind))
     return methods
+
+
+def others_description(stores: Mapping[str, Mapping[str, object]]) -> str:
+    """Where forecasts come from that others made, and what their stores say of them.
+
+    >>> others_description({"hills": {"path": "theirs/hills.zarr", "institution": "Fire Lab", "source": "simulator 3"}})
+    'Scored from files of another source: theirs/hills.zarr. Institution: Fire Lab. Source: simulator 3.'
+    """
+    paths = dict.fromkeys(str(of["path"]) for of in stores.values())
+    said = {name: dict.fromkeys(str(of[name]).rstrip(".") for of in stores.values() if name in of) for name in CREDITS}
+    credits_ = [f"{name.capitalize()}: {', '.join(texts)}." for name, texts in said.items() if texts]
+    return " ".join([f"Scored from files of another source: {', '.join(paths)}.", *credits_])
+
+
+def _stores(board: Scoreboard, method: str) -> Mapping[str, Mapping[str, object]]:
+    return board.thresholds.get(method, {}).get("store", {})
 
 
 def network_description(trained: Trained, backbone: str) -> str:
@@ -93,7 +116,9 @@ def _threshold_text(board: Scoreboard, method: str) -> str:
     return "–" if threshold is None else number(float(threshold))
 
 
-def _yes_or_no(value: bool | None) -> str:
+def _wind_text(board: Scoreboard, method: str, sees_wind: Mapping[str, bool]) -> str:
+    told = [of.get("sees_target_wind") for of in _stores(board, method).values()]
+    value = sees_wind.get(method, next((one for one in told if isinstance(one, bool)), None))
     return {True: "yes", False: "no", None: "not known"}[value]
 
 

@@ -29,7 +29,7 @@ from emberformer.report.interpretation import KINDS, read_interpretations
 from emberformer.report.leads import far_ahead, way_ahead
 from emberformer.report.maps import Panel, draw_case, fuel_colours
 from emberformer.report.methods import describe_methods
-from emberformer.report.scoreboard import Scoreboard, method_label, network_label, read_scoreboard
+from emberformer.report.scoreboard import Scoreboard, method_label, name_in_text, network_label, read_scoreboard
 from emberformer.report.sources import (
     backbone_name,
     collect_provenance,
@@ -42,9 +42,11 @@ from emberformer.report.tables import (
     AT_HALF,
     AT_VALIDATION,
     BRIEF,
+    CALIBRATION,
     NEW_FIRE,
     PERIMETERS,
     WHOLE_PERIMETERS,
+    calibration_rows,
     difference_rows,
     score_rows,
 )
@@ -126,6 +128,7 @@ def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
         "sample": f"{fires} fires, {steps} forecasts, {number(100 * prevalence, 2)} % of the open pixels burned",
         "sizes": {dataset: board.size(dataset) for dataset in datasets},
         "note": board.note,
+        "reference": settings.evaluation.reference and name_in_text(settings.evaluation.reference),
         "columns": {"new": NEW_FIRE, "main": AT_VALIDATION, "half": AT_HALF, "brief": BRIEF},
         "regions": {region: _region_tables(board, region) for region in ("new", "whole")},
         "metrics": [name for name, _ in METRICS.values()],
@@ -140,6 +143,7 @@ def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
         "circumstances": by_circumstance(board),
         "dataset_rows": score_rows(board, "new", BRIEF, datasets) if len(datasets) > 1 else [],
         "reliability": reliability_plot(board),
+        "calibration": {"columns": CALIBRATION, "rows": calibration_rows(board)},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from emberformer.calibration import Calibration
 from emberformer.errors import InputError
 from emberformer.evaluate.names import parse_method, representatives
 from emberformer.evaluate.rows import POOLED
@@ -22,10 +23,22 @@ COLUMNS = {
     "differences.csv": "method baseline dataset lead region threshold metric value low high n_fires n_steps",
     "strata.csv": "method dataset split lead stratum class_name region threshold metric value low high n_fires",
     "per_fire.csv": "method dataset fire_id lead n_steps average_precision",
-    "reliability.csv": "method dataset region lower upper mean_forecast observed_frequency n_pixels",
+    "reliability.csv": "method dataset lead region calibration lower upper mean_forecast observed_frequency n_pixels",
 }
 TEXT = dict.fromkeys(
-    ["method", "baseline", "dataset", "history", "region", "threshold", "fire_id", "stratum", "class_name"], str
+    [
+        "method",
+        "baseline",
+        "dataset",
+        "history",
+        "region",
+        "threshold",
+        "fire_id",
+        "stratum",
+        "class_name",
+        "calibration",
+    ],
+    str,
 )
 GROUPS = ("EmberFormer", "Trained rivals", "Simple rivals")
 LABELS = {
@@ -66,7 +79,8 @@ class Scoreboard:
 
     Args:
         scores, differences, strata, per_fire, reliability: the tables of `emberformer.evaluate`.
-        thresholds: method -> threshold chosen on validation, kind of score, and what was fitted on which data set.
+        thresholds: method -> threshold chosen on validation, kind of score, and what was fitted on which data set, with
+            the calibration of its logits.
         note: how the tables were scored, in a paragraph.
     """
 
@@ -128,6 +142,11 @@ class Scoreboard:
     @property
     def baselines(self) -> list[str]:
         return [name for name in self.methods if parse_method(name).phase is None]
+
+    def calibration(self, method: str) -> Calibration | None:
+        """Of a network's logits, one for all data sets; None for a method that names none, and for means over seeds."""
+        told = next(iter(self.thresholds.get(method, {}).get("calibration", {}).values()), None)
+        return None if told is None else Calibration(**told)
 
     def compared(self, model: str) -> list[str]:
         """Methods that a model has a paired difference to, in their order."""

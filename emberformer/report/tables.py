@@ -71,6 +71,17 @@ PERIMETERS = (
     Column("detached_components", "validation", "Detached", 2, lower_is_better=True, ranked=False),
 )
 WHOLE_PERIMETERS = PERIMETERS[:4]
+SLOPES = (
+    Column("low", "", "Low", 2, ranked=False),
+    Column("high", "", "High", 2, ranked=False),
+    Column("offset", "", "Offset", 2, ranked=False),
+)
+BEFORE_AND_AFTER = (
+    Column("ece", "", "ECE", 4, lower_is_better=True),
+    Column("brier", "", "Brier", 4, lower_is_better=True),
+    Column("nll", "", "NLL", 4, lower_is_better=True),
+)
+CALIBRATION = (*SLOPES, *BEFORE_AND_AFTER)
 BRIEF = tuple(Column(metric, threshold, name) for metric, (name, threshold) in METRICS.items())
 
 
@@ -116,6 +127,29 @@ def difference_rows(board: Scoreboard) -> list[Row]:
             label = f"{method_label(model)} minus {name_in_text(other)}"
             minor = is_seed(model) and model not in board.standing
             rows.append(Row(label, cells, minor, network_label(model)))
+    return rows
+
+
+def calibration_rows(board: Scoreboard) -> list[Row]:
+    """A row for each network that names its calibration: scores of new fire before and after, marked where lower after.
+
+    Without intervals, which overlap where the change is sure: before and after are of the same pixels.
+    """
+    rows = []
+    for name in board.methods:
+        pairs = [
+            [board.estimate(name, "new", column.metric + when, "").value for when in ("_as_trained", "")]
+            for column in BEFORE_AND_AFTER
+        ]
+        if not np.isfinite(pairs[0][0]):
+            continue
+        calibration = board.calibration(name)
+        told = ["–"] * len(SLOPES) if calibration is None else [number(value, 2) for value in calibration]
+        cells = [Cell(text, "", "", False) for text in told]
+        for column, (before, after) in zip(BEFORE_AND_AFTER, pairs, strict=True):
+            text = f"{number(before, column.digits)} → {number(after, column.digits)}"
+            cells.append(Cell(text, "", "", after < before))
+        rows.append(Row(method_label(name), cells, name not in board.standing, group_of(name)))
     return rows
 
 

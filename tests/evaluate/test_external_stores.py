@@ -1,5 +1,6 @@
 """Forecast stores that others write: by the documented example, scored as ours, refused where they do not fit."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
 
 from emberformer.errors import InputError
 from emberformer.evaluate.names import parse_stores
@@ -45,6 +47,7 @@ def theirs(fires, tmp_path, monkeypatch):
 
 def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_path):
     written, still = theirs
+    zarr.open_group(written).attrs.update(institution="Fire Lab", sees_target_wind=True)
     methods = {"persistence": {"hills": still}, **parse_stores([f"simulator={written}"], ["hills"], ["persistence"])}
     stores = {"hills": write_small_fires(fires, tmp_path / "fires.zarr")}
     evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
@@ -56,6 +59,10 @@ def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_pa
     persistence = found.loc[("persistence", "average_precision")]
     assert persistence.value == pytest.approx(persistence.prevalence)
     assert found.loc[("simulator", "brier"), "value"] == pytest.approx(0.01 * persistence.prevalence, rel=1e-4)
+
+    chosen = json.loads((tmp_path / "scores" / "thresholds.json").read_text())
+    about = {"path": "theirs/hills.zarr", "institution": "Fire Lab", "sees_target_wind": True}
+    assert chosen["simulator"]["store"] == {"hills": about}
 
 
 @pytest.mark.parametrize(

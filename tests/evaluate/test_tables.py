@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from scipy.special import expit, logit
 
+from emberformer.calibration import Calibration
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.evaluate import scores, strata
@@ -250,6 +253,73 @@ def test_reliability_sums_to_all_pixels(tables):
     assert table.mean_forecast[inside].between(table.lower[inside] - 1e-6, table.upper[inside] + 1e-6).all()
 
 
+def test_brier_skill_against_a_method_that_is_named(tables, tmp_path):
+    _, fires, stores, read = tables
+    settings = SETTINGS.model_copy(update={"reference": "persistence"})
+    evaluate(stores, fires, tmp_path / "scores", settings)
+    found = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"history": str})
+    where = {"dataset": "all", "split": "test", "history": "all", "region": "new"}
+    brier, reference = (
+        pick(found, method=method, metric="brier", **where).value for method in ("emberformer-seed-0", "persistence")
+    )
+    skill = pick(found, method="emberformer-seed-0", metric="brier_skill", **where)
+    assert skill.value == pytest.approx(1 - brier / reference, rel=1e-4)
+    assert skill.low < skill.value < skill.high
+    no_better = pick(found, method="persistence", metric="brier_skill", **where)
+    assert (no_better.value, no_better.low, no_better.high) == (0, 0, 0)
+    seeds = [pick(found, method=f"emberformer-seed-{k}", metric="brier_skill", **where).value for k in (0, 1)]
+    mean = pick(found, method="emberformer (mean of 2 seeds)", metric="brier_skill", **where)
+    assert mean.value == pytest.approx(np.mean(seeds), rel=1e-4)
+    fire = {"dataset": "hills", "fire_id": "sequence_003"}
+    per_fire = pd.read_csv(tmp_path / "scores" / "per_fire.csv")
+    one, other = (pick(per_fire, method=method, **fire) for method in ("emberformer-seed-1", "persistence"))
+    assert one.brier_skill == pytest.approx(1 - one.brier / other.brier, rel=1e-4)
+    said = json.loads((tmp_path / "scores" / "protocol.json").read_text())
+    assert said["brier_skill_reference"] == "persistence"
+    assert "distance" not in set(found[found.metric == "brier_skill"].method)
+    others = found[found.metric != "brier_skill"].reset_index(drop=True)
+    expected = read["scores"][read["scores"].metric != "brier_skill"].reset_index(drop=True)
+    np.testing.assert_array_equal(others.value, expected.value)
+
+
+@pytest.mark.parametrize("reference", ["distance", "logistic"])
+def test_a_reference_that_is_not_there_is_named(tables, tmp_path, reference):
+    _, fires, stores, _ = tables
+    settings = SETTINGS.model_copy(update={"reference": reference})
+    few = {method: stores[method] for method in ("persistence", "distance")}
+    with pytest.raises(InputError, match=rf"(?s)'{reference}'.*persistence"):
+        evaluate(few, fires, tmp_path / "scores", settings)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_tables_of_calibrated_forecasts_tell_what_they_were_before(tables, tmp_path):
+    """The first seed's logits with other slopes; that seed itself names no calibration."""
+    _, fires, stores, read = tables
+    calibration, changed = Calibration(0.5, 1.5, -0.4), {}
+    for name, path in stores["emberformer-seed-0"].items():
+        store, changed[name] = xr.open_zarr(path, consolidated=False).load().drop_encoding(), tmp_path / f"{name}.zarr"
+        trained = store.probability.values.astype("f8")
+        values = expit(calibration.logits(logit(np.where(trained < 1, trained, 0.5))))
+        store["probability"] = store.probability.dims, np.where(trained < 1, values, trained).astype("f4")
+        store.attrs["calibration"] = calibration._asdict()
+        store.to_zarr(changed[name], zarr_format=3, consolidated=False)
+    evaluate({"emberformer-seed-7": changed}, fires, tmp_path / "scores", SETTINGS)
+    found = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"history": str})
+    before = found[found.metric.str.endswith("_as_trained")]
+    assert len(before) == 3 * len(found[found.metric == "brier"])
+    assert not read["scores"].metric.str.endswith("_as_trained").any()
+    for row in before[before.history == "all"].to_dict("records"):
+        where = {"dataset": row["dataset"], "split": row["split"], "history": row["history"], "region": row["region"]}
+        where["metric"] = row["metric"].removesuffix("_as_trained")
+        same = pick(read["scores"], method="emberformer-seed-0", **where)
+        assert [row["value"], row["low"], row["high"]] == pytest.approx([same.value, same.low, same.high], rel=1e-4)
+        assert pick(found, **where).value != pytest.approx(row["value"], rel=1e-3)
+    bins = pd.read_csv(tmp_path / "scores" / "reliability.csv")
+    assert set(bins.calibration) == {"as forecast", "as trained"}
+    chosen = json.loads((tmp_path / "scores" / "thresholds.json").read_text())
+    assert chosen["emberformer-seed-7"]["calibration"]["hills"] == calibration._asdict()
+
+
 def test_a_stratum_is_its_forecasts_alone(tables):
     """Every class of a stratum against the pixels of its forecasts; the classes are all forecasts."""
     _, fires, stores, read = tables
@@ -344,7 +414,7 @@ def test_methods_scored_side_by_side_give_the_same_tables(tables, tmp_path):
     folder, fires, stores, _ = tables
     evaluate(stores, fires, tmp_path / "scores", SETTINGS, processes=2)
     for path in sorted((folder / "scores").iterdir()):
-        if path.name in ("strata.csv", "protocol.json"):  # of other classes
+        if path.name in ("sums", "strata.csv", "protocol.json"):  # a folder; of other classes
             continue
         assert (tmp_path / "scores" / path.name).read_bytes() == path.read_bytes()
 

@@ -20,10 +20,11 @@ FIRES = {"fire_1": "train", "fire_2": "validation", "fire_3": "test", "fire_4": 
 AVERAGE_PRECISION = {"fire_3": 0.71, "fire_4": 0.93, "fire_5": 0.42}
 NOTE = "Whole frames, no crop; pixels unknown at either time ignored."
 MODEL, THRESHOLD = "emberformer-seed-0", 0.3
-SCORES = {  # method -> AP, then the scores at a threshold, Brier score and ECE, and of perimeters
-    MODEL: (0.812, 0.745, 0.6, 0.7, 0.8, 1.1, 0.0123, 0.0045, 0.66, 61.0, 1.2),
-    "persistence": (0.05, 0.0, 0.0, np.nan, 0.0, 0.2, 0.05, 0.05, 0.0, 150.0, 0.0),
-    "distance": (0.5, 0.45, 0.3, 0.4, 0.5, 1.3, np.nan, np.nan, 0.4, 90.0, 0.9),
+CALIBRATION = {"low": 0.9, "high": 1.44, "offset": -0.87}
+SCORES = {  # method -> AP, then the scores at a threshold, Brier score and ECE, these before calibration, of perimeters
+    MODEL: (0.812, 0.745, 0.6, 0.7, 0.8, 1.1, 0.0123, 0.0045, 0.0131, 0.0062, 0.66, 61.0, 1.2),
+    "persistence": (0.05, 0.0, 0.0, np.nan, 0.0, 0.2, 0.05, 0.05, np.nan, np.nan, 0.0, 150.0, 0.0),
+    "distance": (0.5, 0.45, 0.3, 0.4, 0.5, 1.3, np.nan, np.nan, np.nan, np.nan, 0.4, 90.0, 0.9),
 }
 WIND_F1 = {  # method -> class of wind -> new-fire F1
     MODEL: {"<3.4": 0.61, "3.4-5.5": 0.7, ">=8": 0.8},
@@ -31,10 +32,10 @@ WIND_F1 = {  # method -> class of wind -> new-fire F1
     "distance": {"<3.4": 0.4, "3.4-5.5": 0.3, ">=8": 0.2},
 }
 METRICS = (
-    "average_precision", "f1", "iou", "precision", "recall", "frequency_bias", "brier", "ece", "boundary_f1",
-    "hausdorff_95_m", "perimeter_ratio",
+    "average_precision", "f1", "iou", "precision", "recall", "frequency_bias", "brier", "ece", "brier_as_trained",
+    "ece_as_trained", "boundary_f1", "hausdorff_95_m", "perimeter_ratio",
 )  # fmt: skip
-AT_VALIDATION = METRICS[8:]
+AT_VALIDATION = METRICS[10:]
 
 
 def burned(frame: int) -> np.ndarray:
@@ -138,13 +139,17 @@ def write_tables(folder: Path, differences: dict[str, tuple[float, float, float]
     reliability = pd.DataFrame(
         {"method": MODEL, "dataset": "all", "region": "new", "lower": edges[:-1], "upper": edges[1:]}
         | {"mean_forecast": edges[:-1] + 0.03, "observed_frequency": edges[:-1], "n_pixels": 100}
+        | {"lead": 1, "calibration": "as forecast"}
     )
+    before = reliability.assign(calibration="as trained", observed_frequency=edges[:-1] ** 1.4)
+    reliability = pd.concat([reliability, before])
     pd.DataFrame(scores).to_csv(folder / "scores.csv", index=False)
     pd.DataFrame(compared).to_csv(folder / "differences.csv", index=False)
     pd.DataFrame(strata).to_csv(folder / "strata.csv", index=False)
     pd.DataFrame(per_fire).to_csv(folder / "per_fire.csv", index=False)
     reliability.to_csv(folder / "reliability.csv", index=False)
-    thresholds = {MODEL: {"threshold": THRESHOLD, "score_kind": "probability", "fitted": {"valley": None}}}
+    of_model = {"threshold": THRESHOLD, "score_kind": "probability", "fitted": {"valley": None}}
+    thresholds = {MODEL: of_model | {"calibration": {"valley": CALIBRATION}}}
     (folder / "thresholds.json").write_text(json.dumps(thresholds))
     (folder / "protocol.json").write_text(json.dumps({"note": NOTE}))
 

@@ -132,6 +132,15 @@ def test_tables_hold_the_scores_with_intervals_and_mark_the_best(page):
     assert not {"0.050", "0.500", "0.450"} & set(page.bold)
 
 
+def test_calibration_is_told_before_and_after(page):
+    row = r"EmberFormer, seed 0 0\.90 1\.44 −0\.87 0\.0062 → 0\.0045 0\.0131 → 0\.0123 – → –"
+    assert re.search(row, " ".join(page.text.split()))
+    assert "0.0062 → 0.0045" in page.bold
+    assert not {"1.44", "– → –"} & set(page.bold)
+    (alt,) = [a["alt"] for tag, a in page.attributes if tag == "img" and "Reliability" in a["alt"]]
+    assert "; EmberFormer, seed 0 before calibration 0.03 0.00, " in alt
+
+
 def test_fires_shown_are_the_best_the_median_and_the_worst(page):
     heads = re.findall(r"(Best|Median|Worst) test fire: (\w+) of valley, new-fire AP ([\d.]+)", page.text)
     assert heads == [("Best", "fire_4", "0.930"), ("Median", "fire_3", "0.710"), ("Worst", "fire_5", "0.420")]

@@ -183,6 +183,28 @@ def test_methods_say_what_was_fitted_and_what_they_saw(stores, tmp_path):
     assert (distance.threshold, distance.fitted) == ("−2.500", "radius 3.5 px")
 
 
+def test_forecasts_of_others_are_said_to_be_that(stores, tmp_path):
+    """A simulator, and a network of theirs with two seeds."""
+    layout = Layout(stores[0])
+    board = scoreboard(tmp_path)
+    credits_ = {"title": "Spread of fires", "institution": "Fire Lab.", "sees_target_wind": True}
+    told = {name: {"valley": {"path": f"theirs/{name}.zarr"}} for name in ("theirs-seed-0", "theirs-seed-1")}
+    told["simulator"] = {"valley": {"path": "sim/valley.zarr"} | credits_}
+    rows = [board.scores[board.scores.method == "distance"].assign(method=name) for name in told]
+    board = replace(
+        board, scores=pd.concat([board.scores, *rows]),
+        thresholds=board.thresholds | {name: {"threshold": 0.5, "store": of} for name, of in told.items()},
+    )  # fmt: skip
+    found = {method.label: method for method in describe_methods(board, layout, "dinov2-tiny", {})}
+    simulator, network = found["Simulator"], found["Theirs, 2 seeds"]
+    assert simulator.description == (
+        "Scored from files of another source: sim/valley.zarr. Title: Spread of fires. Institution: Fire Lab."
+    )
+    assert (simulator.wind, simulator.fitted) == ("yes", "not known")
+    assert network.description == "Scored from files of another source: theirs/theirs-seed-0.zarr."
+    assert network.wind == "not known"
+
+
 @pytest.mark.parametrize(
     "name", ["scores.csv", "differences.csv", "per_fire.csv", "reliability.csv", "thresholds.json", "protocol.json"]
 )
