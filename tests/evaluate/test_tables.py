@@ -308,7 +308,7 @@ def test_tables_of_calibrated_forecasts_tell_what_they_were_before(tables, tmp_p
     before = found[found.metric.str.endswith("_as_trained")]
     assert len(before) == 3 * len(found[found.metric == "brier"])
     assert not read["scores"].metric.str.endswith("_as_trained").any()
-    for row in before[before.history == "all"].to_dict("records"):
+    for row in pd.DataFrame(before[before.history == "all"]).to_dict("records"):
         where = {"dataset": row["dataset"], "split": row["split"], "history": row["history"], "region": row["region"]}
         where["metric"] = row["metric"].removesuffix("_as_trained")
         same = pick(read["scores"], method="emberformer-seed-0", **where)
