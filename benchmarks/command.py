@@ -25,7 +25,8 @@ from emberformer.training import train
 
 SIDE, FRAMES, REPEATS = 400, 6, 3
 SCALES = (1.0, 0.5)  # patches of 14 and of 28 pixels
-LIBRARIES = "import emberformer.forecast; from transformers import Dinov2Model"
+# As `emberformer` loads them, see `emberformer.cli.main`.
+LIBRARIES = "import gc; gc.set_threshold(50_000); import emberformer.forecast, transformers.models.dinov2; gc.freeze()"
 
 
 def seconds(*words: object) -> float:

@@ -281,6 +281,8 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
+    finally:
+        gc.freeze()  # at its end Python would search all that libraries left behind for garbage, a second long
 
 
 if __name__ == "__main__":
