@@ -41,7 +41,7 @@ class MethodSums:
     @property
     def threshold(self) -> float | None:
         """The threshold chosen on validation."""
-        return None if self.threshold_bin is None else float(bin_edges(self.kind)[self.threshold_bin])
+        return _threshold(self.kind, self.threshold_bin)
 
     def scores(
         self, datasets: Sequence[str], selection: Selection, weights: np.ndarray, regions: Sequence[str] = REGIONS
@@ -98,7 +98,7 @@ def method_sums(
     pixels = {name: of._replace(about=with_classes(of.about, classes[name])) for name, of in pixels.items()}
     validation = fire_table(list(pixels.values()), Selection("validation"))
     threshold_bin = choose_threshold(validation.pooled(np.ones((1, len(validation.steps)))).count[0])
-    threshold = None if threshold_bin is None else float(bin_edges(kind)[threshold_bin])
+    threshold = _threshold(kind, threshold_bin)
     spatial = {name: spatial_sums_of(of, fires[name], threshold, tolerance) for name, of in forecasts.items()}
     bins = {"0.5": CENTRE} if kind == "probability" else {}
     bins |= {} if threshold_bin is None else {"validation": threshold_bin}
@@ -109,3 +109,7 @@ def method_sums(
 def area_thresholds(kind: ScoreKind, threshold_bin: int | None) -> list[str]:
     """Names of the thresholds of `MethodSums.areas`, in its order; "" = the expected area."""
     return (["", "0.5"] if kind == "probability" else []) + ([] if threshold_bin is None else ["validation"])
+
+
+def _threshold(kind: ScoreKind, threshold_bin: int | None) -> float | None:
+    return None if threshold_bin is None else float(bin_edges(kind)[threshold_bin])

@@ -37,8 +37,7 @@ def write_netcdf(forecast: xr.Dataset, path: Path) -> None:
         forecast: see `emberformer.outputs.fire_forecast`.
         path: file to write.
     """
-    described = with_cf_attributes(forecast)
-    described.attrs["provenance"] = json.dumps(forecast.attrs["provenance"])
+    described = _storable(forecast)
     packed = {"zlib": True, "complevel": 4}
     chunks = {"chunksizes": (1, *described.probability.shape[1:])}
     encoding = _encoding(described, packed | chunks, packed)
@@ -54,10 +53,15 @@ def write_zarr(forecast: xr.Dataset, path: Path) -> None:
         forecast: see `emberformer.outputs.fire_forecast`.
         path: folder to write.
     """
-    described = with_cf_attributes(forecast)
-    described.attrs["provenance"] = json.dumps(forecast.attrs["provenance"])
+    described = _storable(forecast)
     encoding = _encoding(described, {"chunks": (1, *described.probability.shape[1:])}, {})
     described.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def _storable(forecast: xr.Dataset) -> xr.Dataset:
+    """The forecast, described, with text for attributes."""
+    described = with_cf_attributes(forecast)
+    return described.assign_attrs(provenance=json.dumps(forecast.attrs["provenance"]))
 
 
 def _encoding(

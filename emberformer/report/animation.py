@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
 from emberformer.data.fires import UNKNOWN, fire_rows, observed
-from emberformer.report.cases import Choice, cut_around, has_calendar, terrain_of, wind_of
+from emberformer.report.cases import Choice, cut_around, growth, has_calendar, terrain_of, wind_of
 from emberformer.report.durations import duration_text
 from emberformer.report.figures import Picture, data_uri
 from emberformer.report.maps import (
@@ -94,11 +94,8 @@ def animate_leads(choice: Choice, fires: xr.Dataset, forecasts: xr.Dataset, thre
     if len(leads) < 2 or not places:
         return None
 
-    def growth(place: int) -> int:
-        row = rows.start + _step(forecasts, place)
-        return int(np.count_nonzero((fires.burned[row].values == 0) & (observed(fires, row + last) == 1)))
-
-    place = max(places, key=growth)  # the first of them where several are as large
+    # The first of them where several are as large.
+    place = max(places, key=lambda of: growth(fires, rows.start + _step(forecasts, of), last))
     return _animation([(place, k) for k in range(len(leads))], choice, fires, forecasts, threshold)
 
 

@@ -12,6 +12,7 @@ from emberformer.data.fires import UNKNOWN, fire_position, fire_rows, observed
 from emberformer.errors import InputError
 from emberformer.report.scoreboard import Scoreboard, select
 
+CALENDAR_FROM = np.datetime64("1971-01-01")  # earlier times are counted from zero, without a calendar
 MARGIN = 0.2  # of the fire's extent, on each side
 LEAST_MARGIN, LEAST_SIDE = 5, 30  # pixels
 
@@ -124,8 +125,8 @@ def read_case(
             f"forecasts by {forecasts.attrs['method']} for {choice.dataset}", found, "all its steps", "forecast again"
         )
     if step is None:
-        growth = {number: _growth(fires, rows.start + number, lead) for number in steps}
-        step = max(sorted(growth), key=lambda candidate: growth[candidate])
+        grown = {number: growth(fires, rows.start + number, lead) for number in steps}
+        step = max(sorted(grown), key=lambda candidate: grown[candidate])
     burned = fires.burned[rows.start : rows.start + step + 1].values
     target = observed(fires, rows.start + step + lead)
     probability = forecasts.probability[steps[step], 0].values
@@ -152,7 +153,8 @@ def read_case(
     )
 
 
-def _growth(fires: xr.Dataset, row: int, lead: int) -> int:
+def growth(fires: xr.Dataset, row: int, lead: int) -> int:
+    """Pixels that are not burned in a row of the fires store, and are some frames later."""
     return int(np.count_nonzero((fires.burned[row].values == 0) & (observed(fires, row + lead) == 1)))
 
 
@@ -191,7 +193,7 @@ def terrain_of(
 
 def has_calendar(fires: xr.Dataset, fire_id: str) -> bool:
     """Whether a fire's times are of a calendar; those of 1970 are counted from zero."""
-    return bool(fires.valid_time.values[fire_rows(fires, fire_id).start] >= np.datetime64("1971-01-01"))
+    return bool(fires.valid_time.values[fire_rows(fires, fire_id).start] >= CALENDAR_FROM)
 
 
 def wind_of(fires: xr.Dataset, row: int) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from emberformer.data.split import SPLITS, read_split
 from emberformer.layout import Layout
+from emberformer.report.cases import CALENDAR_FROM
 from emberformer.report.durations import duration_text
 
 
@@ -54,7 +55,7 @@ def data_rows(layout: Layout, fires: Mapping[str, xr.Dataset]) -> list[DataRow]:
 
 def _times(times: np.ndarray) -> str:
     """First and last day; those of 1970 are counted from zero."""
-    dated = times[times >= np.datetime64("1971-01-01")]
+    dated = times[times >= CALENDAR_FROM]
     if not dated.size:
         return "without dates"
     first, last = (str(time.astype("datetime64[D]")) for time in (dated.min(), dated.max()))

@@ -20,7 +20,7 @@ from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.report.animation import Animation, animate_leads, animate_steps
 from emberformer.report.answer import kept_aside, plain_answer
-from emberformer.report.cases import Case, Choice, choose_fires, read_case
+from emberformer.report.cases import CALENDAR_FROM, Case, Choice, choose_fires, read_case
 from emberformer.report.circumstances import by_circumstance
 from emberformer.report.data_table import data_rows
 from emberformer.report.durations import duration_text
@@ -195,7 +195,7 @@ def _summary(board: Scoreboard, settings: Settings, layout: Layout, fires: Mappi
         forecasts = open_forecasts(layout.forecasts(board.first_seed, dataset))
         times.append(forecasts.init_time.values[forecasts.split.values == "test"])
     known = np.concatenate(times).astype("datetime64[s]")
-    known = known[known >= np.datetime64("1971-01-01")]  # earlier times are counted from zero, without a calendar
+    known = known[known >= CALENDAR_FROM]
     when = f", {_day(known.min())} to {_day(known.max())}" if known.size else ""
     count, steps, _ = board.size()
     every = "every frame" if settings.forecast.every == 1 else f"one frame in {settings.forecast.every}"

@@ -25,21 +25,8 @@ COLUMNS = {
     "per_fire.csv": "method dataset fire_id lead n_steps average_precision",
     "reliability.csv": "method dataset lead region calibration lower upper mean_forecast observed_frequency n_pixels",
 }
-TEXT = dict.fromkeys(
-    [
-        "method",
-        "baseline",
-        "dataset",
-        "history",
-        "region",
-        "threshold",
-        "fire_id",
-        "stratum",
-        "class_name",
-        "calibration",
-    ],
-    str,
-)
+TEXT_COLUMNS = "method baseline dataset history region threshold fire_id stratum class_name calibration"
+TEXT = dict.fromkeys(TEXT_COLUMNS.split(), str)
 GROUPS = ("EmberFormer", "Trained rivals", "Simple rivals")
 LABELS = {
     "emberformer": "EmberFormer",
