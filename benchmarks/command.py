@@ -1,8 +1,8 @@
 """`python -m benchmarks --only command`: one new fire from files, as an analyst forecasts it.
 
 `emberformer forecast` in a process of its own: 6 GeoTIFFs of 400 x 400 pixels, a terrain raster and one wind in, all
-files of docs/forecast-files.md out, with the default network (dinov2-small, history of 6). Seconds, for they are what
-an analyst waits, and how much of them passes while torch, transformers and xarray are loaded.
+files of docs/forecast-files.md out, with the default features and network (dinov2-small in bfloat16, history of 6).
+Seconds, for they are what an analyst waits, and how many pass while torch, transformers and xarray are loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import xarray as xr
 from benchmarks.made_fires import NAME, make_features, make_fires
 from emberformer.data.fires import fire_position, fire_transform, open_fires
 from emberformer.model_settings import ModelSettings
+from emberformer.settings import FeatureSettings
 from emberformer.training import train
 
 SIDE, FRAMES, REPEATS = 400, 6, 3
@@ -68,7 +69,7 @@ def write_files(fires: xr.Dataset, folder: Path) -> list[object]:
 
 def of_scale(folder: Path, scale: float) -> float:
     """Time of a forecast with features of a scale; the network is trained for a moment only."""
-    features = {"weights": "random", "architecture": "dinov2-small", "scale": scale}
+    features = FeatureSettings(weights="random", scale=scale).model_dump(mode="json")
     training = {"epochs": 1, "steps_per_fire": 1, "validation_steps_per_fire": 1, "crop": 6, "precision": "32-true"}
     whole = ModelSettings(history=FRAMES).model_dump(mode="json")
     settings, layout = make_fires(folder, 5, SIDE, features=features, model=whole, training=training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,11 +57,16 @@ def write_outputs(
     check_wanted(folder, [*probabilities, threshold], formats)
     usual = [name for name in possible_formats(forecast) if name != "zarr"]
     wanted = tuple(usual if formats is None else dict.fromkeys(formats))
-    files: dict[str, Path] = {}
-    with replacing(folder) as partial:
-        for content, name, write in _writers(forecast, wanted, probabilities, threshold, elevation):
-            write(partial / name)
-            files[content] = folder / name
+    with replacing(folder) as partial, ThreadPoolExecutor(1) as beside:
+        writers = _writers(forecast, wanted, probabilities, threshold, elevation)
+        # Most of a video's time passes in ffmpeg, a process of its own.
+        video = [beside.submit(write, partial / name) for content, name, write in writers if content == "video"]
+        for content, name, write in writers:
+            if content != "video":
+                write(partial / name)
+        for done in video:
+            done.result()
+        files = {content: folder / name for content, name, _ in writers}
         names = {content: path.name for content, path in files.items()}
         if layers := qgis_layers.forecast_layers(forecast, names, probabilities):
             name = file_name(forecast, "layers", "qlr")
@@ -143,9 +148,9 @@ def _writers(
     add("netcdf", "forecast", "nc", lambda path: netcdf.write_netcdf(forecast, path))
     add("zarr", "store", "zarr", lambda path: netcdf.write_zarr(forecast, path), "forecast")
     add("map", "map", "png", lambda path: map_picture.write_map(forecast, path, **drawn))
-    pictures = cache(lambda: animation.map_pictures(forecast, **drawn))
-    add("gif", "animation", "gif", lambda path: animation.write_gif(pictures(), path))
-    add("mp4", "video", "mp4", lambda path: animation.write_mp4(pictures(), path))
+    pictures = animation.map_pictures(forecast, **drawn) if {"gif", "mp4"} & set(formats) else []
+    add("gif", "animation", "gif", lambda path: animation.write_gif(pictures, path))
+    add("mp4", "video", "mp4", lambda path: animation.write_mp4(pictures, path))
     return found
 
 
