@@ -21,12 +21,14 @@ def made_days(days: int, shape: tuple[int, int] = (6, 8), seed: int = 0) -> np.n
         bands[:, angle] = draw.uniform(0, 360, (days, *shape))
     bands[:, 19] = draw.uniform(-90, 90, (days, *shape))
     bands[:, 6] = draw.uniform(0, 10, (days, *shape))
-    static = draw.integers(0, days, 1)[0]
-    bands[:, 12:15] = bands[static, 12:15]
+    bands[:, 12:15] = bands[0, 12:15]
     bands[:, 16] = draw.integers(1, 18, shape)
     detected = draw.random((days, *shape)) < 0.3
-    bands[:, 22] = np.where(detected, draw.choice([912.0, 1048.0, 2130.0], (days, *shape)), np.nan)
-    bands[:, 0][draw.random((days, *shape)) < 0.1] = np.nan
+    bands[:, 22] = np.where(detected, draw.choice([912.0, 1054.0, 2130.0], (days, *shape)), np.nan)
+    for changing in (0, 7, 15):
+        bands[:, changing][draw.random((days, *shape)) < 0.1] = np.nan
+    for static in (12, 16):
+        bands[:, static, draw.random(shape) < 0.1] = np.nan
     return bands
 
 

@@ -49,9 +49,12 @@ def pooled_scores(samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> PooledSco
     of_burned, of_unburned = (np.sort(np.concatenate([np.empty(0, "float32"), *parts])) for parts in (burned, unburned))
     counts = (int((of_burned > 0.5).sum()), int((of_unburned > 0.5).sum()), int((of_burned <= 0.5).sum()))
     return PooledScores(
-        _average_precision(of_burned, of_unburned),
-        *(float(score(*counts)) for score in (f1_of_counts, precision_of_counts, recall_of_counts, iou_of_counts)),
-        float(ratio(len(of_burned), len(of_burned) + len(of_unburned))),
+        average_precision=_average_precision(of_burned, of_unburned),
+        f1=float(f1_of_counts(*counts)),
+        precision=float(precision_of_counts(*counts)),
+        recall=float(recall_of_counts(*counts)),
+        iou=float(iou_of_counts(*counts)),
+        prevalence=float(ratio(len(of_burned), len(of_burned) + len(of_unburned))),
     )
 
 
