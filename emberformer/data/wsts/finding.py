@@ -7,8 +7,8 @@ from pathlib import Path
 from emberformer.data.wsts.days import SourceFire
 from emberformer.data.wsts.geotiff import open_geotiff_fire
 from emberformer.data.wsts.hdf5 import open_hdf5_fire
-from emberformer.data.wsts.settings import WildfireSpreadTSSettings
 from emberformer.errors import InputError
+from emberformer.wsts_settings import WildfireSpreadTSSettings
 
 
 def find_fires(root: Path, settings: WildfireSpreadTSSettings) -> tuple[list[Path], list[str]]:

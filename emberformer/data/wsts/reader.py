@@ -22,10 +22,10 @@ from emberformer.data.weather import FIRST_TIME
 from emberformer.data.wsts.bands import BANDS, CONDITION_PLACES, TERRAIN_PLACES
 from emberformer.data.wsts.days import CELL_M, SourceFire
 from emberformer.data.wsts.finding import find_fires
-from emberformer.data.wsts.settings import WildfireSpreadTSSettings
 from emberformer.data.wsts.survey import SurveyedFire, survey
 from emberformer.errors import InputError
 from emberformer.settings import expand
+from emberformer.wsts_settings import WildfireSpreadTSSettings
 
 log = logging.getLogger(__name__)
 DAY = np.timedelta64(1, "D")
@@ -59,7 +59,7 @@ def read_wsts(dataset: str, settings: WildfireSpreadTSSettings) -> FireSource:
         grounds=tuple(Ground(fire.crs_wkt, fire.transform, partial(_read_terrain, fire)) for fire in fires),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
         cell_m=CELL_M,
-        seconds_per_frame=86400,
+        seconds_per_frame=60 * settings.minutes_per_frame,
         fire_kind="active",
         conditions=tuple(BANDS[place] for place in CONDITION_PLACES),
         fires_skipped=skipped,

@@ -14,9 +14,9 @@ from emberformer.data.wsts.days import Day
 from emberformer.data.wsts.features import ALL, FEATURES, MULTI, STATIC, VEGETATION, features, flattened
 from emberformer.data.wsts.reader import read_wsts
 from emberformer.data.wsts.samples import FOLDS, first_days, small_crop, whole_crop
-from emberformer.data.wsts.settings import WildfireSpreadTSSettings
 from emberformer.data.wsts.statistics import Statistics, band_statistics
 from emberformer.data.wsts.stored import fires_of, wsts_features, wsts_samples, wsts_statistics
+from emberformer.wsts_settings import WildfireSpreadTSSettings
 from tests.wsts_files import dates_from, made_days, write_geotiffs
 
 YEARS = {

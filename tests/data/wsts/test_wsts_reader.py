@@ -13,9 +13,9 @@ from emberformer.data.fires_writing import write_fires
 from emberformer.data.wsts.bands import CONDITIONS, PLACE
 from emberformer.data.wsts.geotiff import open_geotiff_fire
 from emberformer.data.wsts.reader import NO_DAY, days_of_frames, read_wsts
-from emberformer.data.wsts.settings import WildfireSpreadTSSettings
 from emberformer.data.wsts.survey import mean_wind
 from emberformer.errors import InputError
+from emberformer.wsts_settings import WildfireSpreadTSSettings
 from tests.wsts_files import LEFT, TOP, dates_from, in_hours, made_days, write_geotiffs, write_hdf5
 
 SMALL, LARGE = made_days(3, (6, 8), seed=1), made_days(4, (9, 7), seed=2)
@@ -44,6 +44,8 @@ def test_store_of_two_fires(stored):
     assert (stored.attrs["fire_kind"], stored.attrs["cell_m"]) == ("active", 375)
     assert stored.attrs["seconds_per_frame"] == 86400
     assert stored.band.values.tolist() == ["elevation", "slope_deg", "aspect_deg", "landcover"]
+    units = WildfireSpreadTSSettings(root=Path("anywhere")).band_units
+    assert dict(zip(stored.band.values, stored.band_unit.values, strict=True)) == units
     assert stored.band_kind.values.tolist() == ["continuous", "continuous", "angle", "categorical"]
     assert stored.condition.values.tolist() == list(CONDITIONS)
     assert stored.valid_time.values[3:].astype("datetime64[D]").astype(str).tolist() == dates_from("2019-08-30", 4)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from emberformer.stage import Stage
+from emberformer.data_settings import SourceSettings
 
 
-class WildfireSpreadTSSettings(Stage):
-    """Fires of WildfireSpreadTS (doi:10.5281/zenodo.8006177), as GeoTIFFs or as HDF5 files."""
+class WildfireSpreadTSSettings(SourceSettings):
+    """Fires of WildfireSpreadTS (doi:10.5281/zenodo.8006177), with one folder a year under `root`."""
 
     source: Literal["wsts"] = "wsts"
-    root: Path = Field(description="folder that holds one folder a year, such as 2018")
-    features: str | None = Field(
-        default=None,
-        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
-    )
     years: tuple[int, ...] | None = Field(default=None, min_length=1, description="years to read; null: all there are")
     layout: Literal["geotiff", "hdf5"] | None = Field(
         default=None,
@@ -30,8 +24,18 @@ class WildfireSpreadTSSettings(Stage):
         "skip closes the gap, as the data set's own loader does",
     )
     on_error: Literal["stop", "skip"] = Field(
-        default="stop", description="what a fire whose files cannot be used does; skip leaves it out and lists it"
+        default="stop", description="skip: fires whose files cannot be used are left out, and listed in the store"
     )
+
+    @property
+    def minutes_per_frame(self) -> float:
+        """A frame is a day."""
+        return 1440.0
+
+    @property
+    def band_units(self) -> dict[str, str]:
+        """Unit of each band of the terrain."""
+        return {"elevation": "m", "slope_deg": "deg", "aspect_deg": "deg", "landcover": "1"}
 
     @property
     def foresees_wind(self) -> bool:
