@@ -6,7 +6,7 @@ gaps between them (`missing_days`); and rasters are those of the fires, without 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -33,10 +33,10 @@ def fires_of(fires: xr.Dataset, years: Collection[int]) -> list[str]:
     return [str(fire_id) for fire_id in fires["fire_id"].values if int(str(fire_id).split("_")[0]) in years]
 
 
-def day_rows(fires: xr.Dataset, fire_id: str) -> np.ndarray:
+def day_rows(fires: xr.Dataset, fire_id: str) -> list[int]:
     """Rows of the `frame` axis that show a day of the source; the frames put in for missing days know nothing."""
     rows = fire_rows(fires, fire_id)
-    return np.array([row for row in range(rows.start, rows.stop) if (fires["burned"][row].values != UNKNOWN).any()])
+    return [row for row in range(rows.start, rows.stop) if (fires["burned"][row].values != UNKNOWN).any()]
 
 
 def wsts_samples(fires: xr.Dataset, years: Collection[int], history: int, test: bool = False) -> list[tuple[str, int]]:
@@ -82,15 +82,21 @@ def wsts_features(fires: xr.Dataset, fire_id: str, first: int, history: int, sta
     return Sample(features(np.stack([day.bands for day in days[:-1]]), statistics), days[-1].burned)
 
 
-def read_days(fires: xr.Dataset, fire_id: str, rows: np.ndarray) -> Iterator[Day]:
+def read_days(fires: xr.Dataset, fire_id: str, rows: Iterable[int]) -> Iterator[Day]:
     """Days of a fire as its files had them: the 23 bands in the source's order, on the raster of the fire."""
     terrain = fires["terrain"][int(fires["terrain_index"].values[fire_position(fires, fire_id)])]
     terrain = terrain.sel(band=list(TERRAIN)).values
     for row in rows:
-        burned = fires["burned"][row].values
-        known = burned != UNKNOWN  # all of the raster, nothing of the padding
-        raster = (slice(0, int(known.any(1).sum())), slice(0, int(known.any(0).sum())))
-        bands = np.empty((len(BANDS), *burned[raster].shape), "float32")
-        bands[TERRAIN_PLACES] = terrain[:, *raster]
-        bands[CONDITION_PLACES] = fires["conditions"][row].sel(condition=list(CONDITIONS)).values[:, *raster]
-        yield Day(burned[raster], bands)
+        burned = read_burned(fires, row)
+        raster = (slice(None), slice(burned.shape[0]), slice(burned.shape[1]))
+        bands = np.empty((len(BANDS), *burned.shape), "float32")
+        bands[TERRAIN_PLACES] = terrain[raster]
+        bands[CONDITION_PLACES] = fires["conditions"][row].sel(condition=list(CONDITIONS)).values[raster]
+        yield Day(burned, bands)
+
+
+def read_burned(fires: xr.Dataset, row: int) -> UInt8[np.ndarray, "y x"]:
+    """Where fire was seen on a day (0 or 1), without the padding: every pixel of the fire's own raster is known."""
+    burned = fires["burned"][row].values
+    known = burned != UNKNOWN
+    return burned[: int(known.any(1).sum()), : int(known.any(0).sum())]

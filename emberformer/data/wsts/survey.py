@@ -64,7 +64,8 @@ def survey(
         except InputError as error:
             if on_error == "stop":
                 raise
-            skipped[fire_id] = f"{error.where}: {error.found} instead of {error.expected}"
+            where = error.where.removeprefix(f"{path.parent.parent}/")  # elsewhere the same data say the same
+            skipped[fire_id] = f"{where}: {error.found} instead of {error.expected}"
             continue
         if found.fire.days < 2:
             skipped[fire_id] = f"{found.fire.days} day(s); a forecast needs two"

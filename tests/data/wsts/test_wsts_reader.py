@@ -189,7 +189,8 @@ def test_broken_fire_stops_or_is_skipped(tmp_path, caplog):
     assert fires.fire_id.values.tolist() == ["2019_fire_30"]
     ((skipped),) = fires.attrs["fires_skipped"]
     assert skipped["fire_id"] == "2018_fire_7"
-    assert "2018-06-12.tif: 22 bands" in skipped["reason"]
+    expected = "2018/fire_7/2018-06-12.tif: 22 bands instead of the 23 bands of WildfireSpreadTS"
+    assert skipped["reason"] == expected
     assert "2018_fire_7 is skipped" in caplog.text
 
 
