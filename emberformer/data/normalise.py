@@ -78,11 +78,7 @@ class TerrainNormaliser:
 
     def apply(self, fires: xr.Dataset, terrain: int) -> tuple[Float[np.ndarray, "K H W"], Int[np.ndarray, "Q H W"]]:
         """Channels and category indices of one terrain window; a band that the data set lacks is 0."""
-        values = (
-            dict(zip((b for b, _, _ in _bands(fires)), fires.terrain[terrain].values, strict=True))
-            if fires.sizes["band"]
-            else {}
-        )
+        values = dict(zip((b for b, _, _ in _bands(fires)), fires.terrain[terrain].values, strict=True))
         units = {band: unit for band, _, unit in _bands(fires)}
         shape = (fires.sizes["y"], fires.sizes["x"])
         zero = np.zeros(shape, np.float32)
@@ -148,11 +144,12 @@ def conditions_as_terrain(fires: xr.Dataset) -> xr.Dataset:
     A store without conditions has no band there.
     """
     if "conditions" not in fires:
-        nothing = np.zeros((0, 0, fires.sizes["y"], fires.sizes["x"]), np.float32)
+        nothing = np.zeros((fires.sizes["frame"], 0, fires.sizes["y"], fires.sizes["x"]), np.float32)
         bands = {name: ("band", np.array([], "U1")) for name in ("band", "band_kind", "band_unit")}
         return xr.Dataset({"terrain": (("terrain", "band", "y", "x"), nothing)}, coords=bands)
     named = {"condition": "band", "condition_kind": "band_kind", "condition_unit": "band_unit"}
-    only = fires[["conditions"]].drop_vars([name for name in fires.coords if name not in named])
+    only = fires[["conditions"]]
+    only = only.drop_vars([name for name in only.coords if name not in named])
     return only.rename(named | {"conditions": "terrain", "frame": "terrain"})
 
 

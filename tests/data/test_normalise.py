@@ -9,7 +9,7 @@ from dask import config as dask_config
 
 from emberformer.data import normalise
 from emberformer.data.fires import open_fires
-from emberformer.data.normalise import TerrainNormaliser
+from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 
 BANDS = {
     "elevation": ("continuous", "m"), "slope_deg": ("continuous", "deg"), "aspect_deg": ("angle", "deg"),
@@ -139,3 +139,22 @@ def test_no_data_enters_no_statistics_and_has_a_channel_of_its_own():
     assert by_name["slope_deg"] == [-1, 1]
     assert by_name["known"] == pytest.approx([1, 0.6])
     assert categories[0, 0].tolist() == [1, 0]
+
+
+def test_a_data_set_without_conditions_is_served_zeros_beside_one_that_has_some():
+    shape = (3, 2, 4, 5)
+    told = {"condition": np.array(["heat", "wind_direction"], "T"), "condition_kind": ("condition", ["continuous", "angle"]),
+            "condition_unit": ("condition", ["K", "deg"])}  # fmt: skip
+    values = np.random.default_rng(0).normal(300, 5, shape).astype(np.float32)
+    burned = (("frame", "y", "x"), np.zeros((3, 4, 5), np.uint8))
+    having = xr.Dataset({"conditions": (("frame", "condition", "y", "x"), values), "burned": burned}, coords=told)
+    normaliser = TerrainNormaliser.fit([(conditions_as_terrain(having), [0, 2])])
+    mean, deviation = normaliser.continuous["heat"]
+    assert mean == pytest.approx(values[[0, 2], 0].mean(), rel=1e-6)
+    channels, categories = normaliser.apply(conditions_as_terrain(having), 1)
+    assert normaliser.channels == ["heat", "wind_direction.east", "wind_direction.north", "known"]
+    np.testing.assert_allclose(channels[0], (values[1, 0] - mean) / deviation, rtol=1e-4, atol=1e-4)
+    assert categories.shape == (0, 4, 5)
+    channels, _ = normaliser.apply(conditions_as_terrain(xr.Dataset({"burned": burned})), 1)
+    assert channels.shape == (4, 4, 5)
+    assert (channels == 0).all()

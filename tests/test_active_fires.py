@@ -1,0 +1,119 @@
+"""Fires that go out, with rasters that change from day to day: from files to scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+from emberformer.baselines import write_baseline
+from emberformer.checkpoint import Sizes, build_model, load_model, open_landscapes
+from emberformer.data.fires import open_fires
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, list_steps
+from emberformer.errors import InputError
+from emberformer.evaluate.tables import evaluate
+from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
+from emberformer.settings import Settings, parse_settings
+from emberformer.training import train
+from tests.stores import prepare, tiny_experiment
+from tests.wsts_files import dates_from, made_days, write_geotiffs
+
+SHAPE, DAYS = (28, 28), 5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network trained on made fires, its settings and paths."""
+    folder = tmp_path_factory.mktemp("active")
+    for number in range(6):
+        days = made_days(DAYS, SHAPE if number else (20, 24), seed=number)  # one is smaller, and padded
+        write_geotiffs(folder / "raw", f"2018/fire_{number}", dates_from("2018-06-01", DAYS), days)
+    source = {"source": "wsts", "root": str(folder / "raw")}
+    settings, layout = tiny_experiment(folder, datasets={"tiny": source})
+    assert isinstance(settings, Settings)
+    prepare(settings, layout)
+    train(settings, layout, 0, "cpu")
+    return settings, layout
+
+
+def tiny_experiment_of(settings: Settings, **changes) -> dict:
+    return settings.model_dump(mode="json") | changes
+
+
+def test_every_known_pixel_is_forecast_and_none_is_held(trained):
+    settings, layout = trained
+    stored = open_forecasts(hindcast(settings, layout, 0, "tiny", "cpu")).load()
+    fires = open_fires(layout.fires("tiny"))
+    start = dict(zip(fires.fire_id.values.tolist(), fires.row_start.values.tolist(), strict=True))
+    rows = [
+        start[str(name)] + int(step) for name, step in zip(stored.fire_id.values, stored.init_step.values, strict=True)
+    ]
+    burned = fires.burned.values[rows]
+    probability = stored.probability.values[:, 0]
+    assert np.isfinite(probability).all()
+    assert (probability[burned == 1] < 1).all()
+
+
+def test_scores_are_those_of_all_known_pixels(trained):
+    settings, layout = trained
+    stores = {"network": {"tiny": hindcast(settings, layout, 0, "tiny", "cpu")}}
+    stores["persistence"] = {"tiny": write_baseline(settings, layout, "persistence", "tiny")}
+    evaluate(stores, {"tiny": layout.fires("tiny")}, layout.scores, settings.evaluation)
+    scores, fires = pd.read_csv(layout.scores / "scores.csv"), open_fires(layout.fires("tiny"))
+    for method, of in stores.items():
+        stored = open_forecasts(of["tiny"]).load()
+        stored = stored.isel(forecast=np.flatnonzero(stored.split.values == "test"))
+        start = dict(zip(fires.fire_id.values.tolist(), fires.row_start.values.tolist(), strict=True))
+        rows = [
+            start[str(name)] + int(step) + 1
+            for name, step in zip(stored.fire_id.values, stored.init_step.values, strict=True)
+        ]
+        target, probability = fires.burned.values[rows], stored.probability.values[:, 0]
+        known = target != 255
+        expected = average_precision_score(target[known], probability[known])
+        chosen = (scores.method == method) & (scores.split == "test") & (scores.metric == "average_precision")
+        found = scores[chosen & (scores.dataset == "tiny") & (scores.history == "all")]
+        for region in ("new", "whole"):
+            assert found[found.region == region].value.item() == pytest.approx(expected, abs=4e-3)
+
+
+def test_conditions_of_the_newest_frame_reach_the_network(trained):
+    settings, layout = trained
+    sizes = Sizes.of(layout, read_split(layout.split))
+    assert sizes.conditions is not None
+    fires = open_fires(layout.fires("tiny"))
+    assert set(sizes.conditions.continuous) | set(sizes.conditions.angles) == set(fires.condition.values.tolist())
+    (landscape,) = open_landscapes(layout, sizes)
+    steps = list_steps([landscape], {"tiny": read_split(layout.split)["tiny"]}, "train")
+    model = build_model(sizes, settings)
+    batch = FireSteps([landscape], steps, 3, inputs=model.inputs).__getitems__([1])
+    names = sizes.raster_channels
+    assert batch["terrain_pixels"].shape[1] == len(names)
+    row = int(landscape.row_start[steps[1].fire]) + steps[1].step
+    name = next(iter(sizes.conditions.continuous))
+    mean, deviation = sizes.conditions.continuous[name]
+    values = fires.conditions[row].sel(condition=name).values
+    expected = np.nan_to_num((values - mean) / deviation)
+    np.testing.assert_allclose(batch["terrain_pixels"][0, names.index(name)].numpy(), expected, atol=1e-5)
+
+
+def test_the_checkpoint_keeps_how_conditions_are_normalised(trained):
+    _, layout = trained
+    _, sizes, _, _ = load_model(layout.model(0) / "model.ckpt")
+    assert sizes == Sizes.of(layout, read_split(layout.split))
+
+
+@pytest.mark.parametrize("changes", [{"forecast": {"leads": 2}}, {"model": {"lead_times": 3}}])
+def test_only_the_next_frame_can_be_forecast(trained, changes):
+    with pytest.raises(InputError, match=r"forecast\.leads, model\.lead_times: only one frame ahead"):
+        parse_settings(tiny_experiment_of(trained[0], **changes))
+
+
+def test_fires_of_two_kinds_are_not_trained_on_together(trained):
+    settings, _ = trained
+    other = {"root": ".", "minutes_per_frame": 30, "bands": {"1": {"kind": "continuous"}}}
+    content = tiny_experiment_of(settings)
+    content["datasets"] = {**content["datasets"], "grown": other}
+    with pytest.raises(InputError, match="datasets: some show what has burned and some what burns"):
+        parse_settings(content)
