@@ -19,7 +19,7 @@ import rasterio
 import xarray as xr
 
 from benchmarks.made_fires import NAME, make_features, make_fires
-from emberformer.data.fires import fire_position, fire_transform, open_fires
+from emberformer.data.fires import fire_crs, fire_position, fire_transform, open_fires
 from emberformer.model_settings import ModelSettings
 from emberformer.settings import FeatureSettings
 from emberformer.training import train
@@ -51,7 +51,7 @@ def write_files(fires: xr.Dataset, folder: Path) -> list[object]:
     fire_id = str(fires.fire_id.values[int(fires.row_size.values.argmax())])
     number = fire_position(fires, fire_id)
     end = int(fires.row_start[number]) + int(fires.row_size[number])
-    shape = {"driver": "GTiff", "height": SIDE, "width": SIDE, "crs": fires.attrs["crs_wkt"] or "EPSG:32719"}
+    shape = {"driver": "GTiff", "height": SIDE, "width": SIDE, "crs": fire_crs(fires, fire_id) or "EPSG:32719"}
     shape["transform"] = fire_transform(fires, fire_id)
     (folder / "perimeters").mkdir()
     for frame in range(end - FRAMES, end):

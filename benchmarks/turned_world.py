@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import xarray as xr
 
-from emberformer.data.fires import Band, BandKind, Fire, FireSource, Frame, Window, open_fires
+from emberformer.data.fires import Band, BandKind, Fire, FireSource, Frame, Ground, Window, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.errors import InputError
 from emberformer.views import turned, turned_vector
@@ -43,9 +43,9 @@ def turned_window(window: Window, extent: tuple[int, int], view: int) -> Window:
     """Where a window lies in a landscape of so many rows and columns, turned with it.
 
     >>> turned_window(Window(row=1, column=2, height=3, width=4), (10, 20), 1)
-    Window(row=1, column=14, height=3, width=4)
+    Window(row=1, column=14, height=3, width=4, ground=0)
     """
-    row, column, height, width = window
+    row, column, height, width = window[:4]
     column = extent[1] - column - width if view & 1 else column
     row = extent[0] - row - height if view & 2 else row
     return Window(column, row, width, height) if view & 4 else Window(row, column, height, width)
@@ -94,10 +94,14 @@ def turned_source(fires: xr.Dataset, chosen: Sequence[int], view: int) -> FireSo
         fires=tuple(_fire(fires, *one, units, view) for one in zip(chosen, windows, strict=True)),
         frames=_frames(fires, chosen, view),
         bands=bands,
-        terrain=lambda window: _terrain(fires.terrain[terrain_of[window]].values, bands, view),
+        grounds=(
+            Ground(
+                str(fires.crs_wkt.values[0]) if view == 0 else "",  # a turned world is nowhere on Earth
+                turned_transform(tuple(fires["transform"].values[0].tolist()), extent, view),
+                lambda window: _terrain(fires.terrain[terrain_of[window]].values, bands, view),
+            ),
+        ),
         weather_variables=dict(zip(names, units, strict=True)),
-        crs_wkt=fires.attrs["crs_wkt"] if view == 0 else "",  # a turned world is nowhere on Earth
-        transform=turned_transform(fires.attrs["transform"], extent, view),
         cell_m=fires.attrs["cell_m"],
         seconds_per_frame=fires.attrs["seconds_per_frame"],
         provenance={"fires": fires.attrs["content_digest"], "view": VIEWS[view]},

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from emberformer.atomic import replacing
-from emberformer.data.fires import fire_transform
+from emberformer.data.fires import fire_crs, fire_transform
 from emberformer.forecast_store import open_forecasts
 
 
@@ -35,7 +35,7 @@ def write_geotiffs(forecasts_path: Path, fires: xr.Dataset, folder: Path) -> lis
 
 def _fill(memory: MemoryFile, own: xr.Dataset, fires: xr.Dataset, fire_id: str) -> None:
     """Write the forecasts of one fire into a file in memory."""
-    crs = fires.attrs["crs_wkt"]
+    crs = fire_crs(fires, fire_id)
     with memory.open(
         driver="GTiff",
         height=fires.sizes["y"],

@@ -106,7 +106,9 @@ def forecast_fire(
         batch = rollout_inputs(rollout, landscape, steps, of.model).__getitems__([0])
         (probability,) = forecast_steps(rollout, landscape, steps, batch, winds[None], of.model, where)
         burned = landscape.fires.burned[-1].values
-    fire, transform = source.fires[0], Affine(*source.transform)
+    fire = source.fires[0]
+    ground = source.grounds[fire.window.ground]
+    transform = Affine(*ground.transform)
     transform @= Affine.translation(fire.window.column, fire.window.row)
     init = fire.valid_time[-1].astype("datetime64[s]")
     return fire_forecast(
@@ -114,7 +116,7 @@ def forecast_fire(
         burned,
         y=transform.f + transform.e * (np.arange(burned.shape[0]) + 0.5),
         x=transform.c + transform.a * (np.arange(burned.shape[1]) + 0.5),
-        crs=source.crs_wkt,
+        crs=ground.crs_wkt,
         init_time=init,
         valid_time=valid_times(init, source.seconds_per_frame, len(winds)),
         wind=winds,

@@ -19,7 +19,8 @@ def hindcast_of_two(tmp_path):
     """Fires with two forecasts each, of which one fire is a test fire; and the store."""
     fires = small_fires({name: [np.zeros((SIDE, SIDE), np.uint8)] * 3 for name in ("seen", "tested")})
     fires = fires.assign_coords({name: ("fire", [0, 5]) for name in ("window_row", "window_col")})
-    fires.attrs |= {"crs_wkt": "", "transform": (30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0)}
+    fires = fires.assign_coords(ground_index=("fire", [0, 0]), crs_wkt=("ground", [""]))
+    fires = fires.assign_coords(transform=(("ground", "coefficient"), [[30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0]]))
     rng, init = np.random.default_rng(0), np.datetime64("2026-01-31T14:00:00")
     blocks = [
         ForecastBlock(name, split, step, init, valid_times(init, 1800, 2), rng.random((2, SIDE, SIDE), np.float32))

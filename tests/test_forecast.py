@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import emberformer.forecast
 from emberformer.cli import app
-from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, fire_transform, open_fires
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window, fire_transform, open_fires
 from emberformer.errors import InputError
 from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
@@ -48,10 +48,8 @@ def source_of(fires: xr.Dataset, fire_id: str, frames: int) -> FireSource:
         fires=(Fire(fire_id, window, wind[rows], fires.valid_time.values[rows]),),
         frames=[Frame(burned, None) for burned in fires.burned[rows].values],
         bands=tuple(Band(str(name), kind, str(unit)) for name, kind, unit in named),
-        terrain=lambda window: terrain,
+        grounds=(Ground(str(fires.crs_wkt.values[0]), tuple(fires["transform"].values[0]), lambda _: terrain),),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
-        crs_wkt=fires.attrs["crs_wkt"],
-        transform=tuple(fires.attrs["transform"]),
         cell_m=fires.attrs["cell_m"],
         seconds_per_frame=fires.attrs["seconds_per_frame"],
     )  # fmt: skip
@@ -134,7 +132,7 @@ def given(trained, tmp_path_factory):
     source, transform = source_of(fires, fire_id, 3), fire_transform(fires, fire_id)
     (folder / "frames").mkdir()
     profile = {"driver": "GTiff", "height": fires.sizes["y"], "width": fires.sizes["x"], "transform": transform,
-               "crs": fires.attrs["crs_wkt"] or "EPSG:32719"}  # fmt: skip
+               "crs": str(fires.crs_wkt.values[0]) or "EPSG:32719"}  # fmt: skip
     for number, frame in enumerate(source.frames):
         path = folder / "frames" / f"perimeter_{number}.tif"
         with rasterio.open(path, "w", count=1, dtype="uint8", nodata=255, **profile) as raster:

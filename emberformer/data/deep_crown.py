@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from emberformer import __version__
-from emberformer.data.fires import Fire, FireSource, Frame, Window
+from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.frame_images import decode_burned
 from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
@@ -87,10 +87,8 @@ def read_deep_crown(dataset: str, settings: DatasetSettings) -> FireSource:
         fires=fires,
         frames=_read_frames(dataset, sequences, fires, settings.encoding),
         bands=tuple(source.band for source in landscape.sources),
-        terrain=landscape.read,
+        grounds=(Ground(landscape.crs_wkt, landscape.transform[:6], landscape.read),),
         weather_variables=variables,
-        crs_wkt=landscape.crs_wkt,
-        transform=landscape.transform[:6],
         cell_m=landscape.cell_m,
         seconds_per_frame=60 * settings.minutes_per_frame,
         fires_skipped=skipped,

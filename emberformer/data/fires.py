@@ -1,15 +1,19 @@
-"""The fires store: all fires of one landscape in one Zarr store, opened with one xarray call.
+"""The fires store: all fires of one data set in one Zarr store, opened with one xarray call.
 
-    burned (frame, y, x)             uint8 0/1 burned by this frame, 255 unknown
+    burned (frame, y, x)             uint8 0/1 burned by this frame, 255 unknown; with fire_kind 'active' burning at it
     isochrone (frame, y, x)          uint8, the source's own target, only where it differs from `burned`
     terrain (terrain, band, y, x)    float32, NaN = no data; one entry a distinct window
     weather (frame, weather_variable) float32, wind_u and wind_v first; row k drives the step k -> k + 1
+    conditions (frame, condition, y, x) float32, NaN = no data; rasters that change, where the source has some
     on frame                         fire_index, step, valid_time, frame_digest
-    on fire                          fire_id, row_start, row_size, terrain_index, window_row, window_col, fire_digest
-    on terrain, band                 terrain_digest; band, band_kind, band_unit
+    on fire                          fire_id, row_start, row_size, terrain_index, ground_index, window_row, window_col,
+                                     fire_digest
+    on ground                        crs_wkt, transform (ground, coefficient): where the ground of a fire lies
+    on terrain, band, condition      terrain_digest; band, band_kind, band_unit; condition, condition_kind, ..._unit
 
-All fires of a store share one window size. Time is ragged: the frames of a fire are the contiguous rows
-`row_start` to `row_start + row_size` of the `frame` axis (CF conventions, contiguous ragged array).
+All fires of a store share one window size; a smaller one is padded at the right and bottom with what is unknown. Time
+is ragged: the frames of a fire are the contiguous rows `row_start` to `row_start + row_size` of the `frame` axis (CF
+conventions, contiguous ragged array).
 Every reader fills a `FireSource`; `emberformer.data.fires_writing` writes it.
 """
 
@@ -31,27 +35,36 @@ from emberformer.errors import InputError
 UNKNOWN = 255  # in `burned` and `isochrone`: not observed
 BandKind = Literal["continuous", "categorical", "binary", "angle"]
 TargetKind = Literal["same_as_burned", "cumulative", "increment"]
+FireKind = Literal["cumulative", "active"]
 
 
 class Window(NamedTuple):
-    """Part of the landscape raster, in pixels; `row` and `column` are those of the upper left pixel."""
+    """Part of a ground, in pixels; `row` and `column` are those of the upper left pixel."""
 
     row: int
     column: int
     height: int
     width: int
+    ground: int = 0
 
 
 class Frame(NamedTuple):
-    """What is burned at one time: 0 or 1, 255 = unknown; `isochrone` is None if the source has none."""
+    """What is burned at one time: 0 or 1, 255 = unknown.
+
+    Args:
+        burned: by this time, or burning at it (`FireSource.fire_kind`).
+        isochrone: the source's own target, None if it has none.
+        conditions: NaN = no data, None if the source has none.
+    """
 
     burned: UInt8[np.ndarray, "y x"]
     isochrone: UInt8[np.ndarray, "y x"] | None
+    conditions: Float32[np.ndarray, "condition y x"] | None = None
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of the terrain, as it stands in the store."""
+    """One band of the terrain or of the conditions, as it stands in the store."""
 
     name: str
     kind: BandKind
@@ -64,7 +77,7 @@ class Fire:
 
     Args:
         fire_id: the source's own name, such as "sequence_001".
-        window: where its frames lie in the landscape.
+        window: where its frames lie on their ground.
         weather: SI [frame, weather_variable], wind_u and wind_v first; row k drives the step k -> k + 1; NaN = none.
         valid_time: time of each frame, datetime64[s] [frame].
     """
@@ -76,6 +89,21 @@ class Fire:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What fires burn on: one raster with its place on Earth.
+
+    Args:
+        crs_wkt: coordinate reference system, "" = unknown.
+        transform: affine transform (a, b, c, d, e, f) of the whole raster.
+        terrain: reads a window as float32 [band, y, x], NaN = no data.
+    """
+
+    crs_wkt: str
+    transform: tuple[float, float, float, float, float, float]
+    terrain: Callable[[Window], Float32[np.ndarray, "band y x"]]
+
+
+@dataclass(frozen=True)
 class FireSource:
     """A data set as its reader found it: tables in memory, pixels as streams.
 
@@ -83,13 +111,14 @@ class FireSource:
         dataset: name of the data set.
         fires: all fires, in the order in which they are stored.
         frames: the frames of all fires, one after another; read once, so it may be a generator.
-        bands: bands of the terrain.
-        terrain: reads a window of the landscape as float32 [band, y, x], NaN = no data.
+        bands: bands of the terrain, the same on all grounds.
+        grounds: what the fires burn on; `Window.ground` is a number among them.
         weather_variables: name -> unit, wind_u and wind_v first.
-        crs_wkt: coordinate reference system of the landscape, "" = unknown.
-        transform: affine transform (a, b, c, d, e, f) of the whole landscape raster.
         cell_m: side of a pixel in metres.
         seconds_per_frame: time between two frames.
+        fire_kind: frames show what has burned by then (cumulative), or what burns at the time and may go out (active).
+        conditions: bands of the frames' own rasters, such as daily weather; those of frame k are known when the step
+            from k to k + 1 is forecast.
         fires_skipped: fire_id -> why the fire is not in the store.
         provenance: what the store was made from; JSON content, no times, so that equal sources make equal stores.
     """
@@ -98,14 +127,18 @@ class FireSource:
     fires: tuple[Fire, ...]
     frames: Iterable[Frame]
     bands: tuple[Band, ...]
-    terrain: Callable[[Window], Float32[np.ndarray, "band y x"]]
+    grounds: tuple[Ground, ...]
     weather_variables: Mapping[str, str]
-    crs_wkt: str
-    transform: tuple[float, float, float, float, float, float]
     cell_m: float
     seconds_per_frame: float
+    fire_kind: FireKind = "cumulative"
+    conditions: tuple[Band, ...] = ()
     fires_skipped: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def terrain(self, window: Window) -> Float32[np.ndarray, "band y x"]:
+        """Terrain of a window of one of the grounds."""
+        return self.grounds[window.ground].terrain(window)
 
 
 def open_fires(path: str | Path) -> xr.Dataset:
@@ -115,9 +148,9 @@ def open_fires(path: str | Path) -> xr.Dataset:
         path: the store, `Layout.fires(dataset)`.
 
     Returns:
-        Data set with the variables and coordinates named at the top of this file; attributes dataset, crs_wkt,
-        transform, cell_m (m), seconds_per_frame (s), target_kind, isochrone_check, shrinkage_check, fires_skipped,
-        provenance, content_digest.
+        Data set with the variables and coordinates named at the top of this file; attributes dataset, cell_m (m),
+        seconds_per_frame (s), fire_kind, target_kind, isochrone_check, shrinkage_check, fires_skipped, provenance,
+        content_digest.
 
     Raises:
         InputError: the store is missing or is no fires store.
@@ -127,9 +160,10 @@ def open_fires(path: str | Path) -> xr.Dataset:
         raise InputError(path, "no store", "a fires store", remedy)
     seconds = xr.coders.CFDatetimeCoder(time_unit="s")
     fires = xr.open_dataset(path, engine="zarr", consolidated=False, decode_times=seconds)
-    if not {"burned", "terrain", "weather", "row_start"} <= set(fires.variables) or "content_digest" not in fires.attrs:
+    needed = {"burned", "terrain", "weather", "row_start", "ground_index"}
+    if not needed <= set(fires.variables) or "content_digest" not in fires.attrs:
         found = f"variables {sorted(map(str, fires.variables))}"
-        raise InputError(path, found, "burned, terrain, weather and an attribute content_digest", remedy)
+        raise InputError(path, found, f"{', '.join(sorted(needed))} and an attribute content_digest", remedy)
     return fires
 
 
@@ -186,20 +220,30 @@ def fire_transform(fires: xr.Dataset, fire_id: str) -> Affine:
     a (x + 0.5) + c and e (y + 0.5) + f; b = d = 0, for rasters are north-up.
     """
     fire = fire_position(fires, fire_id)
-    row, column = (int(fires[name].values[fire]) for name in ("window_row", "window_col"))
-    a, b, c, d, e, f = fires.attrs["transform"]
+    row, column, ground = (int(fires[name].values[fire]) for name in ("window_row", "window_col", "ground_index"))
+    a, b, c, d, e, f = fires["transform"].values[ground].tolist()
     return Affine(a, b, c + a * column, d, e, f + e * row)
+
+
+def fire_crs(fires: xr.Dataset, fire_id: str) -> str:
+    """Coordinate reference system of a fire's ground as WKT, "" = unknown."""
+    ground = int(fires["ground_index"].values[fire_position(fires, fire_id)])
+    return str(fires["crs_wkt"].values[ground])
 
 
 def fire_on_map(fires: xr.Dataset, fire_id: str) -> xr.Dataset:
     """One fire as a georeferenced data set, ready for `.plot()`, `.rio.to_raster()` and GIS.
 
     Returns:
-        `burned` (frame, y, x), `isochrone` if there is one, `terrain` (band, y, x) and `weather` (frame,
-        weather_variable); y and x are map coordinates of the pixel centres, in units of the CRS.
+        `burned` (frame, y, x), `isochrone` and `conditions` (frame, condition, y, x) if there are some, `terrain`
+        (band, y, x) and `weather` (frame, weather_variable); y and x are map coordinates of the pixel centres, in units
+        of the CRS.
     """
     fire, transform = fire_position(fires, fire_id), fire_transform(fires, fire_id)
-    one = fires.isel(fire=fire, frame=fire_rows(fires, fire_id), terrain=int(fires["terrain_index"].values[fire]))
+    terrain, ground = (int(fires[name].values[fire]) for name in ("terrain_index", "ground_index"))
+    one = fires.isel(fire=fire, frame=fire_rows(fires, fire_id), terrain=terrain, ground=ground)
+    if crs := fire_crs(fires, fire_id):
+        one = one.rio.write_crs(crs)
     x = transform.c + transform.a * (fires["x"].values + 0.5)
     y = transform.f + transform.e * (fires["y"].values + 0.5)
     one = one.assign_coords(y=("y", y), x=("x", x)).rio.write_transform(transform)

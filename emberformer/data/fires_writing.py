@@ -15,15 +15,16 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from emberformer.atomic import replacing
-from emberformer.data.fires import UNKNOWN, FireSource, Frame, Window
+from emberformer.data.fires import UNKNOWN, Band, FireSource, Frame, Window
 from emberformer.data.isochrones import FrameCounts, count_frame, isochrone_shares, shrinkage_shares, warn_about
 
 SHARD_FRAMES = 256
 SHARD_BYTES = 2**26  # before compression: bounds the memory of the writer for large windows
 COMPRESSOR = ZstdCodec(level=3, checksum=True)
 IDENTITY = (  # with the attributes, what makes two stores equal
-    *("fire_id", "fire_digest", "terrain_digest"),
+    *("fire_id", "fire_digest", "terrain_digest", "ground_index", "crs_wkt", "transform"),
     *("band", "band_kind", "band_unit", "weather_variable", "weather_unit"),
+    *("condition", "condition_kind", "condition_unit"),
 )
 FLAGS = {"flag_values": [0, 1, UNKNOWN], "flag_meanings": "not_burned burned unknown"}
 
@@ -42,45 +43,34 @@ def write_fires(path: Path, source: FireSource) -> None:
     with replacing(Path(path)) as folder:
         group = zarr.create_group(folder, zarr_format=3)
         counts, frames = _write_frames(group, source)
-        warn_about(counts, source.dataset)
+        warn_about(counts, source.dataset, source.fire_kind)
         terrain = _write_terrain(group, source, list(windows))
         tables = _tables(source, windows).assign_coords(
-            frame_digest=("frame", _text(burned for burned, _ in frames)),
+            frame_digest=("frame", _text(burned for burned, *_ in frames)),
             fire_digest=("fire", _text(_fire_digests(source, frames))),
             terrain_digest=("terrain", _text(terrain)),
         )
         attributes = _attributes(source, counts)
         told = {key: value for key, value in attributes.items() if key != "provenance"}
-        attributes["content_digest"] = _digest(told, [tables[name].values.tolist() for name in IDENTITY])
+        identity = [tables[name].values.tolist() for name in IDENTITY if name in tables]
+        attributes["content_digest"] = _digest(told, identity)
         encoding = {name: {"compressors": (COMPRESSOR,)} for name in tables.variables}
         tables.assign_attrs(attributes).to_zarr(folder, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
 
 
-def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, list[tuple[str, str]]]:
-    """Write `burned` and `isochrone`; returns the counts and, for every frame, the digests of the two."""
+def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, list[tuple[str, ...]]]:
+    """Write all that belongs to a frame; returns the counts and, for every frame, the digests of its rasters."""
     steps = [step for fire in source.fires for step in range(len(fire.valid_time))]
-    height, width = source.fires[0].window[2:]
-    shard = int(np.clip(SHARD_BYTES // (height * width), 1, SHARD_FRAMES))
-    burned, isochrone = (
-        group.create_array(
-            name,
-            shape=(len(steps), height, width),
-            dtype="uint8",
-            chunks=(1, height, width),
-            shards=(shard, height, width),
-            compressors=COMPRESSOR,
-            fill_value=UNKNOWN,  # a chunk that is lost reads as unknown, not as unburned
-            dimension_names=("frame", "y", "x"),
-            attributes=_mapped(source, {"long_name": long_name, **FLAGS}),
-        )
-        for name, long_name in [("burned", "burned by this frame"), ("isochrone", "the source's own target")]
-    )
+    height, width = _size(source)
+    bytes_per_frame = height * width * max(1, 4 * len(source.conditions))
+    shard = int(np.clip(SHARD_BYTES // bytes_per_frame, 1, SHARD_FRAMES))
+    arrays = _frame_arrays(group, source, len(steps), shard)
     frames, counts, digests, previous = iter(source.frames), FrameCounts(), [], None
     while block := list(islice(frames, shard)):
         rows = slice(len(digests), len(digests) + len(block))
-        burned[rows] = np.stack([frame.burned for frame in block])
-        if isochrones := [frame.isochrone for frame in block if frame.isochrone is not None]:
-            isochrone[rows] = np.stack(isochrones)
+        for name, array in arrays.items():
+            if values := [getattr(frame, name) for frame in block if getattr(frame, name) is not None]:
+                array[rows] = np.stack(values)
         for frame in block:
             counts += count_frame(previous if steps[len(digests)] else None, frame)
             digests.append(_frame_digests(frame))
@@ -90,14 +80,44 @@ def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, l
     return counts, digests
 
 
-def _frame_digests(frame: Frame) -> tuple[str, str]:
+def _frame_arrays(group: zarr.Group, source: FireSource, frames: int, shard: int) -> dict[str, zarr.Array]:
+    """Arrays of the frames, by the names of a `Frame`'s fields; they share their shards."""
+    height, width = _size(source)
+
+    def create(name: str, bands: tuple[int, ...], dtype: str, fill: float, about: dict) -> zarr.Array:
+        return group.create_array(
+            name,
+            shape=(frames, *bands, height, width),
+            dtype=dtype,
+            chunks=(1, *bands, height, width),
+            shards=(shard, *bands, height, width),
+            compressors=COMPRESSOR,
+            fill_value=fill,
+            dimension_names=("frame", *["condition"] * len(bands), "y", "x"),
+            attributes=_mapped(source, about),
+        )
+
+    burning = "burned by this frame" if source.fire_kind == "cumulative" else "burning at this frame"
+    # A chunk that is lost reads as unknown, not as unburned.
+    arrays = {
+        name: create(name, (), "uint8", UNKNOWN, {"long_name": long_name, **FLAGS})
+        for name, long_name in [("burned", burning), ("isochrone", "the source's own target")]
+    }
+    if source.conditions:
+        about = {"long_name": "what changes from frame to frame; units and kinds stand with the conditions"}
+        arrays["conditions"] = create("conditions", (len(source.conditions),), "float32", np.nan, about)
+    return arrays
+
+
+def _frame_digests(frame: Frame) -> tuple[str, ...]:
     burned = _digest_array(frame.burned)
-    if frame.isochrone is None or frame.isochrone is frame.burned:
-        return burned, burned
-    return burned, _digest_array(frame.isochrone)
+    target = burned
+    if frame.isochrone is not None and frame.isochrone is not frame.burned:
+        target = _digest_array(frame.isochrone)
+    return (burned, target) if frame.conditions is None else (burned, target, _digest_array(frame.conditions))
 
 
-def _fire_digests(source: FireSource, frames: list[tuple[str, str]]) -> Iterator[str]:
+def _fire_digests(source: FireSource, frames: list[tuple[str, ...]]) -> Iterator[str]:
     remaining = iter(frames)
     for fire in source.fires:
         own = list(islice(remaining, len(fire.valid_time)))
@@ -106,7 +126,7 @@ def _fire_digests(source: FireSource, frames: list[tuple[str, str]]) -> Iterator
 
 def _write_terrain(group: zarr.Group, source: FireSource, windows: list[Window]) -> list[str]:
     """Write `terrain`; returns the digest of every window."""
-    bands, (height, width) = len(source.bands), windows[0][2:]
+    bands, (height, width) = len(source.bands), _size(source)
     shard = int(np.clip(SHARD_BYTES // (4 * bands * height * width), 1, len(windows)))
     terrain = group.create_array(
         "terrain",
@@ -137,22 +157,21 @@ def _tables(source: FireSource, windows: dict[Window, int]) -> xr.Dataset:
         "terrain_index": np.array([windows[fire.window] for fire in fires], "int32"),
         "window_row": np.array([fire.window.row for fire in fires], "int32"),
         "window_col": np.array([fire.window.column for fire in fires], "int32"),
+        "ground_index": np.array([fire.window.ground for fire in fires], "int32"),
     }
     per_frame = {
         "fire_index": np.repeat(np.arange(len(fires), dtype="int32"), sizes),
         "step": np.concatenate([np.arange(size, dtype="int32") for size in sizes]),
         "valid_time": np.concatenate([fire.valid_time for fire in fires]).astype("datetime64[s]"),
     }
-    per_band = {
-        "band": _text(band.name for band in source.bands),
-        "band_kind": _text(band.kind for band in source.bands),
-        "band_unit": _text(band.unit for band in source.bands),
-    }
-    height, width = fires[0].window[2:]
+    height, width = _size(source)
     coordinates = {
         **{name: ("fire", values) for name, values in per_fire.items()},
         **{name: ("frame", values) for name, values in per_frame.items()},
-        **{name: ("band", values) for name, values in per_band.items()},
+        **_band_coordinates("band", source.bands),
+        **(_band_coordinates("condition", source.conditions) if source.conditions else {}),
+        "crs_wkt": ("ground", _text(ground.crs_wkt for ground in source.grounds)),
+        "transform": (("ground", "coefficient"), np.array([ground.transform for ground in source.grounds], "float64")),
         "weather_variable": ("weather_variable", _text(source.weather_variables)),
         "weather_unit": ("weather_variable", _text(source.weather_variables.values())),
         "y": ("y", np.arange(height, dtype="float64"), {"long_name": "row of the window, 0 = top"}),
@@ -162,17 +181,34 @@ def _tables(source: FireSource, windows: dict[Window, int]) -> xr.Dataset:
     about = {"long_name": "weather of the step from this frame to the next; wind blows towards (u east, v north)"}
     tables = xr.Dataset({"weather": (("frame", "weather_variable"), weather, about)}, coords=coordinates)
     tables["row_size"].attrs["sample_dimension"] = "frame"  # CF: contiguous ragged array
-    return tables.rio.write_crs(source.crs_wkt) if source.crs_wkt else tables
+    crs = _common_crs(source)
+    return tables.rio.write_crs(crs) if crs else tables
+
+
+def _band_coordinates(axis: str, bands: tuple[Band, ...]) -> dict[str, tuple[str, np.ndarray]]:
+    """Names, kinds and units of bands, on their axis."""
+    told = {axis: "name", f"{axis}_kind": "kind", f"{axis}_unit": "unit"}
+    return {name: (axis, _text(getattr(band, field) for band in bands)) for name, field in told.items()}
+
+
+def _common_crs(source: FireSource) -> str:
+    """The coordinate reference system of all grounds, "" where they have none or several."""
+    known = {ground.crs_wkt for ground in source.grounds}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _size(source: FireSource) -> tuple[int, int]:
+    """Height and width of all windows."""
+    return source.fires[0].window.height, source.fires[0].window.width
 
 
 def _attributes(source: FireSource, counts: FrameCounts) -> dict[str, object]:
     return {
         "Conventions": "CF-1.11",
         "dataset": source.dataset,
-        "crs_wkt": source.crs_wkt,
-        "transform": [float(number) for number in source.transform],
         "cell_m": float(source.cell_m),
         "seconds_per_frame": float(source.seconds_per_frame),
+        "fire_kind": source.fire_kind,
         "target_kind": counts.target_kind,
         "isochrone_check": isochrone_shares(counts),
         "shrinkage_check": shrinkage_shares(counts),
@@ -182,7 +218,7 @@ def _attributes(source: FireSource, counts: FrameCounts) -> dict[str, object]:
 
 
 def _mapped(source: FireSource, attributes: dict) -> dict:
-    return attributes | ({"grid_mapping": "spatial_ref"} if source.crs_wkt else {})
+    return attributes | ({"grid_mapping": "spatial_ref"} if _common_crs(source) else {})
 
 
 def _text(words) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from emberformer.data.fires import Frame, TargetKind
+from emberformer.data.fires import FireKind, Frame, TargetKind
 
 log = logging.getLogger(__name__)
 RING, AREA = 0.05, 0.95  # a ring leaves out the current fire, a cumulative area holds it; in between is doubtful
@@ -98,9 +98,9 @@ def shrinkage_shares(counts: FrameCounts) -> dict[str, float]:
     }
 
 
-def warn_about(counts: FrameCounts, dataset: str) -> None:
-    """Log what a user should know: fires that shrink, isochrones of doubtful meaning."""
-    if counts.steps_shrinking:
+def warn_about(counts: FrameCounts, dataset: str, kind: FireKind) -> None:
+    """Log what a user should know: burned areas that shrink, isochrones of doubtful meaning."""
+    if counts.steps_shrinking and kind == "cumulative":
         log.warning(
             "%s: burned pixels go out in %.2f %% of the steps (%.3f %% of the burned pixels); the frames are kept so",
             dataset,

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from emberformer import __version__
 from emberformer.data.fire_grid import Grid, move_burned, name_crs, window_around
 from emberformer.data.fire_history import History, regular_history
-from emberformer.data.fires import Band, Fire, FireSource, Frame, Window
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.perimeter_times import parse_time
 from emberformer.data.perimeters import PerimeterOptions, read_perimeters
 from emberformer.data.terrain_files import read_terrain
@@ -139,10 +139,8 @@ def _source(
         fires=(Fire(name, Window(0, 0, grid.height, grid.width), wind.frames, past.time),),
         frames=[Frame(burned, None) for burned in past.burned],
         bands=tuple(bands),
-        terrain=terrain,
+        grounds=(Ground(grid.crs.to_wkt(), grid.transform[:6], terrain),),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
-        crs_wkt=grid.crs.to_wkt(),
-        transform=grid.transform[:6],
         cell_m=grid.cell_m,
         seconds_per_frame=60 * minutes,
         provenance={

@@ -105,7 +105,7 @@ def _fire_groups(fires: xr.Dataset, settings: SplitSettings) -> dict[str, list[s
     """Fires that must stay together, by the name of their group."""
     names = fires["fire_id"].values.tolist()
     if settings.by == "block":
-        keys = [f"block {row} {column}" for row, column in _blocks(fires, settings.block_km)]
+        keys = [f"block {place}" for place in _blocks(fires, settings.block_km)]
     else:
         first: dict[str, str] = {}
         digests = fires["fire_digest"].values.tolist()
@@ -116,12 +116,16 @@ def _fire_groups(fires: xr.Dataset, settings: SplitSettings) -> dict[str, list[s
     return groups
 
 
-def _blocks(fires: xr.Dataset, block_km: float) -> list[tuple[int, int]]:
-    """Row and column of the block in which each fire begins, counted from the upper left corner of the landscape."""
+def _blocks(fires: xr.Dataset, block_km: float) -> list[str]:
+    """Row and column of the block in which each fire begins, from the upper left corner of its ground, and which it is.
+
+    The number of the ground stands behind the two where there are several.
+    """
     corners = zip(fires["window_row"].values, fires["window_col"].values, strict=True)
     pixels = np.array([first_burned_centre(fires, name) for name in fires["fire_id"].values.tolist()]) + list(corners)
     blocks = np.floor(pixels * fires.attrs["cell_m"] / (1000 * block_km)).astype(int)
-    return [(int(row), int(column)) for row, column in blocks]
+    grounds = [f" {ground}" if fires.sizes["ground"] > 1 else "" for ground in fires["ground_index"].values]
+    return [f"{row} {column}{ground}" for (row, column), ground in zip(blocks.tolist(), grounds, strict=True)]
 
 
 def first_burned_centre(fires: xr.Dataset, fire_id: str) -> tuple[float, float]:

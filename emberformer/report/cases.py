@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from emberformer.data.fires import UNKNOWN, fire_position, fire_rows, observed
+from emberformer.data.fires import UNKNOWN, fire_position, fire_rows, fire_transform, observed
 from emberformer.errors import InputError
 from emberformer.report.scoreboard import Scoreboard, select
 
@@ -147,7 +147,7 @@ def read_case(
         fuel=fuel,
         unburnable=unburnable,
         wind=wind_of(fires, rows.start + step),
-        compass=_compass(fires.attrs["transform"]),
+        compass=_compass(fire_transform(fires, choice.fire_id)[:6]),
         cell_m=float(fires.attrs["cell_m"]),
         threshold=threshold,
     )

@@ -30,7 +30,8 @@ def _frame(root, sequence=2, frame=1, kind="fire"):
 
 def test_tiny_dataset(tiny_fires):
     assert dict(tiny_fires.sizes) == {
-        **{"frame": 30, "fire": 6, "terrain": 6, "band": 5, "weather_variable": 5, "y": 28, "x": 42}
+        **{"frame": 30, "fire": 6, "ground": 1, "coefficient": 6, "terrain": 6, "band": 5, "weather_variable": 5},
+        **{"y": 28, "x": 42},
     }
     assert tiny_fires.band.values.tolist() == ["fuel_model", "elevation", "slope_deg", "aspect_deg", "burnable"]
     assert tiny_fires.band_unit.values.tolist() == ["1", "m", "deg", "deg", "1"]

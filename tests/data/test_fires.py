@@ -14,7 +14,9 @@ from emberformer.data.fires import (
     Fire,
     FireSource,
     Frame,
+    Ground,
     Window,
+    fire_crs,
     fire_on_map,
     fire_position,
     fire_rows,
@@ -31,6 +33,12 @@ WINDOWS = (Window(0, 0, *SHAPE), Window(5, 2, *SHAPE), Window(0, 0, *SHAPE))
 CRS = 'PROJCS["local",GEOGCS["g",DATUM["d",SPHEROID["s",6378137,298.25]],PRIMEM["Greenwich",0],UNIT["degree",0.01745]],'
 CRS += 'PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",0],'
 CRS += 'PARAMETER["scale_factor",1],PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["metre",1]]'
+TRANSFORM = (30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0)
+
+
+def cut_landscape(window):
+    rows, columns = window.row + window.height, window.column + window.width
+    return LANDSCAPE[:, window.row : rows, window.column : columns]
 
 
 def _area(pixels):
@@ -59,10 +67,8 @@ def _source(areas=((1, 4), (2, 3, 9), (1, 2)), isochrones=None, **changes):
         fires=fires,
         frames=frames,
         bands=(Band("elevation", "continuous", "m"), Band("fuel_model", "categorical", "1")),
-        terrain=lambda w: LANDSCAPE[:, w.row : w.row + w.height, w.column : w.column + w.width],
+        grounds=(Ground(CRS, TRANSFORM, cut_landscape),),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1", "TMP": ""},
-        crs_wkt=CRS,
-        transform=(30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0),
         cell_m=30.0,
         seconds_per_frame=1800.0,
         fires_skipped={"sequence_9": "1 frame(s)"},
@@ -97,7 +103,7 @@ def test_everything_comes_back(fires):
     assert fires.weather_unit.values.tolist() == ["m s-1", "m s-1", ""]
     assert fires.attrs["shrinkage_check"] == {"steps": 0, "pixels": 0}  # a new fire is not a step of the one before
     assert fires.attrs["fires_skipped"] == [{"fire_id": "sequence_9", "reason": "1 frame(s)"}]
-    assert fires.attrs["transform"] == [30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0]
+    assert fires["transform"].values.tolist() == [list(TRANSFORM)]
 
 
 def test_bands_and_weather_are_selected_by_name(fires):
@@ -254,7 +260,7 @@ def test_fire_on_the_map_by_hand(fires):
 
 
 def test_store_without_crs(tmp_path):
-    fires = _write(tmp_path / "a.zarr", _source(crs_wkt=""))
+    fires = _write(tmp_path / "a.zarr", _source(grounds=(Ground("", TRANSFORM, cut_landscape),)))
     assert "spatial_ref" not in fires.coords
     assert fire_on_map(fires, "sequence_1").rio.crs is None
 
@@ -273,10 +279,74 @@ def test_pixel_to_map_and_back(corner, pixel, side, origin):
             "fire_id": ("fire", np.array(["a"])),
             "window_row": ("fire", [corner[0]]),
             "window_col": ("fire", [corner[1]]),
+            "ground_index": ("fire", [0]),
+            "transform": (("ground", "coefficient"), [[side, 0.0, origin[0], 0.0, -side, origin[1]]]),
         },
-        attrs={"transform": [side, 0.0, origin[0], 0.0, -side, origin[1]], "dataset": "land"},
+        attrs={"dataset": "land"},
     )
     window = fire_transform(fires, "a")
     x, y = window.a * (pixel[1] + 0.5) + window.c, window.e * (pixel[0] + 0.5) + window.f
     row, column = (origin[1] - y) / side, (x - origin[0]) / side
     assert (np.floor(row), np.floor(column)) == (corner[0] + pixel[0], corner[1] + pixel[1])
+
+
+def test_several_grounds_each_with_its_place_and_terrain(tmp_path):
+    """Two grounds of one size: the same window of another ground is another terrain, at another place."""
+    windows = [Window(0, 0, *SHAPE, ground) for ground in (0, 1)]
+    grounds = (
+        Ground(CRS, TRANSFORM, cut_landscape),
+        Ground("", (30.0, 0.0, 0.0, 0.0, -30.0, 0.0), lambda window: -cut_landscape(window)),
+    )
+    source = _source(grounds=grounds)
+    fires = tuple(
+        replace(fire, window=window) for fire, window in zip(source.fires, [*windows, windows[0]], strict=True)
+    )
+    store = _write(tmp_path / "a.zarr", replace(source, fires=fires))
+    assert store.terrain_index.values.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(store.terrain[1], -store.terrain[0])
+    assert [fire_crs(store, f"sequence_{n}") for n in (1, 2, 3)] == [CRS, "", CRS]
+    assert [fire_transform(store, f"sequence_{n}").c for n in (1, 2)] == [1000, 0]
+    assert fire_on_map(store, "sequence_1").rio.crs.is_projected
+    assert fire_on_map(store, "sequence_2").rio.crs is None
+
+
+def _with_conditions(changed=0.0):
+    """Three fires with two conditions: the number of the frame, and of the fire; NaN at the upper left pixel."""
+    source, number = _source(), 0
+    frames = []
+    for count, frame in enumerate(source.frames):
+        values = np.stack([np.full(SHAPE, count), np.full(SHAPE, number)]).astype("float32")
+        values[:, 0, 0] = np.nan
+        frames.append(frame._replace(conditions=values + np.float32(changed)))
+    bands = (Band("temperature", "continuous", "K"), Band("wind_direction", "angle", "deg"))
+    return replace(source, frames=frames, conditions=bands)
+
+
+def test_conditions_come_back_with_their_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("emberformer.data.fires_writing.SHARD_BYTES", 2 * 4 * 2 * 12)  # two frames a shard
+    fires = _write(tmp_path / "a.zarr", _with_conditions())
+    assert fires.conditions.dims == ("frame", "condition", "y", "x")
+    np.testing.assert_array_equal(fires.conditions[:, 0, 1, 1], np.arange(7))
+    assert np.isnan(fires.conditions[:, :, 0, 0]).all()
+    assert fires.condition.values.tolist() == ["temperature", "wind_direction"]
+    assert fires.condition_kind.values.tolist() == ["continuous", "angle"]
+    assert fires.condition_unit.values.tolist() == ["K", "deg"]
+    assert fire_on_map(fires, "sequence_2").conditions.sizes["frame"] == 3
+
+
+def test_other_conditions_make_other_fires_of_the_same_frames(tmp_path):
+    """Features follow the frames alone, so that new weather extracts nothing again."""
+    stores = [_write(tmp_path / f"{k}.zarr", _with_conditions(changed)) for k, changed in enumerate((0.0, 1.0))]
+    assert stores[0].frame_digest.equals(stores[1].frame_digest)
+    assert not np.intersect1d(stores[0].fire_digest, stores[1].fire_digest).size
+    assert stores[0].attrs["content_digest"] != stores[1].attrs["content_digest"]
+
+
+def test_a_fire_that_goes_out_is_no_defect_where_frames_show_what_burns(tmp_path, caplog):
+    areas = ((4, 1), (2, 3, 9), (1, 2))
+    active = _write(tmp_path / "a.zarr", _source(areas, fire_kind="active"))
+    assert active.attrs["fire_kind"] == "active"
+    assert active.burned.attrs["long_name"] == "burning at this frame"
+    assert "go out" not in caplog.text
+    _write(tmp_path / "b.zarr", _source(areas))
+    assert "go out" in caplog.text

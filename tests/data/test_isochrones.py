@@ -61,7 +61,7 @@ def test_shrinking_fire_is_measured_and_said(caplog):
     counts = _count([AREAS[0], AREAS[2], AREAS[1]], [None] * 3)  # 9 pixels become 5
     assert shrinkage_shares(counts) == {"steps": 1 / 2, "pixels": 4 / 11}
     with caplog.at_level(logging.WARNING):
-        warn_about(counts, "land")
+        warn_about(counts, "land", "cumulative")
     assert "land: burned pixels go out in 50.00 % of the steps (36.364 % of the burned pixels)" in caplog.text
 
 
@@ -69,7 +69,7 @@ def test_doubtful_isochrones_are_said(caplog):
     half = np.zeros((4, 4), bool)
     half[0, 0] = True  # one of two burned pixels
     with caplog.at_level(logging.WARNING):
-        warn_about(_count(AREAS[:2], [AREAS[0], half]), "land")
+        warn_about(_count(AREAS[:2], [AREAS[0], half]), "land", "cumulative")
     assert "hold 50 % of the current fire, neither an area nor a ring" in caplog.text
 
 

@@ -45,6 +45,8 @@ def _placed(starts, cell_m=100.0, window=(0, 0), frames_before=0):
             row_size=("fire", np.full(rows, size)),
             window_row=("fire", np.full(rows, window[0])),
             window_col=("fire", np.full(rows, window[1])),
+            ground_index=("fire", np.zeros(rows, int)),
+            crs_wkt=("ground", np.array([""], "T")),
         )
     )
 
@@ -120,6 +122,21 @@ def test_block_goes_to_one_split_as_a_whole():
         blocks.setdefault((y // 15, x // 15), set()).add(split)  # 1500 m / 100 m
     assert all(len(found) == 1 for found in blocks.values())
     assert set(splits.values()) == set(SPLITS)
+
+
+def test_blocks_of_two_grounds_are_two_blocks():
+    """Fires that begin at the same pixel of two grounds begin far apart."""
+    fires = _placed([(3, 3)] * 40)
+    grounds = np.arange(40) % 2
+    two = fires.drop_vars("crs_wkt").assign_coords(
+        ground_index=("fire", grounds), crs_wkt=("ground", np.array(["", ""], "T"))
+    )
+    settings = _settings(by="block", train=0.5, validation=0.0, test=0.5)
+    splits = list(make_split({"a": two}, settings)["fires"]["a"].values())
+    assert {(ground, split) for ground, split in zip(grounds.tolist(), splits, strict=True)} in (
+        {(0, "train"), (1, "test")},
+        {(1, "train"), (0, "test")},
+    )
 
 
 def test_blocks_lie_fixed_on_the_landscape():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from emberformer.data.fires import Band, Fire, FireSource, Frame, Window, open_fires
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.forecast_store import ForecastBlock, write_forecasts
 from emberformer.layout import Layout
@@ -15,6 +15,7 @@ from emberformer.report.scoreboard import Scoreboard, read_scoreboard
 from emberformer.settings import Settings
 
 SIDE, FRAMES = 40, 4
+TRANSFORM = (30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0)
 HALF_WIDTHS = (1, 2, 6, 7)  # of the burned square at each frame: most burns from frame 1 to 2
 FIRES = {"fire_1": "train", "fire_2": "validation", "fire_3": "test", "fire_4": "test", "fire_5": "test"}
 AVERAGE_PRECISION = {"fire_3": 0.71, "fire_4": 0.93, "fire_5": 0.42}
@@ -62,10 +63,8 @@ def write_synthetic_fires(path: Path) -> None:
         fires=fires,
         frames=(Frame(burned(frame), None) for _ in FIRES for frame in range(FRAMES)),
         bands=bands,
-        terrain=lambda window: np.stack([100 + 5 * row, fuel, burnable]),
+        grounds=(Ground("", TRANSFORM, lambda _: np.stack([100 + 5 * row, fuel, burnable])),),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
-        crs_wkt="",
-        transform=(30.0, 0.0, 1000.0, 0.0, -30.0, 9000.0),
         cell_m=30.0,
         seconds_per_frame=1800.0,
     )
