@@ -7,8 +7,8 @@ from pathlib import Path
 import xarray as xr
 import yaml
 
-from emberformer.data.deep_crown import ingest
 from emberformer.data.fires import open_fires
+from emberformer.data.reading import ingest
 from emberformer.data.simulate import simulate_dataset
 from emberformer.data.split import make_split, write_split
 from emberformer.features.extraction import extract

@@ -80,7 +80,7 @@ def simulate(config: Config, dataset: DatasetName) -> None:
 
     settings, layout = open_configuration(config, dataset)
     source = settings.datasets[dataset]
-    if source.simulation is None:
+    if source.source != "deep_crown" or source.simulation is None:
         raise InputError(
             f"{config}: datasets.{dataset}",
             "no `simulation`",
@@ -96,10 +96,10 @@ def ingest(config: Config, dataset: DatasetName) -> None:
 
     Example: emberformer ingest --config config/portillo.yaml --dataset portillo
     """
-    from emberformer.data.deep_crown import ingest as ingest_deep_crown
+    from emberformer.data.reading import ingest as ingest_dataset
 
     settings, layout = open_configuration(config, dataset)
-    ingest_deep_crown(dataset, settings.datasets[dataset], layout.fires(dataset))
+    ingest_dataset(dataset, settings.datasets[dataset], layout.fires(dataset))
 
 
 @app.command()

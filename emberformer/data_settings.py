@@ -1,4 +1,4 @@
-"""Settings of the data: what a landscape and its fires are read from, and how fires are split."""
+"""Settings of the data: what fires and their ground are read from, and how fires are split."""
 
 from __future__ import annotations
 
@@ -62,26 +62,43 @@ class SimulationSettings(Stage):
     seed: int = 0
 
 
-class DatasetSettings(Stage):
+class SourceSettings(Stage):
+    """What the settings of every source hold; each further has `source`, `minutes_per_frame` and the properties below.
+
+    Properties:
+        band_units: unit of each band of the terrain, by its name in the fires store.
+        foresees_wind: whether the wind of the step to be forecast would be known, as from a weather forecast.
+        tells_target_wind: whether the source tells it.
+    """
+
+    root: Path = Field(description="folder of the source's files; ~ and $VARIABLES are written out")
+    features: str | None = Field(
+        default=None,
+        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
+    )
+
+
+class DeepCrownSettings(SourceSettings):
     """One landscape with its fires, in the deep_crown layout."""
 
-    root: Path
+    source: Literal["deep_crown"] = "deep_crown"
     minutes_per_frame: float = Field(gt=0)
     bands: dict[str, BandSettings] = Field(
         min_length=1, description="raster band name (or number from 1) -> how it is read"
     )
     encoding: EncodingSettings = EncodingSettings()
     weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the source has no weather")
-    features: str | None = Field(
-        default=None,
-        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
-    )
     isochrones: bool = Field(
         default=True, description="false: the source has no isochrones folder; the next frame is the target"
     )
     simulation: SimulationSettings | None = Field(
         default=None, description="given: the fires are simulated into `root` first"
     )
+
+    @property
+    def band_units(self) -> dict[str, str]:
+        """Unit of each band; a slope in percent becomes degrees."""
+        return {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in self.bands.items()}
 
     @property
     def foresees_wind(self) -> bool:

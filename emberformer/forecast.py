@@ -21,8 +21,8 @@ from emberformer.checkpoint import Sizes, load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.new_fire import NewFire
-from emberformer.data_settings import DatasetSettings
 from emberformer.dataset import Step
+from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
@@ -190,8 +190,7 @@ def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]
         InputError: a band has several units, and none is given.
     """
     normaliser = trained.sizes.normaliser
-    told = [(name, band) for of in trained.datasets for name, band in of.bands.items()]
-    units = {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in told}
+    units = {name: unit for of in trained.datasets for name, unit in of.band_units.items()}
     found = [Band(name, "continuous", units[name]) for name in normaliser.continuous]
     found += [Band(name, "angle", "deg") for name in normaliser.angles]
     found += [Band(name, "binary", "1") for name in normaliser.binary]

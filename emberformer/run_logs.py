@@ -89,9 +89,9 @@ def run_name(settings: Settings, seed: int, phase: Phase) -> str:
     """Name of a run: configuration, network, phase, seed.
 
     >>> from pathlib import Path
-    >>> from emberformer.data_settings import DatasetSettings
+    >>> from emberformer.data_settings import DeepCrownSettings
     >>> source = {"root": Path("."), "minutes_per_frame": 30, "bands": {"1": {"kind": "continuous"}}}
-    >>> run_name(Settings(name="valley", datasets={"a": DatasetSettings(**source)}), 2, "phase1")
+    >>> run_name(Settings(name="valley", datasets={"a": DeepCrownSettings(**source)}), 2, "phase1")
     'valley-emberformer-phase1-seed-2'
     """
     return f"{settings.name}-{trained_network(settings, phase)}-{phase}-seed-{seed}"

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from emberformer.data_settings import DatasetSettings, Name, SplitSettings
+from emberformer.data_settings import Name, SplitSettings
+from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
 from emberformer.model_settings import ModelSettings
 from emberformer.stage import Stage, merged
@@ -226,9 +227,14 @@ def parse_settings(content: object, where: object = "configuration") -> Settings
 
 def described(error: ValidationError) -> str:
     """Every key at fault, with its full path, what is wrong and what stands there."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()
-    )
+    return "; ".join(f"{_key(e['loc'])}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors())
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Path of a key as it stands in the file, without the source of a data set, which pydantic puts in."""
+    if place[:1] == ("datasets",) and len(place) > 2:
+        place = (*place[:2], *place[3:])
+    return ".".join(map(str, place)) or "(top level)"
 
 
 def digest(*parts: object) -> str:

@@ -35,7 +35,7 @@ def _quoted(cell: str) -> list[str]:
 
 def _keys(schema: dict, of: dict, prefix: str = "") -> set[str]:
     """Dotted keys of a JSON schema."""
-    options = [of, *of.get("anyOf", [])]
+    options = [of, *of.get("anyOf", []), *of.get("oneOf", [])]
     options += [schema["$defs"][option["$ref"].split("/")[-1]] for option in options if "$ref" in option]
     found = set()
     for option in options:

@@ -11,7 +11,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from emberformer.data_settings import DatasetSettings
+from emberformer.data_settings import DeepCrownSettings
 
 BURNED, UNBURNED = (253, 231, 36, 255), (68, 1, 84, 255)
 CELL_M, NODATA = 30.0, -9999.0
@@ -19,7 +19,7 @@ LEFT, TOP = 340_000.0, 6_160_000.0
 BANDS = ("fuels", "elevation", "slope", "saz", "burnable")
 
 
-def tiny_settings(root: Path, **changes: object) -> DatasetSettings:
+def tiny_settings(root: Path, **changes: object) -> DeepCrownSettings:
     """Settings that read what `write_tiny_dataset` writes."""
     content: dict[str, object] = {
         "root": root,
@@ -32,7 +32,7 @@ def tiny_settings(root: Path, **changes: object) -> DatasetSettings:
             "burnable": {"kind": "binary"},
         },
     }
-    return DatasetSettings.model_validate(content | changes)
+    return DeepCrownSettings.model_validate(content | changes)
 
 
 def write_tiny_dataset(
@@ -42,7 +42,7 @@ def write_tiny_dataset(
     window: tuple[int, int] = (28, 42),
     landscape: tuple[int, int] = (48, 60),
     seed: int = 0,
-) -> DatasetSettings:
+) -> DeepCrownSettings:
     """Write a data set, and give the settings that read it.
 
     Args:

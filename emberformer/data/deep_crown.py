@@ -24,7 +24,6 @@ from tqdm import tqdm
 
 from emberformer import __version__
 from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
-from emberformer.data.fires_writing import write_fires
 from emberformer.data.frame_images import decode_burned
 from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
 from emberformer.data.weather import (
@@ -35,7 +34,7 @@ from emberformer.data.weather import (
     read_weather,
     weather_variables,
 )
-from emberformer.data_settings import DatasetSettings, EncodingSettings, WeatherSettings
+from emberformer.data_settings import DeepCrownSettings, EncodingSettings, WeatherSettings
 from emberformer.errors import InputError
 from emberformer.settings import expand
 
@@ -52,21 +51,7 @@ class Sequence:
     isochrones: tuple[Path, ...]
 
 
-def ingest(dataset: str, settings: DatasetSettings, path: Path) -> None:
-    """Read a data set in the deep_crown layout into a fires store.
-
-    Args:
-        dataset: name of the data set.
-        settings: where it lies and how it is read.
-        path: the store, `Layout.fires(dataset)`; replaced if it exists.
-
-    Raises:
-        InputError: naming the first file that does not fit.
-    """
-    write_fires(path, read_deep_crown(dataset, settings))
-
-
-def read_deep_crown(dataset: str, settings: DatasetSettings) -> FireSource:
+def read_deep_crown(dataset: str, settings: DeepCrownSettings) -> FireSource:
     """Check the tables of a data set and make its pixels ready to be read.
 
     Raises:
@@ -167,7 +152,7 @@ def _find_isochrones(folder: Path, frames: dict[int, Path]) -> tuple[Path, ...]:
 
 
 def _read_fires(
-    root: Path, sequences: list[Sequence], windows: dict[int, Window], settings: DatasetSettings
+    root: Path, sequences: list[Sequence], windows: dict[int, Window], settings: DeepCrownSettings
 ) -> tuple[dict[str, str], tuple[Fire, ...]]:
     """Weather variables, and all fires without their pixels."""
     weather, seconds = settings.weather, 60 * settings.minutes_per_frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas
@@ -68,7 +68,38 @@ def read_outlines(path: Path, time_column: str | None, start: np.datetime64 | No
     Raises:
         InputError: the file is unreadable or has no polygon, time or CRS.
     """
+    return _outlines(path, _read_table(path, layer), time_column, start)
+
+
+def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer: str | None) -> dict[str, Outlines]:
+    """Polygons of many fires in one file: fire -> its own, as `read_outlines` reads them, sorted by name.
+
+    Args:
+        path: a vector file that GDAL reads.
+        fire_column: column that says which fire a polygon is of.
+        time_column: name of the column of times, or None.
+        layer: layer of a file that has several, or None.
+
+    Raises:
+        InputError: see `read_outlines`, or there is no such column, or a polygon is of no fire.
+    """
     table = _read_table(path, layer)
+    if fire_column not in table:
+        remedy = "correct fire_column"
+        raise InputError(path, f"no column {fire_column!r}; columns {list(table)}", "which fire each is of", remedy)
+    if missing := int(table[fire_column].isna().to_numpy().sum()):
+        found, remedy = f"no fire in {missing} of {len(table)} features", "fill it in, or remove these features"
+        raise InputError(f"{path}, column {fire_column!r}", found, "the fire of each polygon", remedy)
+    names = table[fire_column].astype(str).to_numpy()
+    return {
+        fire: replace(_outlines(path, table.loc[names == fire], time_column, None), where=f"{path}, fire {fire}")
+        for fire in sorted(set(names))
+    }
+
+
+def _outlines(
+    path: Path, table: geopandas.GeoDataFrame, time_column: str | None, start: np.datetime64 | None
+) -> Outlines:
     if table.crs is None:
         remedy = "supply the .prj beside the .shp, or ogr2ogr -a_srs EPSG:<code> fixed.gpkg file.shp"
         raise InputError(path, "no coordinate reference system", "one, so that the fire has its place", remedy)

@@ -13,7 +13,7 @@ from emberformer.data.fire_grid import Grid, choose_grid, grid_over, move_burned
 from emberformer.data.fire_history import Observations
 from emberformer.data.perimeter_images import read_image_perimeters
 from emberformer.data.perimeter_netcdf import read_netcdf_perimeters
-from emberformer.data.perimeter_polygons import rasterise, read_many_outlines
+from emberformer.data.perimeter_polygons import Outlines, rasterise, read_many_outlines
 from emberformer.data.perimeter_rasters import opened_raster, place_of, read_raster_perimeters
 from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
@@ -133,6 +133,23 @@ def _polygons(
     paths: Sequence[Path], options: PerimeterOptions, crs: CRS | None, template: Grid | None
 ) -> tuple[Observations, Grid]:
     outlines = read_many_outlines(paths, options.time_column, options.start, options.layer)
+    return rasterise_outlines(outlines, options, crs, template)
+
+
+def rasterise_outlines(
+    outlines: Outlines, options: PerimeterOptions, crs: CRS | None = None, template: Grid | None = None
+) -> tuple[Observations, Grid]:
+    """Polygons on the grid that the fire is forecast on.
+
+    Args:
+        outlines: polygons of one fire.
+        options: cell and margin of the grid.
+        crs: projected CRS that is asked for; by default the polygons' own, or their UTM zone.
+        template: grid to take.
+
+    Raises:
+        InputError: the side of a pixel is not given.
+    """
     if template is None and options.cell_m is None:
         remedy = "give --cell in metres: best the cell that the model was trained on"
         raise InputError(outlines.where, "polygons, which have no pixels", "the side of a pixel", remedy)

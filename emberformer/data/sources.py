@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-FOLDERS: tuple[str, ...] = ("landscape", "fire_frames", "isochrones")
+DEEP_CROWN: tuple[str, ...] = ("landscape", "fire_frames", "isochrones")
 # A file may change twice within one tick of its file system's clock. Younger files are read again the next time.
 SETTLED_NS = 2_000_000_000
 LARGE = 1 << 20
@@ -23,7 +23,7 @@ LARGE = 1 << 20
 State = list[tuple[str, int, int, int]]
 
 
-def source_digest(root: Path, cache: Path) -> str:
+def source_digest(root: Path, cache: Path, folders: Collection[str] = (".",)) -> str:
     """Digest of the names and the contents of every file that the reader of a data set may open.
 
     It depends on nothing else: files that were touched, or copied to another place, have the digest that they had.
@@ -36,6 +36,7 @@ def source_digest(root: Path, cache: Path) -> str:
         root: root folder of the data set.
         cache: JSON file that remembers the digest of each folder. It is replaced in one step, so that several processes
             may ask at once; where it cannot be written, or holds anything else, everything is read again.
+        folders: of the root that the reader opens; by default all of it.
 
     Returns:
         32 hexadecimal digits.
@@ -45,7 +46,7 @@ def source_digest(root: Path, cache: Path) -> str:
     """
     before, settled = _read_cache(cache), time.time_ns() - SETTLED_NS
     digests, kept = {}, {}
-    for folder, files in _folders(root):
+    for folder, files in _folders(root, folders):
         state = _digest(files)
         known_state, known_digest = before.get(folder, ("", ""))
         digests[folder] = known_digest if state == known_state else _content(root / folder, files)
@@ -56,9 +57,9 @@ def source_digest(root: Path, cache: Path) -> str:
     return _digest(sorted(digests.items()))
 
 
-def _folders(root: Path) -> Iterator[tuple[str, State]]:
+def _folders(root: Path, folders: Collection[str]) -> Iterator[tuple[str, State]]:
     """Every folder with files in it, relative to the root, and their names, sizes in bytes, mtimes and ctimes in ns."""
-    todo = list(FOLDERS)
+    todo = list(folders)
     while todo:
         folder, files = todo.pop(), []
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / folder) as entries:

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from emberformer.data.deep_crown import ingest
 from emberformer.data.fires import open_fires
+from emberformer.data.reading import ingest
 from tests.tiny import tiny_settings, write_tiny_dataset
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emberformer.data.deep_crown import ingest
 from emberformer.data.fires import fire_on_map, open_fires
+from emberformer.data.reading import ingest
 from emberformer.settings import load_settings
 from tests.tiny import TOP, tiny_settings, write_frame, write_tiny_dataset
 

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from emberformer.data.deep_crown import ingest
 from emberformer.data.fires import open_fires
+from emberformer.data.reading import ingest
 from emberformer.errors import InputError
 from tests.tiny import tiny_settings, write_frame, write_weather
 

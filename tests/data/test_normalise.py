@@ -114,7 +114,7 @@ def test_windows_that_train_nothing_are_not_read_and_the_others_once(values):
 
 
 def test_a_fires_store_read_from_disk_gives_what_it_gives_in_memory(tmp_path):
-    from emberformer.data.deep_crown import ingest
+    from emberformer.data.reading import ingest
     from tests.tiny import write_tiny_dataset
 
     ingest("tiny", write_tiny_dataset(tmp_path / "raw"), tmp_path / "fires.zarr")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emberformer.data import sources
-from emberformer.data.sources import source_digest
+from emberformer.data.sources import DEEP_CROWN, source_digest
 
 LONG_AGO = 1_600_000_000
 
@@ -92,9 +92,9 @@ def put_deeper(root: Path) -> None:
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("change", [edit, edit_behind_its_time, add, remove, remove_folder, rename, swap, put_deeper])
 def test_every_change_is_seen(change, root, cache):
-    before = source_digest(root, cache)
+    before = source_digest(root, cache, DEEP_CROWN)
     change(root)
-    assert source_digest(root, cache) != before
+    assert source_digest(root, cache, DEEP_CROWN) != before
 
 
 def touch(root: Path) -> None:
@@ -122,65 +122,67 @@ def put_beside(root: Path) -> None:
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("change", [touch, write_again, hide, put_beside])
 def test_what_changes_no_content_changes_nothing(change, root, cache):
-    before = source_digest(root, cache)
+    before = source_digest(root, cache, DEEP_CROWN)
     change(root)
-    assert source_digest(root, cache) == before
+    assert source_digest(root, cache, DEEP_CROWN) == before
 
 
 def test_copy_elsewhere_has_the_same_digest(root, cache, tmp_path):
     shutil.copytree(root, tmp_path / "copy")
     (tmp_path / "linked").symlink_to(root)
-    digests = {source_digest(tmp_path / name, cache.with_name(name)) for name in ("raw", "copy", "linked")}
+    digests = {source_digest(tmp_path / name, cache.with_name(name), DEEP_CROWN) for name in ("raw", "copy", "linked")}
     assert len(digests) == 1
 
 
 @pytest.mark.usefixtures("settled")
 def test_only_folders_that_changed_are_read_again(root, cache, read):
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     assert sorted(read) == ["landscape", "sequence_001", "sequence_001", "sequence_002"]
     read.clear()
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     assert read == []
     (root / "fire_frames/sequence_002/a_000.png").write_text("another picture")
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     assert read == ["sequence_002"]
 
 
 def test_young_files_are_read_again(root, cache, read):
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     read.clear()
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     assert len(read) == 4
 
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"landscape": 3}', '{"landscape": ["", ""]}', "\0" * 90])
 def test_damaged_cache_is_replaced(content, root, cache):
-    before = source_digest(root, cache)
+    before = source_digest(root, cache, DEEP_CROWN)
     good = cache.read_text()
     cache.write_text(content)
-    assert source_digest(root, cache) == before
+    assert source_digest(root, cache, DEEP_CROWN) == before
     assert json.loads(cache.read_text()) == json.loads(good)
 
 
 def test_cache_that_cannot_be_written_does_not_matter(root, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    assert source_digest(root, tmp_path / "file" / "sources.json") == source_digest(root, tmp_path / "sources.json")
+    assert source_digest(root, tmp_path / "file" / "sources.json", DEEP_CROWN) == source_digest(
+        root, tmp_path / "sources.json", DEEP_CROWN
+    )
 
 
 @pytest.mark.usefixtures("settled")
 def test_nothing_but_the_cache_is_left(root, cache):
-    source_digest(root, cache)
+    source_digest(root, cache, DEEP_CROWN)
     assert list(cache.parent.iterdir()) == [cache]
 
 
 @pytest.mark.usefixtures("settled")
 def test_several_may_ask_at_once(root, cache):
-    expected = source_digest(root, cache)
+    expected = source_digest(root, cache, DEEP_CROWN)
 
     def ask(_: int) -> str:
         cache.unlink(missing_ok=True)
-        found = source_digest(root, cache)
+        found = source_digest(root, cache, DEEP_CROWN)
         with suppress(FileNotFoundError):  # another one has just removed it
             json.loads(cache.read_text())  # whole at every instant
         return found
@@ -192,6 +194,6 @@ def test_several_may_ask_at_once(root, cache):
 
 def test_missing_folder_counts_as_empty(root, cache):
     shutil.rmtree(root / "isochrones")
-    without = source_digest(root, cache)
+    without = source_digest(root, cache, DEEP_CROWN)
     (root / "isochrones").mkdir()
-    assert source_digest(root, cache) == without
+    assert source_digest(root, cache, DEEP_CROWN) == without

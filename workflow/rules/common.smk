@@ -12,7 +12,7 @@ from typing import get_args
 
 import yaml
 
-from emberformer.data.sources import source_digest
+from emberformer.data.sources import DEEP_CROWN, source_digest
 from emberformer.imports import PACKAGE, imported_files
 from emberformer.layout import Layout
 from emberformer.settings import BaselineName, parse_settings
@@ -27,7 +27,11 @@ layout = Layout(settings)
 
 DATASETS = list(settings.datasets)
 BASELINES = get_args(BaselineName)  # an experiment may name others than the configuration
-SIMULATED = {str(layout.raw(dataset)): dataset for dataset in DATASETS if settings.datasets[dataset].simulation}
+SIMULATED = {
+    str(layout.raw(name)): name
+    for name, source in settings.datasets.items()
+    if source.source == "deep_crown" and source.simulation
+}
 CONFIG = str(layout.config)
 LOGS = layout.experiment / "logs"
 STORE = "zarr.json"  # the root of a Zarr store: written last, and it holds the digests of what is inside
@@ -39,6 +43,8 @@ FOUNDATIONS = [
     "atomic",
     "errors",
     "layout",
+    "data_settings",
+    "dataset_settings",
     "model_settings",
     "provenance",
     "settings",
@@ -95,15 +101,27 @@ def source_index(wildcards):
 
     Where it is missing, nothing is built again from a folder that is gone: Snakemake keeps what there is, or says so.
     """
-    return layout.raw(wildcards.dataset) / "landscape" / "indices.json"
+    root = layout.raw(wildcards.dataset)
+    # A folder's time says nothing of its files: `sources` does.
+    return root / "landscape" / "indices.json" if _of(wildcards) == "deep_crown" else ancient(root)
+
+
+def _of(wildcards):
+    return settings.datasets[wildcards.dataset].source
+
+
+def reader_code(wildcards):
+    """Files of the package that read a data set's source and write its fires store."""
+    return [*code(f"data.{_of(wildcards)}"), *code("data.fires_writing")]
 
 
 @cache
 def sources_of(dataset):
     """Digest of all raw files of a data set; listed as inputs, they would cost Snakemake minutes."""
-    if settings.datasets[dataset].simulation:
+    if dataset in SIMULATED.values():
         return "simulated"  # in full when its index is there, so that a dry run before and after says the same
-    return source_digest(layout.raw(dataset), layout.sources(dataset))
+    folders = DEEP_CROWN if settings.datasets[dataset].source == "deep_crown" else ["."]
+    return source_digest(layout.raw(dataset), layout.sources(dataset), folders)
 
 
 def sources(wildcards):

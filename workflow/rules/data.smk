@@ -35,7 +35,7 @@ rule ingest:
     """Frames, isochrones, terrain and weather of one data set, checked and in SI units -> fires store."""
     input:
         source_index,
-        code("data.deep_crown"),
+        reader_code,
     output:
         layout.fires("{dataset}") / STORE,
     log:

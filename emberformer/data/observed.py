@@ -1,0 +1,222 @@
+"""Reader of observed fires: perimeters, terrain and wind of each as whoever mapped it has them.
+
+A fire is read as `emberformer forecast` reads a new one (docs/new-fire.md), but for its window: a square around where
+it begins, so that nothing of the later perimeters is in its place. Each fire has a ground of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from tqdm import tqdm
+
+from emberformer import __version__
+from emberformer.data.fire_grid import Grid, move_burned, parse_crs, window_around
+from emberformer.data.fire_history import History, regular_history
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
+from emberformer.data.perimeter_polygons import Outlines, read_fire_table
+from emberformer.data.perimeters import (
+    IMAGES,
+    NETCDF,
+    RASTERS,
+    VECTORS,
+    PerimeterOptions,
+    rasterise_outlines,
+    read_perimeters,
+)
+from emberformer.data.terrain_files import read_terrain
+from emberformer.data.terrain_given import find_bands
+from emberformer.data.weather_given import read_wind
+from emberformer.dataset_settings import ObservedSettings
+from emberformer.errors import InputError
+from emberformer.settings import expand
+
+log = logging.getLogger(__name__)
+SAME_CELL = 1e-3  # relative difference of pixel sizes that are one size
+
+
+@dataclass(frozen=True)
+class ObservedFire:
+    """One fire at regular times on its window.
+
+    Args:
+        past: all frames.
+        grid: of the window.
+        outside: burned pixels of the last frame that the window cuts off.
+        dated: whether the perimeters tell the time.
+    """
+
+    past: History
+    grid: Grid
+    outside: int
+    dated: bool
+
+
+def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
+    """Read the perimeters of all fires; their pixels are read again when they are stored, one fire at a time.
+
+    Raises:
+        InputError: naming the first file that does not fit (`on_error: stop`), or no fire fits.
+    """
+    root = expand(settings.root)
+    sources, skipped = list_fires(root, settings), dict[str, str]()
+    fires, grids = list[Fire](), list[Grid]()
+    for name, source in tqdm(sources.items(), desc=f"read {dataset}", unit="fire"):
+        try:
+            found = read_fire(source, settings)
+            fires.append(_fire(name, len(fires), found, root, settings))
+            grids.append(found.grid)
+        except InputError as error:
+            if settings.on_error == "stop":
+                raise
+            skipped[name] = str(error)
+            log.warning("%s: %s is skipped: %s", dataset, name, error)
+    if not fires:
+        raise InputError(root, f"none of {len(sources)} fires can be read", "fires", "see the warnings above")
+    bands = tuple(Band(name, band.kind, band.unit) for name, band in settings.bands.items())
+    return FireSource(
+        dataset=dataset,
+        fires=tuple(fires),
+        frames=_frames(dataset, [sources[fire.fire_id] for fire in fires], settings),
+        bands=bands,
+        grounds=tuple(
+            Ground(grid.crs.to_wkt(), grid.transform[:6], GroundReader(fire.fire_id, sources[fire.fire_id], settings))
+            for fire, grid in zip(fires, grids, strict=True)
+        ),
+        weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
+        cell_m=_common_cell(fires, grids),
+        seconds_per_frame=60 * settings.minutes_per_frame,
+        fires_skipped=skipped,
+        provenance={
+            "reader": "observed",
+            "emberformer": __version__,
+            "zarr": version("zarr"),
+            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
+        },
+    )
+
+
+def list_fires(root: Path, settings: ObservedSettings) -> dict[str, Path | Outlines]:
+    """What the perimeters of each fire are read from, sorted by name.
+
+    Raises:
+        InputError: there is nothing, two entries have one name, or the table does not fit.
+    """
+    remedy = "correct `root` and `fires` of the data set"
+    entries = sorted(entry for entry in root.glob(settings.fires) if not entry.name.startswith("."))
+    if not entries:
+        raise InputError(root / settings.fires, "nothing", "perimeters, an entry a fire or one table", remedy)
+    if settings.fire_column is not None:
+        if len(entries) > 1:
+            raise InputError(root / settings.fires, f"{len(entries)} entries", "one table (`fire_column`)", remedy)
+        return dict(read_fire_table(entries[0], settings.fire_column, settings.time_column, settings.layer))
+    fires: dict[str, Path | Outlines] = {}
+    for entry in entries:
+        if entry.is_file() and entry.suffix.lower() not in (*RASTERS, *IMAGES, *VECTORS, *NETCDF):  # .dbf, .prj ...
+            continue
+        if (name := entry.name if entry.is_dir() else entry.stem) in fires:
+            raise InputError(entry, f"a second fire called {name}", "one entry a fire", "rename one of the two")
+        fires[name] = entry
+    return fires
+
+
+def read_fire(source: Path | Outlines, settings: ObservedSettings) -> ObservedFire:
+    """One fire at regular times, on the window around where it begins.
+
+    Args:
+        source: a folder or a file, or polygons that have been read.
+        settings: how it is read.
+
+    Raises:
+        InputError: the perimeters do not fit, or make only one frame.
+    """
+    minutes = settings.minutes_per_frame
+    options = PerimeterOptions(
+        minutes, time_column=settings.time_column, layer=settings.layer, encoding=settings.encoding,
+        crs=settings.crs, cell_m=settings.cell_m, margin_m=0.0,
+    )  # fmt: skip
+    if isinstance(source, Outlines):
+        observed, grid = rasterise_outlines(source, options, parse_crs(settings.crs) if settings.crs else None)
+    else:
+        observed, grid = read_perimeters(source, options)
+    past = regular_history(observed, minutes)
+    if len(past.time) < 2:
+        span = float((observed.time[-1] - observed.time[0]) / np.timedelta64(1, "m"))
+        found = f"{len(observed.time)} perimeters within {span:g} minutes: {len(past.time)} frame"
+        expected = f"two frames, {minutes:g} minutes apart"
+        raise InputError(observed.where, found, expected, "a shorter minutes_per_frame, or `on_error: skip`")
+    window = window_around(past.burned[0], grid, settings.window)
+    burned = move_burned(past.burned, grid, window)
+    outside = int((past.burned[-1] == 1).sum() - (burned[-1] == 1).sum())
+    return ObservedFire(History(burned, past.time, past.notes), window, outside, observed.dated)
+
+
+@dataclass(frozen=True)
+class GroundReader:
+    """Reads the terrain of one fire when it is stored."""
+
+    fire_id: str
+    source: Path | Outlines
+    settings: ObservedSettings
+
+    def __call__(self, window: Window) -> Float32[np.ndarray, "band y x"]:
+        """All bands of the fire's window.
+
+        Raises:
+            InputError: a file does not fit, or does not reach over the fire.
+        """
+        fire, told = read_fire(self.source, self.settings), self.settings.bands
+        bands = tuple(Band(name, band.kind, band.unit) for name, band in told.items())
+        root = expand(self.settings.root)
+        words = [f"{name}={_under(root, band.file, self.fire_id)}" for name, band in told.items() if band.file]
+        given, _ = find_bands(words, bands)
+        return read_terrain(given, bands, fire.grid, fire.past.burned[-1] == 1)[0]
+
+
+def _under(root: Path, file: str, fire_id: str) -> str:
+    """A file under the root, with the fire's name put in; a number stays one."""
+    try:
+        return str(float(file))
+    except ValueError:
+        return str(root / file.replace("{fire}", fire_id))
+
+
+def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: ObservedSettings) -> Fire:
+    """Tables of a fire; the wind of the step after its last frame is not needed, and NaN."""
+    side, time = settings.window, found.past.time
+    wind = np.full((len(time), 2), np.nan, np.float32)
+    if settings.weather:
+        path = Path(_under(root, settings.weather, name))
+        told = read_wind(path, time[:-1], found.dated, settings.minutes_per_frame, 1, settings.wind_unit)
+        wind[:-1] = told.frames
+    if found.outside:
+        log.warning("%s: %d burned pixels of the last frame lie outside of its window", name, found.outside)
+    for note in found.past.notes:
+        log.info("%s: %s", name, note)
+    return Fire(name, Window(0, 0, side, side, ground), wind, time)
+
+
+def _frames(dataset: str, sources: Sequence[Path | Outlines], settings: ObservedSettings) -> Iterator[Frame]:
+    for source in tqdm(sources, desc=f"ingest {dataset}", unit="fire"):
+        for burned in read_fire(source, settings).past.burned:
+            yield Frame(burned, None)
+
+
+def _common_cell(fires: Sequence[Fire], grids: Sequence[Grid]) -> float:
+    """Side of a pixel in metres.
+
+    Raises:
+        InputError: the fires have several.
+    """
+    first = grids[0].cell_m
+    for fire, grid in zip(fires, grids, strict=True):
+        if abs(grid.cell_m / first - 1) > SAME_CELL:
+            found = f"pixels of {grid.cell_m:.4g} m, and of {first:.4g} m in {fires[0].fire_id}"
+            raise InputError(fire.fire_id, found, "pixels of one size", "set `cell_m` of the data set")
+    return first
