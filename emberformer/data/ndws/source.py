@@ -22,10 +22,10 @@ from tqdm import tqdm
 from emberformer import __version__
 from emberformer.data.fires import UNKNOWN, Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.ndws.inputs import CONDITIONS, FIRE, PREVIOUS_FIRE, SIDE, TERRAIN
-from emberformer.data.ndws.settings import NdwsSettings
 from emberformer.data.ndws.tiles import Tile, TileFile, find_tile_files, published_split, read_tiles
 from emberformer.data.weather import FIRST_TIME, wind_towards
 from emberformer.errors import InputError
+from emberformer.ndws_settings import NdwsSettings
 from emberformer.settings import expand
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from jaxtyping import Float32
 
 from emberformer.data.fires import Band, BandKind, Window
 from emberformer.data.landscape_raster import Landscape, open_landscape
-from emberformer.data.sim2real.settings import Layer, Sim2RealSettings
 from emberformer.data.sim2real.tree import SceneFiles
 from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
+from emberformer.sim2real_settings import UNITS, Layer, Sim2RealSettings
 
 
 class LayerSource(NamedTuple):
@@ -27,22 +27,20 @@ class LayerSource(NamedTuple):
     Args:
         name: what its raster's name holds, in lower case: words in full, or LANDFIRE's product between other letters.
         kind: of its values.
-        unit: in the store.
-        step: unit of the store that one unit of the raster is.
+        step: what a unit of the raster is in that of the store.
         most: the largest number; above it LANDFIRE has codes of water, ice, built-up land and the like.
     """
 
     name: str
     kind: BandKind
-    unit: str = "1"
     step: float = 1.0
     most: float = np.inf
 
 
 SOURCES: dict[Layer, LayerSource] = {
-    "elevation": LayerSource("elevation|elev|dem", "continuous", "m"),
-    "slope_deg": LayerSource("slope|slpd|slpp|slp", "continuous", "deg"),
-    "aspect_deg": LayerSource("aspect|asp", "angle", "deg"),
+    "elevation": LayerSource("elevation|elev|dem", "continuous"),
+    "slope_deg": LayerSource("slope|slpd|slpp|slp", "continuous"),
+    "aspect_deg": LayerSource("aspect|asp", "angle"),
     "fuel_model": LayerSource("fbfm40|f40", "categorical"),
     "fuel_model_13": LayerSource("fbfm13|f13", "categorical"),
     "fuel_characteristic": LayerSource("fuel_characteristic_classification|fccs", "categorical"),
@@ -50,16 +48,16 @@ SOURCES: dict[Layer, LayerSource] = {
     "fuel_vegetation_type": LayerSource("fuel_vegetation_type|fvt", "categorical"),
     "fuel_vegetation_cover": LayerSource("fuel_vegetation_cover|fvc", "categorical"),
     "fuel_vegetation_height": LayerSource("fuel_vegetation_height|fvh", "categorical"),
-    "canopy_cover": LayerSource("canopy_cover|cc", "continuous", "percent"),
-    "canopy_height": LayerSource("canopy_height|ch", "continuous", "m", 0.1),
-    "canopy_base_height": LayerSource("canopy_base_height|cbh", "continuous", "m", 0.1),
-    "canopy_bulk_density": LayerSource("canopy_bulk_density|cbd", "continuous", "kg m-3", 0.01),
+    "canopy_cover": LayerSource("canopy_cover|cc", "continuous"),
+    "canopy_height": LayerSource("canopy_height|ch", "continuous", 0.1),
+    "canopy_base_height": LayerSource("canopy_base_height|cbh", "continuous", 0.1),
+    "canopy_bulk_density": LayerSource("canopy_bulk_density|cbd", "continuous", 0.01),
     "vegetation_type": LayerSource("existing_vegetation_type|evt", "categorical"),
     "vegetation_cover": LayerSource("existing_vegetation_cover|evc", "categorical"),
     "vegetation_height": LayerSource("existing_vegetation_height|evh", "categorical"),
     "succession_class": LayerSource("succession_class(?:es)?|sclass", "categorical"),
     "vegetation_condition": LayerSource("vegetation_condition_class|vcc", "categorical"),
-    "vegetation_departure": LayerSource("vegetation_departure|vdep", "continuous", "percent", 1.0, 100.0),
+    "vegetation_departure": LayerSource("vegetation_departure|vdep", "continuous", 1.0, 100.0),
 }
 
 
@@ -79,7 +77,7 @@ class SceneGround:
     @property
     def bands(self) -> tuple[Band, ...]:
         """Bands of the terrain."""
-        return tuple(Band(layer, SOURCES[layer].kind, SOURCES[layer].unit) for layer in self.layers)
+        return tuple(Band(layer, SOURCES[layer].kind, UNITS.get(layer, "1")) for layer in self.layers)
 
     def read(self, window: Window) -> Float32[np.ndarray, "band y x"]:
         """Terrain of a window that begins on the rasters: float32, NaN = no data, and where it goes beyond them."""
@@ -142,5 +140,5 @@ def layer_of(name: str) -> Layer | None:
 
 def _band_settings(layer: Layer, settings: Sim2RealSettings) -> BandSettings:
     source = SOURCES[layer]
-    unit = settings.slope_unit if layer == "slope_deg" else source.unit
+    unit = settings.slope_unit if layer == "slope_deg" else UNITS.get(layer, "1")
     return BandSettings(name=layer, kind=source.kind, unit=unit)

@@ -17,12 +17,12 @@ from emberformer import __version__
 from emberformer.data.fires import UNKNOWN, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.sim2real.layers import SceneGround, open_ground
 from emberformer.data.sim2real.masks import MaskFiles, find_masks, read_mask
-from emberformer.data.sim2real.settings import Sim2RealSettings
 from emberformer.data.sim2real.tree import FireFiles, SceneFiles, find_scenes, find_weather
 from emberformer.data.sim2real.wxs import KEPT, drive_frames, read_wxs
 from emberformer.data.weather import frame_times
 from emberformer.errors import InputError
 from emberformer.settings import expand
+from emberformer.sim2real_settings import Sim2RealSettings
 
 log = logging.getLogger(__name__)
 

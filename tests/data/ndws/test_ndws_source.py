@@ -9,9 +9,9 @@ import pytest
 from emberformer.data.fires import fire_rows, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.ndws.inputs import CONDITIONS, FIRE, PREVIOUS_FIRE, ndws_inputs
-from emberformer.data.ndws.settings import NdwsSettings
 from emberformer.data.ndws.source import mean_wind, read_ndws, tile_groups
 from emberformer.errors import InputError
+from emberformer.ndws_settings import NdwsSettings
 from tests.ndws_tiles import make_tile, write_tiles
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "real" / "ndws_micro" / "data"
@@ -114,6 +114,12 @@ def test_wind_of_the_second_day_is_unknown(root, tmp_path):
     assert np.isnan(fires.weather[1]).all()
     settings = NdwsSettings(root=root)
     assert (settings.foresees_wind, settings.tells_target_wind) == (False, False)
+
+
+def test_settings_tell_what_the_store_holds(root, tmp_path):
+    fires, settings = _ingest(root, tmp_path), NdwsSettings(root=root)
+    assert dict(zip(fires.band.values.tolist(), fires.band_unit.values.tolist(), strict=True)) == settings.band_units
+    assert fires.attrs["seconds_per_frame"] == 60 * settings.minutes_per_frame
 
 
 def test_twins_in_two_splits_are_one_group(root, tmp_path):

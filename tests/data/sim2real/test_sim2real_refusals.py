@@ -8,9 +8,9 @@ import rasterio
 
 from emberformer.data.fires import open_fires
 from emberformer.data.fires_writing import write_fires
-from emberformer.data.sim2real.settings import Sim2RealSettings
 from emberformer.data.sim2real.source import read_sim2real
 from emberformer.errors import InputError
+from emberformer.sim2real_settings import Sim2RealSettings
 from tests.sim2real_scenes import SHAPE, spread, weather_lines, write_lines, write_mask, write_published, write_raster
 
 

@@ -13,9 +13,9 @@ from pyproj import Proj
 from emberformer.data.fires import Window, fire_crs, fire_rows, fire_transform, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.sim2real.layers import layer_of
-from emberformer.data.sim2real.settings import Sim2RealSettings
 from emberformer.data.sim2real.source import read_sim2real
 from emberformer.errors import InputError
+from emberformer.sim2real_settings import Sim2RealSettings
 from tests.sim2real_scenes import (
     RASTERS,
     SHAPE,
@@ -59,7 +59,8 @@ def test_scene_of_the_published_tree(root, tmp_path):
 
 
 def test_terrain_in_si(root, tmp_path):
-    fires = _ingest(root, tmp_path, layers=[*_settings(root).layers, "vegetation_type", "vegetation_departure"])
+    settings = _settings(root, layers=[*_settings(root).layers, "vegetation_type", "vegetation_departure"])
+    fires = _ingest(root, tmp_path, layers=settings.layers)
     of = dict(zip(fires.band.values.tolist(), fires.terrain[0].values, strict=True))
     np.testing.assert_array_equal(of["elevation"], RASTERS["Topography_Map/Elevation.tif"])
     assert {name: of[name][0, 0] for name in ("slope_deg", "fuel_model", "canopy_cover", "vegetation_type")} == {
@@ -71,6 +72,7 @@ def test_terrain_in_si(root, tmp_path):
     assert np.isnan(of["vegetation_departure"]).all()  # a code above 100
     units = dict(zip(fires.band.values.tolist(), fires.band_unit.values.tolist(), strict=True))
     assert (units["canopy_height"], units["canopy_bulk_density"], units["slope_deg"]) == ("m", "kg m-3", "deg")
+    assert units == settings.band_units
 
 
 def test_slope_in_percent(root, tmp_path):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from emberformer.stage import Stage
+from emberformer.data_settings import SourceSettings
 
 Layer = Literal[
     "elevation",
@@ -33,11 +32,22 @@ Layer = Literal[
 ]
 
 
-class Sim2RealSettings(Stage):
-    """Scenes of Sim2Real-Fire, each with its rasters, its fires and their weather."""
+UNITS: dict[Layer, str] = {  # in the store; all others are codes
+    "elevation": "m",
+    "slope_deg": "deg",
+    "aspect_deg": "deg",
+    "canopy_cover": "percent",
+    "canopy_height": "m",
+    "canopy_base_height": "m",
+    "canopy_bulk_density": "kg m-3",
+    "vegetation_departure": "percent",
+}
+
+
+class Sim2RealSettings(SourceSettings):
+    """Sim2Real-Fire: `root` is one scene, with its rasters, its fires and their weather, or a folder of scenes."""
 
     source: Literal["sim2real"] = "sim2real"
-    root: Path = Field(description="one scene, or a folder of scenes")
     layout: Literal["published", "code"] = Field(
         default="published", description="tree of the published packages, or the one that the published code reads"
     )
@@ -69,13 +79,14 @@ class Sim2RealSettings(Stage):
         description="line n + row_offset of the weather, from 0, drives the step from mask out<n> to the next; 0: the "
         "wind of the step to be forecast is known, as a weather forecast would be; -1: only the past wind is",
     )
-    features: str | None = Field(
-        default=None,
-        description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
-    )
     on_error: Literal["stop", "skip"] = Field(
-        default="stop", description="what a fire that cannot be read does: stop, or be left out and listed"
+        default="stop", description="skip: fires that cannot be read are left out, and listed in the store"
     )
+
+    @property
+    def band_units(self) -> dict[str, str]:
+        """Unit of each band of the terrain; a slope in percent becomes degrees."""
+        return {layer: UNITS.get(layer, "1") for layer in self.layers}
 
     @property
     def foresees_wind(self) -> bool:
