@@ -1,8 +1,8 @@
 """The published inputs of Next Day Wildfire Spread: its features in their order, clipped and standardised.
 
-F. Huot et al., IEEE Transactions on Geoscience and Remote Sensing 60 (2022), https://doi.org/10.1109/TGRS.2022.3192974;
-the table stands in simulation_research/next_day_wildfire_spread/constants.py of google-research/google-research, the
-order in the notebook beside it.
+F. Huot et al., IEEE Transactions on Geoscience and Remote Sensing 60 (2022), https://doi.org/10.1109/TGRS.2022.3192974.
+Order and numbers are those of simulation_research/next_day_wildfire_spread/data_export/dataset_demo.ipynb in
+google-research/google-research; constants.py beside it has another order.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Standard(NamedTuple):
 # In the published order. The limits are percentiles 0.1 and 99.9 of the training tiles where nature sets none.
 PUBLISHED = {
     "elevation": Standard(0.0, 3141.0, 657.3003, 649.0147),
-    "th": Standard(0.0, 360.0, 190.32976, 72.59854),
-    "vs": Standard(0.0, 10.024310074806237, 3.8500874, 1.4109988),
-    "tmmn": Standard(253.15, 298.94891357421875, 281.08768, 8.982386),
-    "tmmx": Standard(253.15, 315.09228515625, 295.17383, 9.815496),
+    "th": Standard(0.0, 360.0, 190.3298, 72.5985),
+    "vs": Standard(0.0, 10.0243, 3.8501, 1.4110),
+    "tmmn": Standard(253.15, 298.9489, 281.08768, 8.9824),
+    "tmmx": Standard(253.15, 315.0923, 295.17383, 9.8155),
     "sph": Standard(0.0, 1.0, 0.0071658953, 0.0042835088),
-    "pr": Standard(0.0, 44.53038024902344, 1.7398051, 4.482833),
-    "pdsi": Standard(-6.12974870967865, 7.876040384292651, -0.0052714925, 2.6823447),
+    "pr": Standard(0.0, 44.5304, 1.7398051, 4.4828),
+    "pdsi": Standard(-6.1298, 7.8760, -0.0053, 2.6823),
     "NDVI": Standard(-9821.0, 9996.0, 5157.625, 2466.6677),
-    "population": Standard(0.0, 2534.06298828125, 25.531384, 154.72331),
-    "erc": Standard(0.0, 106.24891662597656, 37.326267, 20.846027),
+    "population": Standard(0.0, 2534.0630, 25.5314, 154.7233),
+    "erc": Standard(0.0, 106.2489, 37.3263, 20.8460),
     PREVIOUS_FIRE: Standard(-1.0, 1.0, 0.0, 1.0),
 }
 
