@@ -18,7 +18,7 @@ import xarray as xr
 from jaxtyping import Float
 from tqdm import tqdm
 
-from emberformer.data.fires import UNKNOWN, open_fires
+from emberformer.data.fires import UNKNOWN, open_fires, stays_burned
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.fire_steps import FireStep, count_steps, fire_steps
@@ -204,7 +204,7 @@ def choose_radius(steps: Iterable[FireStep]) -> float:
 def forecast_block(by_lead: Sequence[Baseline], step: FireStep) -> ForecastBlock:
     """Forecast from one frame, with burned pixels at their value and unknown ones NaN.
 
-    What was not observed is not forecast, NaN; and no value falls from lead to lead.
+    What was not observed is not forecast, NaN, unless fires go out; and no value falls from lead to lead.
     """
     burned, seconds = step.burned[0], step.fires.attrs["seconds_per_frame"]
     values = np.full((len(by_lead), *burned.shape), np.nan, np.float32)
@@ -213,7 +213,8 @@ def forecast_block(by_lead: Sequence[Baseline], step: FireStep) -> ForecastBlock
         if of_lead.was_observed:
             values[number] = np.where(burned == 1, baseline.burned_value, baseline.forecast(of_lead))
     values = np.maximum.accumulate(values)
-    values[:, burned == UNKNOWN] = np.nan
+    if stays_burned(step.fires):
+        values[:, burned == UNKNOWN] = np.nan
     valid_time = valid_times(step.init_time, seconds, len(by_lead))
     return ForecastBlock(step.fire_id, step.split, step.init_step, step.init_time, valid_time, values)
 

@@ -14,8 +14,8 @@ import yaml
 
 from emberformer.calibration import Calibration
 from emberformer.data.fires import open_fires
-from emberformer.data.normalise import TerrainNormaliser
-from emberformer.dataset import training_terrain
+from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
+from emberformer.dataset import training_conditions, training_terrain
 from emberformer.errors import InputError
 from emberformer.features.channel_map import is_of_angle
 from emberformer.features.reading import Memory
@@ -51,6 +51,24 @@ class Sizes:
     channels: tuple[str, ...]
     normaliser: TerrainNormaliser
     decoder: str | None = None  # `architecture` of `decoder_weights`
+    conditions: TerrainNormaliser | None = None
+
+    @property
+    def raster_channels(self) -> list[str]:
+        """Channels of the rasters that the network sees at full resolution."""
+        if self.conditions is None:
+            return self.normaliser.channels
+        return [*self.normaliser.channels, *self.conditions.channels[:-1], "known_conditions"]
+
+    @property
+    def raster_categories(self) -> list[str]:
+        """'band|unit' of the categories among them."""
+        return [*self.normaliser.codes, *(self.conditions.codes if self.conditions else ())]
+
+    @property
+    def category_sizes(self) -> tuple[int, ...]:
+        """Codes of each, with one for what is unknown."""
+        return self.normaliser.category_sizes + (self.conditions.category_sizes if self.conditions else ())
 
     @classmethod
     def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
@@ -62,12 +80,14 @@ class Sizes:
         Raises:
             InputError: no image of the terrain is left.
         """
-        training, channels, numbers = [], [], set()
+        training, changing, channels, numbers = [], [], [], set()
         settings = layout.settings
         for name in settings.datasets:
             fires = open_fires(layout.fires(name))
             features = open_features(layout.feature_store(name), features_key(settings.features))
             training.append((fires, training_terrain(fires, split[name])))
+            if "conditions" in fires:
+                changing.append((conditions_as_terrain(fires), training_conditions(fires, split[name])))
             turnable = [c for c in map(str, features.band.values) if not (settings.training.flip and is_of_angle(c))]
             channels += [c for c in turnable if c not in channels]
             numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"])))
@@ -84,6 +104,7 @@ class Sizes:
             tuple(channels),
             TerrainNormaliser.fit(training),
             architecture(settings.model),
+            TerrainNormaliser.fit(changing) if changing else None,
         )
 
 
@@ -108,13 +129,13 @@ def open_landscape(
     return Landscape(
         name, layout.fires(name), layout.feature_store(name), sizes.normaliser, sizes.channels,
         features_key(layout.settings.features), memory, device,
-        layout.settings.datasets[name].foresees_wind,
+        layout.settings.datasets[name].foresees_wind, sizes.conditions,
     )  # fmt: skip
 
 
 def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
     """The untrained network of these sizes and settings."""
-    terrain_pixels, category_sizes = len(sizes.normaliser.channels), sizes.normaliser.category_sizes
+    terrain_pixels, category_sizes = len(sizes.raster_channels), sizes.category_sizes
     raster, width = PixelInput(terrain_pixels, category_sizes), settings.model.channels
     match settings.model.network:
         case "emberformer":
@@ -193,7 +214,8 @@ def save_model(
     content = {
         "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
         "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
-                  "normaliser": json.dumps(sizes.normaliser.to_dict()), "decoder": sizes.decoder},
+                  "normaliser": json.dumps(sizes.normaliser.to_dict()), "decoder": sizes.decoder,
+                  "conditions": json.dumps(sizes.conditions.to_dict()) if sizes.conditions else None},
         "settings": settings.model_dump(mode="json"),
         "features": {name: features_key(settings.features) for name in settings.datasets},
         "phase": phase,
@@ -221,9 +243,11 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        told_of, changing = content["sizes"], content["sizes"].get("conditions")
         sizes = Sizes(
-            content["sizes"]["features"], content["sizes"]["pixels"], tuple(content["sizes"]["channels"]),
-            TerrainNormaliser.from_dict(json.loads(content["sizes"]["normaliser"])), content["sizes"].get("decoder"),
+            told_of["features"], told_of["pixels"], tuple(told_of["channels"]),
+            TerrainNormaliser.from_dict(json.loads(told_of["normaliser"])), told_of.get("decoder"),
+            TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
         )  # fmt: skip
         settings, phase, told = content["settings"], content["phase"], content["backbone"]
         about = {key: content[key] for key in ABOUT} | {"calibration": Calibration.of(content)}

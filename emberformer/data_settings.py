@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,6 +52,16 @@ class WeatherSettings(Stage):
     )
 
 
+def band_units(bands: Mapping[str, BandSettings]) -> dict[str, str]:
+    """Unit of each band by its name in the fires store; a slope in percent becomes degrees."""
+    return {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in bands.items()}
+
+
+def foresees_wind(weather: WeatherSettings | None) -> bool:
+    """Whether the wind of the step to be forecast would be known, as from a weather forecast."""
+    return weather is None or weather.row_offset >= 0
+
+
 class SimulationSettings(Stage):
     """Fires by minimum travel time on generated terrain, fuel and wind (see `emberformer.data.simulate`)."""
 
@@ -77,6 +88,11 @@ class SourceSettings(Stage):
         description="a finished feature store to read instead of extracting one: a folder or a URL such as s3://...",
     )
 
+    @property
+    def stays_burned(self) -> bool:
+        """Whether frames show what has burned by then, and not what burns at the time."""
+        return True
+
 
 class DeepCrownSettings(SourceSettings):
     """One landscape with its fires, in the deep_crown layout."""
@@ -98,12 +114,12 @@ class DeepCrownSettings(SourceSettings):
     @property
     def band_units(self) -> dict[str, str]:
         """Unit of each band; a slope in percent becomes degrees."""
-        return {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in self.bands.items()}
+        return band_units(self.bands)
 
     @property
     def foresees_wind(self) -> bool:
         """Whether the wind of the step to be forecast would be known, as from a weather forecast."""
-        return self.weather is None or self.weather.row_offset >= 0
+        return foresees_wind(self.weather)
 
     @property
     def tells_target_wind(self) -> bool:

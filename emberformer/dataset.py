@@ -24,7 +24,9 @@ from emberformer.windows import choose_window, padded, pixel_slices, turn
 CACHED_INPUTS = (
     "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories", "resolution",
 )  # fmt: skip
-ALWAYS = frozenset(("target", "fire_pixels"))  # a loss needs them, whatever the network takes
+ALWAYS = frozenset(("target", "fire_pixels", "stays"))  # a loss needs them, whatever the network takes
+
+CONDITION_FRAMES = 8
 
 
 def hidden_inputs(model: ModelSettings) -> set[str]:
@@ -92,14 +94,15 @@ class FireSteps(Dataset):
             says nothing.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
-    `fire_pixels [B 2 H W]`, and of these what is among the inputs: `frame_patches [B T Gy Gx D]`,
-    `terrain_patches [B C Gy Gx D]` (as stored; zero on padding and for a band that a landscape lacks),
-    `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame), `frame_hidden [B T S D]` (all tokens of whole
-    frames after a block), `wind [B T 2]` (from each frame to the next, from the newest one until the target,
-    `Landscape.wind_ahead`), `valid_t [B T]`, `lead [B]` (frames to the target), `terrain_pixels [B K H W]`,
-    `categories [B Q H W]`, `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]`
-    (metres of a pixel, seconds of a step), and of `whole_frame_arrays` and `patch_arrays`. H and W are whole patches;
-    the raster lies at the upper left.
+    `fire_pixels [B 2 H W]`, `stays [B]` (1 where burned ground stays burned, 0 where fires go out), and of these what
+    is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero
+    on padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
+    `frame_hidden [B T S D]` (all tokens of whole frames after a block), `wind [B T 2]` (from each frame to the next,
+    from the newest one until the target, `Landscape.wind_ahead`), `valid_t [B T]`, `lead [B]` (frames to the target),
+    `terrain_pixels [B K H W]` and `categories [B Q H W]` (of the terrain, and of the newest frame's conditions),
+    `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel,
+    seconds of a step), and of `whole_frame_arrays` and `patch_arrays`. H and W are whole patches; the raster lies at
+    the upper left.
     """
 
     def __init__(
@@ -184,10 +187,11 @@ class FireSteps(Dataset):
         burned = landscape.burned(step.fire, observed)
         seen_later = step.step + lead < landscape.row_size[step.fire]
         target = landscape.target(step.fire, row + lead) if seen_later else np.full_like(burned[0], UNKNOWN)
-        rows, columns = choose_window(burned[-1], target, self.size(index), landscape.grid, pixels, rng)
+        growth = (target == 1) & (burned[-1] == 0) if landscape.stays_burned else target == 1
+        rows, columns = choose_window(burned[-1], growth, self.size(index), landscape.grid, pixels, rng)
         y, x = pixel_slices(rows, pixels), pixel_slices(columns, pixels)
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
-        terrain_pixels, categories = landscape.terrain(step.fire)
+        terrain_pixels, categories = landscape.rasters(step.fire, row)
         lit = burned[:, y, x] == 1
         wind = landscape.wind[observed.start : observed.stop].copy()
         wind[-1] = landscape.wind_ahead(step.fire, row, lead)
@@ -196,6 +200,7 @@ class FireSteps(Dataset):
             "lead": np.array(lead),
             "valid_t": np.arange(self.history) >= self.history - seen,
             "fire_pixels": padded(np.stack([lit[-1], lit.mean(0)]).astype(np.float32), shape, 0),
+            "stays": np.array(landscape.stays_burned, np.float32),
             "terrain_pixels": padded(terrain_pixels[:, y, x], shape, 0),
             "categories": padded(categories[:, y, x], shape, 0),
             "target": padded(target[y, x], shape, UNKNOWN),
@@ -246,3 +251,16 @@ def training_terrain(fires: xr.Dataset, split: dict[str, str]) -> list[int]:
     """Terrain windows of the training fires, on which the normaliser is fitted."""
     chosen = [split.get(str(fire_id)) == "train" for fire_id in fires.fire_id.values]
     return sorted(set(fires.terrain_index.values[chosen].tolist()))
+
+
+def training_conditions(fires: xr.Dataset, split: dict[str, str]) -> list[int]:
+    """Frames of the training fires, up to `CONDITION_FRAMES` evenly spaced ones of each, on whose conditions the
+    normaliser is fitted.
+    """
+    rows = zip(map(str, fires.fire_id.values), fires.row_start.values, fires.row_size.values, strict=True)
+    return [
+        int(start) + int(step)
+        for fire_id, start, size in rows
+        if split.get(fire_id) == "train"
+        for step in evenly_spaced(int(size), min(CONDITION_FRAMES, int(size)))
+    ]

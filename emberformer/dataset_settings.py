@@ -6,8 +6,50 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from emberformer.data_settings import DeepCrownSettings, EncodingSettings, SourceSettings, WindUnit
+from emberformer.data_settings import (
+    BandSettings,
+    DeepCrownSettings,
+    EncodingSettings,
+    SourceSettings,
+    WeatherSettings,
+    WindUnit,
+    band_units,
+    foresees_wind,
+)
 from emberformer.stage import Stage
+from emberformer.wsts_settings import WildfireSpreadTSSettings
+
+
+class Cell2FireSettings(SourceSettings):
+    """Simulations of Cell2Fire or C2F-W on one instance, as the simulator writes them."""
+
+    source: Literal["cell2fire"] = "cell2fire"
+    outputs: str = Field(default="results", description="folder of the simulations under `root`; it holds `Grids`")
+    minutes_per_frame: float = Field(gt=0, description="length of a weather period (--Weather-Period-Length)")
+    window: int | None = Field(
+        default=None, ge=1, description="height and width in pixels around where a fire begins; null: the whole ground"
+    )
+    crs: str | None = Field(default=None, description="of rasters that tell none (.asc), such as EPSG:32719")
+    bands: dict[str, BandSettings] = Field(min_length=1, description="name of a raster's file -> how it is read")
+    weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the weather is left out")
+    on_error: Literal["stop", "skip"] = Field(
+        default="stop", description="skip: simulations whose grids do not fit are left out, and listed in the store"
+    )
+
+    @property
+    def band_units(self) -> dict[str, str]:
+        """Unit of each band; a slope in percent becomes degrees."""
+        return band_units(self.bands)
+
+    @property
+    def foresees_wind(self) -> bool:
+        """Whether the wind of the step to be forecast would be known, as from a weather forecast."""
+        return foresees_wind(self.weather)
+
+    @property
+    def tells_target_wind(self) -> bool:
+        """Whether it tells the wind of the step to be forecast."""
+        return self.weather is not None and self.foresees_wind
 
 
 class GivenBandSettings(Stage):
@@ -73,8 +115,13 @@ def _source_of(told: Any) -> Any:
 
 # The key `source` says which; a data set without it has the deep_crown layout.
 DatasetSettings = Annotated[
-    Annotated[DeepCrownSettings, Tag("deep_crown")] | Annotated[ObservedSettings, Tag("observed")],
+    Annotated[DeepCrownSettings, Tag("deep_crown")]
+    | Annotated[Cell2FireSettings, Tag("cell2fire")]
+    | Annotated[ObservedSettings, Tag("observed")]
+    | Annotated[WildfireSpreadTSSettings, Tag("wsts")],
     Discriminator(
-        _source_of, custom_error_type="source", custom_error_message="source is none of deep_crown, observed"
+        _source_of,
+        custom_error_type="source",
+        custom_error_message="source is none of deep_crown, cell2fire, observed, wsts",
     ),
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, UInt8
 
-from emberformer.data.fires import UNKNOWN, observed
+from emberformer.data.fires import UNKNOWN, held, observed
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ class FireStep:
 
     @cached_property
     def new_fire(self) -> UInt8[np.ndarray, "y x"]:
-        """What new-fire scores look at: 1 burned since, 0 still unburned, 255 burned before or unknown."""
-        return np.where(self.burned[0] == 0, observed(self.fires, self.row + self.lead), np.uint8(UNKNOWN))
+        """What scores look at: 1 burned since, 0 still unburned, 255 burned before for good, or unknown."""
+        open_to_fire = held(self.fires, self.row) == 0
+        return np.where(open_to_fire, observed(self.fires, self.row + self.lead), np.uint8(UNKNOWN))
 
 
 def fire_steps(

@@ -14,8 +14,8 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from emberformer.data.fires import UNKNOWN, observed, open_fires
-from emberformer.data.normalise import TerrainNormaliser
+from emberformer.data.fires import UNKNOWN, observed, open_fires, stays_burned
+from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 from emberformer.errors import InputError
 from emberformer.features.channel_map import ChannelMap
 from emberformer.features.encoding import Encoding
@@ -41,6 +41,7 @@ class Landscape:
         fires_path: fires store.
         features_location: feature store, a folder or a URL.
         normaliser: fitted on training fires.
+        conditions: the same of the conditions; None: the network is told none.
         channels: terrain images in the order the model knows them; one that this landscape lacks is zero.
         key: key of the feature store that the settings ask for; by default the one in its name.
         memory: 'disk', 'ram' or 'device': where the features stay, see `FeatureReader`.
@@ -62,12 +63,14 @@ class Landscape:
         memory: Memory = "disk",
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
         foresees_wind: bool = True,
+        conditions: TerrainNormaliser | None = None,
     ):
         self.foresees_wind = foresees_wind
         self.name, self.normaliser, self.number = name, normaliser, next(NUMBERS)
         self.features_location, self.device = features_location, device
         self.memory: Memory = memory
         self.fires = open_fires(fires_path)
+        self.stays_burned = stays_burned(self.fires)
         features = open_features(features_location, key)
         if features.attrs["fires_content_digest"] != self.fires.attrs["content_digest"]:
             raise InputError(
@@ -87,7 +90,10 @@ class Landscape:
         self.channel_order = [own.get(channel) for channel in channels]
         self.mean_channels = list(map(str, features.channel.values))
         self.units = dict(zip(map(str, self.fires.band.values), map(str, self.fires.band_unit.values), strict=True))
-        self.vectors = [(n, n + 1) for n, c in enumerate(normaliser.channels) if c.endswith(".east")]
+        self.conditions = conditions
+        told = [*normaliser.channels, *(conditions.channels if conditions else ())]
+        self.vectors = [(n, n + 1) for n, channel in enumerate(told) if channel.endswith(".east")]
+        self._conditions = conditions_as_terrain(self.fires)
         self.wind = self.fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
         of_fires = self.fires.attrs
         self.resolution = np.array([of_fires["cell_m"], of_fires["seconds_per_frame"]], np.float32)
@@ -133,6 +139,19 @@ class Landscape:
         self._terrain.move_to_end(index)
         channels, categories = self._terrain[index]
         return self.cut(channels, fire), self.cut(categories, fire)
+
+    def rasters(self, fire: int, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Normalised channels [K H W] and categories [Q H W] of a fire's terrain, and of the conditions of a frame.
+
+        Args:
+            fire: number of the fire.
+            row: of the frame in the fires store.
+        """
+        channels, categories = self.terrain(fire)
+        if self.conditions is None:
+            return channels, categories
+        now = (self.cut(values, fire) for values in self.conditions.apply(self._conditions, row))
+        return tuple(np.concatenate(both) for both in zip((channels, categories), now, strict=True))  # type: ignore[return-value]
 
     def terrain_images(self, fire: int) -> np.ndarray:
         """Rendered terrain [C H W], or [C 3 H W], of a fire's window, in the model's order of channels.

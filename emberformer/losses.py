@@ -20,6 +20,11 @@ def open_pixels(target: UInt8[Tensor, "B H W"], burned: Float[Tensor, "B H W"]) 
     return (target != 255) & (burned < 0.5)
 
 
+def counted_pixels(batch: dict[str, Tensor]) -> Bool[Tensor, "B H W"]:
+    """Pixels of a batch of `emberformer.dataset.FireSteps` that count; where fires go out, all that are known."""
+    return open_pixels(batch["target"], batch["fire_pixels"][:, 0] * batch["stays"][:, None, None])
+
+
 def spread_sums(
     predicted: Float[Tensor, "B H W"], target: UInt8[Tensor, "B H W"], counted: Bool[Tensor, "B H W"]
 ) -> Float[Tensor, "sums=6"]:

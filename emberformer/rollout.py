@@ -221,12 +221,12 @@ def make_rollout(
 def probability_of(
     model: SpreadNetwork, batch: dict[str, Tensor], calibration: Calibration = NOT_CALIBRATED
 ) -> Float[Tensor, "B H W"]:
-    """Probability that a pixel is burned by the time that is forecast, on whole patches; burned stays burned.
+    """Probability that a pixel is burned by the time that is forecast, on whole patches; what stays burned is at 1.
 
     The checkpoint holds the calibration of the network's logits; by default they are as the network was trained.
     """
     probability = torch.sigmoid(calibrated(model(**model_inputs(model, batch)).float(), calibration))
-    return torch.where(batch["fire_pixels"][:, 0] >= 1, 1.0, probability)
+    return torch.where(batch["fire_pixels"][:, 0] * batch["stays"][:, None, None] >= 1, 1.0, probability)
 
 
 def calibrated(logits: Float[Tensor, "*shape"], calibration: Calibration) -> Float[Tensor, "*shape"]:

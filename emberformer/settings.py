@@ -149,6 +149,15 @@ class Settings(Stage):
     logging: LoggingSettings = LoggingSettings()
 
     @model_validator(mode="after")
+    def _fires_are_of_one_kind(self):
+        kinds = {of.stays_burned for of in self.datasets.values()}
+        if len(kinds) > 1:
+            raise ValueError("datasets: some show what has burned and some what burns; train on those of one kind")
+        if False in kinds and max(self.forecast.leads, self.model.lead_times) > 1:
+            raise ValueError("forecast.leads, model.lead_times: only one frame ahead where fires go out, so 1")
+        return self
+
+    @model_validator(mode="after")
     def _phases_follow(self):
         if self.phase3 and not self.phase2:
             raise ValueError("phase3 starts from the best of phase 2: give phase2 too")

@@ -44,6 +44,7 @@ def forecast_steps(
 ) -> Float[np.ndarray, "B L y x"]:
     """Probability that a pixel is burned after each coming step; 1 where it is burned already, NaN where it is unknown.
 
+    Where fires go out, it is the probability that a pixel burns then, of every pixel (`emberformer.data.fires.held`).
     Nothing is forecast outside a fire's window: what burns there goes on burning, and nothing else begins to.
 
     Args:
@@ -85,5 +86,6 @@ def _on_raster(
     values = np.repeat((burned == 1).astype(np.float32)[None], len(probability), 0)
     window = landscape.cut(values, step.fire)
     window[...] = probability[:, : window.shape[1], : window.shape[2]]
-    values[:, burned == UNKNOWN] = np.nan
+    if landscape.stays_burned:
+        values[:, burned == UNKNOWN] = np.nan
     return values

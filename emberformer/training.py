@@ -30,7 +30,7 @@ from emberformer.headwind import Slope
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
-from emberformer.losses import SpreadLoss, loss_inputs, open_pixels, over_processes
+from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, over_processes
 from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
@@ -85,7 +85,7 @@ class SpreadTraining(lightning.LightningModule):
     def forecast(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of a batch, and the pixels that count."""
         logits = self.model(**model_inputs(self.model, batch)).float()
-        return logits, open_pixels(batch["target"], batch["fire_pixels"][:, 0])
+        return logits, counted_pixels(batch)
 
     def loss_of(self, batch: dict[str, torch.Tensor], logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """What a training step lowers."""

@@ -11,17 +11,25 @@ from emberformer.views import turned, turned_vector
 
 def choose_window(
     burned: np.ndarray,
-    target: np.ndarray,
+    growth: np.ndarray,
     size: tuple[int, int],
     grid: tuple[int, int],
     pixels: int,
     rng: np.random.Generator,
 ) -> tuple[slice, slice]:
-    """Patch rows and columns to serve: all, or a random window that holds a random pixel of the next growth."""
+    """Patch rows and columns to serve: all, or a random window that holds a random pixel of what is to burn.
+
+    Args:
+        burned: newest frame, 1 = burned.
+        growth: what is to burn; where there is nothing, a burned pixel serves.
+        size: rows and columns to serve.
+        grid: all rows and columns.
+        pixels: raster pixels on a side of a patch.
+        rng: chance.
+    """
     if size == grid:
         return slice(0, size[0]), slice(0, size[1])
-    growth = np.argwhere((target == 1) & (burned == 0))
-    candidates = growth if len(growth) else np.argwhere(burned == 1)
+    candidates = np.argwhere(growth) if growth.any() else np.argwhere(burned == 1)
     centre = candidates[int(rng.integers(len(candidates)))] if len(candidates) else np.array(burned.shape) // 2
     windows = []
     for position, side, whole in zip(centre // pixels, size, grid, strict=True):

@@ -33,6 +33,11 @@ class WildfireSpreadTSSettings(SourceSettings):
         return 1440.0
 
     @property
+    def stays_burned(self) -> bool:
+        """A frame shows what burns on its day."""
+        return False
+
+    @property
     def band_units(self) -> dict[str, str]:
         """Unit of each band of the terrain."""
         return {"elevation": "m", "slope_deg": "deg", "aspect_deg": "deg", "landcover": "1"}

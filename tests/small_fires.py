@@ -18,6 +18,7 @@ def small_fires(
     terrain: Mapping[str, ArrayLike] | None = None,
     cell_m: float = 30.0,
     seconds: float = 1800.0,
+    fire_kind: str = "cumulative",
 ) -> xr.Dataset:
     """Fires as `open_fires` gives them.
 
@@ -28,6 +29,7 @@ def small_fires(
         terrain: band -> values [y, x], one window for all fires; by default no band that baselines know.
         cell_m: side of a pixel in metres.
         seconds: time between two frames.
+        fire_kind: "active": fires go out.
     """
     sizes = [len(of_fire) for of_fire in frames.values()]
     burned = np.stack([np.asarray(frame, np.uint8) for of_fire in frames.values() for frame in of_fire])
@@ -47,6 +49,9 @@ def small_fires(
             "step": ("frame", step.astype(np.int32)),
             "valid_time": ("frame", (step * int(seconds)).astype("datetime64[s]")),
             "fire_id": ("fire", np.array(list(frames), "T")),
+            "ground_index": ("fire", np.zeros(len(sizes), int)),
+            "crs_wkt": ("ground", np.array([""], "T")),
+            "transform": (("ground", "coefficient"), np.array([[cell_m, 0, 0, 0, -cell_m, 0]])),
             "row_start": ("fire", np.cumsum([0, *sizes[:-1]]).astype(np.int32)),
             "row_size": ("fire", np.array(sizes, np.int32)),
             "terrain_index": ("fire", np.zeros(len(sizes), np.int32)),
@@ -59,6 +64,7 @@ def small_fires(
             "dataset": dataset,
             "cell_m": cell_m,
             "seconds_per_frame": seconds,
+            "fire_kind": fire_kind,
             "target_kind": "same_as_burned",
             "content_digest": "by hand",
         },

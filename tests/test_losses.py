@@ -7,7 +7,7 @@ import torch
 
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.headwind import NEAR, Slope, headwind
-from emberformer.losses import SpreadLoss, loss_inputs, open_pixels, over_processes, spread_loss
+from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, open_pixels, over_processes, spread_loss
 from emberformer.training_settings import LossSettings
 
 
@@ -241,3 +241,11 @@ def test_growth_upwind_is_punished_and_growth_downwind_is_not():
 def test_one_process_has_the_total_itself():
     sums = torch.ones(6, requires_grad=True)
     assert over_processes(sums) is sums
+
+
+def test_where_fires_go_out_burning_pixels_count_too():
+    """Two items of one batch: of the first burned stays burned, in the second fires go out."""
+    target = torch.tensor([[[0, 1, 255]]] * 2, dtype=torch.uint8)
+    burned = torch.tensor([[[[1.0, 0, 0]]]] * 2).expand(-1, 2, -1, -1)
+    batch = {"target": target, "fire_pixels": burned, "stays": torch.tensor([1.0, 0.0])}
+    assert counted_pixels(batch).tolist() == [[[False, True, False]], [[True, True, False]]]

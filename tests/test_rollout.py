@@ -56,8 +56,9 @@ class Neighbours(SpreadNetwork):
 def one_spark(size=9):
     burned = torch.zeros(1, size, size)
     burned[0, size // 2, size // 2] = 1
-    return {"fire_pixels": torch.stack([burned, burned], 1), "valid_t": torch.tensor([[False, True]]),
-            "wind": torch.zeros(1, 2, 2), "index": torch.tensor([4])}  # fmt: skip
+    return {"fire_pixels": torch.stack([burned, burned], 1), "stays": torch.ones(len(burned)),
+            "valid_t": torch.tensor([[False, True]]), "wind": torch.zeros(1, 2, 2),
+            "index": torch.tensor([4])}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_direct_forecast_sees_what_its_lead_has(prepared):
     (landscape,) = open_landscapes(layout, sizes)
     landscape.wind = np.random.default_rng(0).normal(size=landscape.wind.shape).astype(np.float32)
     landscape.wind[int(landscape.row_start[0]) + 2] = np.nan  # unknown wind is left out of the mean
-    names = ("wind", "valid_t", "lead", "fire_pixels")
+    names = ("wind", "valid_t", "lead", "fire_pixels", "stays")
     first, third = (FireSteps([landscape], [Step(0, 0, 1, lead)], 3, inputs=names)[0] for lead in (1, 3))
     batch = {name: values[None] for name, values in first.items()}
     winds = torch.from_numpy(coming_winds(landscape, Step(0, 0, 1), 3))[None]

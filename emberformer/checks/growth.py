@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from emberformer.checks.finding import Finding
-from emberformer.data.fires import UNKNOWN
+from emberformer.data.fires import UNKNOWN, stays_burned
 
 RARE = 1e-4  # share of new fire among unburned pixels under which a loss hardly sees it
 
@@ -29,6 +29,7 @@ class Growth:
         new: of these, how many burn.
         gone: burned pixels that are unburned at the end.
         drift: mean position of new fire less that of the fire before, pixels towards east and north; NaN = none.
+        stays_burned: whether frames show what has burned by then, see `emberformer.data.fires.stays_burned`.
     """
 
     burned: Int[np.ndarray, " frame"]
@@ -40,6 +41,7 @@ class Growth:
     new: Int[np.ndarray, " step"]
     gone: Int[np.ndarray, " step"]
     drift: Float[np.ndarray, "step 2"]
+    stays_burned: bool
 
 
 def measure_growth(fires: xr.Dataset, chosen: Iterable[int]) -> Growth:
@@ -66,7 +68,8 @@ def measure_growth(fires: xr.Dataset, chosen: Iterable[int]) -> Growth:
     burned, unknown, edge = np.concatenate(frames).T
     row, is_open, new, gone = np.array(steps, np.int64).reshape(-1, 4).T
     pixels = fires.sizes["y"] * fires.sizes["x"]
-    return Growth(burned, unknown, edge, pixels, row, is_open, new, gone, np.array(drift, float).reshape(-1, 2))
+    moved = np.array(drift, float).reshape(-1, 2)
+    return Growth(burned, unknown, edge, pixels, row, is_open, new, gone, moved, stays_burned(fires))
 
 
 def _centre(area: np.ndarray) -> np.ndarray:
@@ -104,11 +107,12 @@ def check_growth(growth: Growth) -> list[Finding]:
 def _shrinking(growth: Growth) -> Finding:
     share = float((growth.gone > 0).mean()) if len(growth.gone) else 0.0
     lost = int(growth.gone.sum())
+    wrong = lost > 0 and growth.stays_burned
     return Finding(
-        "WARNING" if lost else "OK",
+        "WARNING" if wrong else "OK",
         "shrinking fires",
         f"burned pixels go out in {100 * share:.2f} % of the steps ({lost} pixels)" if lost else "burned stays burned",
-        "check the order of the frames and what they show: a burned area only grows" if lost else "",
+        "check the order of the frames and what they show: a burned area only grows" if wrong else "",
         {"steps": share, "pixels": lost},
     )
 

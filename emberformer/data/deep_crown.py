@@ -13,7 +13,6 @@ Numbers may be padded with any number of zeros; sequences and frames are sorted 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,8 +25,10 @@ from emberformer import __version__
 from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
 from emberformer.data.frame_images import decode_burned
 from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
+from emberformer.data.numbered import check_contiguous, numbered
 from emberformer.data.weather import (
     WeatherTable,
+    common_columns,
     drive_steps,
     frame_times,
     read_history,
@@ -98,14 +99,14 @@ def find_sequences(root: Path, isochrones: bool) -> tuple[list[Sequence], dict[s
     Raises:
         InputError: no sequence can be forecast, two have one number, or files of one are missing.
     """
-    folders = _numbered(root / "fire_frames", r"(\d+)$", "sequence folders such as fire_frames/sequence_001")
+    folders = numbered(root / "fire_frames", r"(\d+)$", "sequence folders such as fire_frames/sequence_001")
     sequences, skipped = [], {}
     for number, folder in folders.items():
-        frames = _numbered(folder, r"(\d+)\.png$", "frames such as fire_000.png")
+        frames = numbered(folder, r"(\d+)\.png$", "frames such as fire_000.png")
         if len(frames) < 2:
             skipped[folder.name] = f"{len(frames)} frame(s); a forecast needs two"
             continue
-        _check_contiguous(folder, list(frames))
+        check_contiguous(folder, list(frames))
         targets = _find_isochrones(root / "isochrones" / folder.name, frames) if isochrones else ()
         sequences.append(Sequence(number, folder.name, tuple(frames.values()), targets))
     if not sequences:
@@ -114,36 +115,11 @@ def find_sequences(root: Path, isochrones: bool) -> tuple[list[Sequence], dict[s
     return sequences, skipped
 
 
-def _numbered(folder: Path, pattern: str, expected: str) -> dict[int, Path]:
-    """Entries of a folder by the number at the end of their names, sorted as integers; other entries do not count."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(folder, str(error), f"a folder with {expected}", "check `root` of the data set") from error
-    numbered: dict[int, Path] = {}
-    for entry in entries:
-        if entry.name.startswith(".") or not (match := re.search(pattern, entry.name)):
-            continue
-        if (number := int(match[1])) in numbered:
-            found = f"{numbered[number].name} and {entry.name}, both number {number}"
-            raise InputError(folder, found, "one entry a number", "remove or renumber one of the two")
-        numbered[number] = entry
-    return dict(sorted(numbered.items()))
-
-
-def _check_contiguous(folder: Path, numbers: list[int]) -> None:
-    missing = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
-    if missing or numbers[0] > 1:  # some collections count from 1
-        found = f"frames {missing[:5]} are missing" if missing else f"the first frame is number {numbers[0]}"
-        remedy = "supply the frames, or renumber from 0: time and weather go by the number"
-        raise InputError(folder, found, "frames without a gap, from 0 or 1 on", remedy)
-
-
 def _find_isochrones(folder: Path, frames: dict[int, Path]) -> tuple[Path, ...]:
     remedy = "supply the isochrones, or set `isochrones: false` for the data set: the next frame is then the target"
     if not folder.is_dir():
         raise InputError(folder, "no such folder", f"{len(frames)} isochrones such as iso_000.png", remedy)
-    isochrones = _numbered(folder, r"(\d+)\.png$", "isochrones such as iso_000.png")
+    isochrones = numbered(folder, r"(\d+)\.png$", "isochrones such as iso_000.png")
     if list(isochrones) != list(frames):
         differing = sorted(set(isochrones) ^ set(frames))[:5]
         found = f"{len(isochrones)} isochrones for {len(frames)} frames; in only one of the two: {differing}"
@@ -157,7 +133,7 @@ def _read_fires(
     """Weather variables, and all fires without their pixels."""
     weather, seconds = settings.weather, 60 * settings.minutes_per_frame
     tables = _read_tables(root / "landscape", sequences, weather) if weather else {}
-    names = _common_columns(list(tables.values()))
+    names = common_columns(list(tables.values()))
     fires = []
     for sequence in sequences:
         table, frames = tables.get(sequence.number), len(sequence.frames)
@@ -181,11 +157,6 @@ def _read_tables(landscape: Path, sequences: list[Sequence], settings: WeatherSe
         if name not in tables:
             tables[name] = read_weather(landscape / "Weathers" / name, settings)
     return {sequence.number: tables[history[sequence.number]] for sequence in sequences}
-
-
-def _common_columns(tables: list[WeatherTable]) -> list[str]:
-    """Numeric columns that all tables have, in the order of the first."""
-    return [name for name in (tables[0].columns if tables else ()) if all(name in table.columns for table in tables)]
 
 
 def _warn_about_times(dataset: str, fires: tuple[Fire, ...], seconds: float) -> None:

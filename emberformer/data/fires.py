@@ -213,6 +213,20 @@ def observed(fires: xr.Dataset, row: int) -> UInt8[np.ndarray, "y x"]:
     return np.where(burned[row - 1].values == 1, np.uint8(1), target)
 
 
+def stays_burned(fires: xr.Dataset) -> bool:
+    """Whether burned ground stays burned, or fires go out (`fire_kind`)."""
+    return fires.attrs["fire_kind"] == "cumulative"
+
+
+def held(fires: xr.Dataset, row: int) -> UInt8[np.ndarray, "y x"]:
+    """Pixels that a forecast from a frame has no say in: 1 burned already, for good; 255 unknown; 0 open to forecast.
+
+    Where fires go out, every pixel is open: what burns may burn on or not, and what was not seen may burn.
+    """
+    burned = fires["burned"][row].values
+    return burned if stays_burned(fires) else np.zeros_like(burned)
+
+
 def fire_transform(fires: xr.Dataset, fire_id: str) -> Affine:
     """Affine transform (a, b, c, d, e, f) of a fire's window, in units of the CRS.
 

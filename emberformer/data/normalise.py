@@ -1,4 +1,4 @@
-"""Normalisation of terrain and wind on the raster, fitted on training fires only."""
+"""Normalisation of terrain, conditions and wind on the raster, fitted on training fires only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIND_SCALE = 10.0  # m/s; a vector is scaled, never shifted, or calm air would g
 
 @dataclass(frozen=True)
 class TerrainNormaliser:
-    """Which full-resolution terrain channels there are, and how they are computed.
+    """Which full-resolution channels of the terrain, or of the conditions, there are, and how they are computed.
 
     Args:
         continuous: band -> (mean, standard deviation) over known pixels of the training fires' windows.
@@ -78,7 +78,11 @@ class TerrainNormaliser:
 
     def apply(self, fires: xr.Dataset, terrain: int) -> tuple[Float[np.ndarray, "K H W"], Int[np.ndarray, "Q H W"]]:
         """Channels and category indices of one terrain window; a band that the data set lacks is 0."""
-        values = dict(zip((b for b, _, _ in _bands(fires)), fires.terrain[terrain].values, strict=True))
+        values = (
+            dict(zip((b for b, _, _ in _bands(fires)), fires.terrain[terrain].values, strict=True))
+            if fires.sizes["band"]
+            else {}
+        )
         units = {band: unit for band, _, unit in _bands(fires)}
         shape = (fires.sizes["y"], fires.sizes["x"])
         zero = np.zeros(shape, np.float32)
@@ -90,7 +94,7 @@ class TerrainNormaliser:
             angle = np.deg2rad(values[band]) if band in values else zero * np.nan
             channels += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         channels += [np.nan_to_num(values[band]) if band in values else zero for band in self.binary]
-        channels.append(np.mean([np.isfinite(v) for v in values.values()], 0))
+        channels.append(np.mean([np.isfinite(v) for v in values.values()], 0) if values else zero)
         categories = []
         for key, codes in self.codes.items():
             band, unit = key.split("|", 1)
@@ -136,6 +140,20 @@ class TerrainNormaliser:
             tuple(content["angles"]), tuple(content["binary"]),
             {key: tuple(codes) for key, codes in content["codes"].items()},
         )  # fmt: skip
+
+
+def conditions_as_terrain(fires: xr.Dataset) -> xr.Dataset:
+    """The conditions of a fires store under the names of its terrain, a window a frame, for one class normalises both.
+
+    A store without conditions has no band there.
+    """
+    if "conditions" not in fires:
+        nothing = np.zeros((0, 0, fires.sizes["y"], fires.sizes["x"]), np.float32)
+        bands = {name: ("band", np.array([], "U1")) for name in ("band", "band_kind", "band_unit")}
+        return xr.Dataset({"terrain": (("terrain", "band", "y", "x"), nothing)}, coords=bands)
+    named = {"condition": "band", "condition_kind": "band_kind", "condition_unit": "band_unit"}
+    only = fires[["conditions"]].drop_vars([name for name in fires.coords if name not in named])
+    return only.rename(named | {"conditions": "terrain", "frame": "terrain"})
 
 
 def _bands(fires: xr.Dataset) -> list[tuple[str, str, str]]:

@@ -34,6 +34,14 @@ def read_source(dataset: str, settings: DatasetSettings) -> FireSource:
             from emberformer.data.deep_crown import read_deep_crown
 
             return read_deep_crown(dataset, settings)
+        case "cell2fire":
+            from emberformer.data.cell2fire import read_cell2fire
+
+            return read_cell2fire(dataset, settings)
+        case "wsts":
+            from emberformer.data.wsts.reader import read_wsts
+
+            return read_wsts(dataset, settings)
         case "observed":
             from emberformer.data.observed import read_observed
 

@@ -82,6 +82,11 @@ def weather_variables(names: list[str], settings: WeatherSettings | None) -> dic
     return {"wind_u": "m s-1", "wind_v": "m s-1"} | {name: units.get(name, "") for name in names}
 
 
+def common_columns(tables: list[WeatherTable]) -> list[str]:
+    """Numeric columns that all tables have, in the order of the first."""
+    return [name for name in (tables[0].columns if tables else ()) if all(name in table.columns for table in tables)]
+
+
 def drive_steps(
     table: WeatherTable, names: list[str], frames: int, settings: WeatherSettings
 ) -> Float32[np.ndarray, "frame weather_variable"]:

@@ -30,8 +30,9 @@ def protocol(
         "crop": "none: whole frames of the fires store",
         "ignored_pixels": "unknown (255) at the initial or the valid time",
         "regions": {
-            "new": "pixels not burned at the initial time",
-            "whole": "all pixels; those burned at the initial time count as forecast and observed with probability 1",
+            "new": "pixels not burned at the initial time; where fires go out (fire_kind active) all pixels",
+            "whole": "all pixels; those burned at the initial time count as forecast and observed with probability 1, "
+            "unless fires go out",
         },
         "thresholds": {
             "0.5": "probability 0.5",
@@ -90,6 +91,7 @@ def _dataset(fires: xr.Dataset) -> dict[str, object]:
         "pixels": [fires.sizes["y"], fires.sizes["x"]],
         "pixel_m": float(fires.attrs["cell_m"]),
         "step_minutes": float(fires.attrs["seconds_per_frame"]) / 60,
+        "fire_kind": fires.attrs["fire_kind"],
         "target_kind": fires.attrs["target_kind"],
         "fires_content_digest": fires.attrs["content_digest"],
     }

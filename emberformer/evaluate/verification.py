@@ -6,7 +6,8 @@ stratum or bootstrap resample comes from these counts without reading a pixel ag
 pixel, so the counts are sparse: some kB a forecast.
 
 The whole frame needs one number more. A pixel that is already burned stays burned: it is forecast as 1 and observed as
-1, whatever the method, so it lies in the highest bin, is a hit at every threshold and has no error.
+1, whatever the method, so it lies in the highest bin, is a hit at every threshold and has no error. Where fires go out
+no pixel is burned for good: all that are known are forecast and counted, and new fire is the whole frame.
 
 Bins. Probabilities are binned uniformly in logit (1/64 wide, from -16 to 16), scores of kind "score" uniformly in
 asinh(score) (9/1024 wide, to about +-4050); values beyond fall in the end bins. 0.5 is exactly a bin edge. Pixels in
@@ -28,7 +29,7 @@ from scipy.special import expit, logit
 from tqdm import tqdm
 
 from emberformer.calibration import Calibration
-from emberformer.data.fires import UNKNOWN, observed
+from emberformer.data.fires import UNKNOWN, held, observed
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
@@ -137,6 +138,7 @@ class _Location(NamedTuple):
 class ObservedForecast(NamedTuple):
     """One forecast at one lead time, with what was burned at its initial time and what was observed; rasters [y, x].
 
+    `burned` is what the forecast has no say in (`emberformer.data.fires.held`): nothing, where fires go out.
     `history` is the number of frames seen; 5 = 5 or more.
     """
 
@@ -172,7 +174,7 @@ def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -
         if fire_ids[k] not in locations:
             raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
         fire, step = locations[fire_ids[k]], int(init_steps[k])
-        burned, values = fires.burned[fire.row_start + step].values, forecasts.probability[k].values
+        burned, values = held(fires, fire.row_start + step), forecasts.probability[k].values
         for i, lead in enumerate(leads):
             if step + lead < fire.row_size:
                 target = observed(fires, fire.row_start + step + lead)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from emberformer.interpretation.subject import HISTORY, WIND, Batch, Subject, band_channels
-from emberformer.losses import open_pixels
+from emberformer.losses import counted_pixels
 from emberformer.rollout import calibrated
 
 STEPS, NODES = 8, 24
@@ -98,7 +98,7 @@ def _of_step(subject: Subject, batch: Batch) -> list[dict[str, object]]:
     stays = {"fire_pixels"} if subject.settings.model.adjusts_rates else set()
     explained = {name: batch.inputs[name].float() for name in EXPLAINED if name in batch.inputs and name not in stays}
     fixed = {name: value for name, value in batch.inputs.items() if name not in explained}
-    counted = open_pixels(batch.arrays["target"], batch.arrays["fire_pixels"][:, 0])
+    counted = counted_pixels(batch.arrays)
 
     def area(point: dict[str, Tensor]) -> Tensor:
         return torch.sigmoid(calibrated(subject.inner(**point, **fixed).float(), subject.calibration))[counted].sum()

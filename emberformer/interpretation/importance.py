@@ -18,7 +18,7 @@ from emberformer.evaluate.bootstrap import fire_weights, percentile_interval
 from emberformer.evaluate.scores import average_precision_of_counts
 from emberformer.evaluate.verification import BINS, bin_index
 from emberformer.interpretation.subject import HISTORY, WIND, Batch, Subject, band_channels
-from emberformer.losses import open_pixels
+from emberformer.losses import counted_pixels
 
 STEPS = 24  # that are forecast anew for every input
 INTACT = "nothing"
@@ -102,8 +102,7 @@ def _counts(subject: Subject, batch: Batch, part: dict[str, list[int] | slice]) 
     """New-fire pixels by observation and forecast bin, of the batch's first step."""
     with torch.inference_mode():
         logits = subject.inner(**with_part_of(batch.inputs, part, 0, 1)).float()
-    target, burned = batch.arrays["target"][:1], batch.arrays["fire_pixels"][:1, 0]
-    counted = open_pixels(target, burned)
+    target, counted = batch.arrays["target"][:1], counted_pixels(batch.arrays)[:1]
     forecast = torch.sigmoid(logits[counted]).cpu().numpy()
     place = bin_index(forecast, "probability") + BINS * (target[counted] == 1).cpu().numpy().astype(np.intp)
     return np.bincount(place, minlength=2 * BINS).reshape(2, BINS)

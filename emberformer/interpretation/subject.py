@@ -137,8 +137,8 @@ def band_channels(sizes: Sizes) -> dict[str, dict[str, list[int]]]:
     """
     named = {
         "terrain_patches": [channel.split(".")[0] for channel in sizes.channels],
-        "terrain_pixels": [channel.split(".")[0] for channel in sizes.normaliser.channels],
-        "categories": [key.split("|")[0] for key in sizes.normaliser.codes],
+        "terrain_pixels": [channel.split(".")[0] for channel in sizes.raster_channels],
+        "categories": [key.split("|")[0] for key in sizes.raster_categories],
     }
     bands = dict.fromkeys(band for names in named.values() for band in names if band != "known")
     return {

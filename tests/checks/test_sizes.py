@@ -51,6 +51,7 @@ class Exponentials(SpreadNetwork):
 def large(number: int) -> FirstBatch:
     batch = {
         "fire_pixels": torch.zeros(1, 2, SIDE, SIDE),
+        "stays": torch.ones(1),
         "target": torch.ones(1, SIDE, SIDE, dtype=torch.uint8),
     }
     return FirstBatch(SpreadTraining(Exponentials(number), TrainingSettings(), 1), batch, batch, 1, 1)

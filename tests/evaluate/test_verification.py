@@ -227,3 +227,26 @@ def test_what_is_no_probability(tmp_path, fires):
     stored["probability"] = stored.probability * 100
     with pytest.raises(InputError, match=r"probabilities from .* for sequence_001 from step 0"):
         sums_of(stored, fires)
+
+
+def test_where_fires_go_out_all_known_pixels_are_scored(tmp_path):
+    """What burned is no hit for nothing: half of it goes out, and that counts as a false alarm of persistence."""
+    rng = np.random.default_rng(3)
+    frames = [(rng.random(SHAPE) < 0.4).astype(np.uint8) for _ in range(3)]
+    frames[0][0, 0], frames[1][0, 1] = 255, 255  # unknown before, but known and scored after; unknown after
+    fires = small_fires({"a": frames}, fire_kind="active")
+    times = fires.valid_time.values
+    values = [rng.random(SHAPE, np.float32) for _ in range(2)]
+    blocks = [ForecastBlock("a", "test", k, times[k], times[k + 1 : k + 2], values[k][None]) for k in range(2)]
+    about = {"method": "m", "dataset": "small", "score_kind": "probability", "provenance": {}}
+    write_forecasts(tmp_path / "m.zarr", blocks, shape=(1, *SHAPE), sees_target_wind=False, **about)
+    sums = sums_of(open_forecasts(tmp_path / "m.zarr"), fires)
+    known = [frame != 255 for frame in frames[1:]]
+    assert sums.count.sum() == sum(int(of.sum()) for of in known)
+    assert (sums.burned == 0).all()
+    found = scores_of(fire_table([sums], Selection("test")), np.ones((1, 1)), "probability", CENTRE)
+    pixels = np.concatenate([of[seen] for of, seen in zip(values, known, strict=True)])
+    target = np.concatenate([frame[seen] for frame, seen in zip(frames[1:], known, strict=True)])
+    for region in ("new", "whole"):
+        ours = found[Score(region, "", "average_precision")][0]
+        assert ours == pytest.approx(average_precision_score(target, pixels), abs=4e-3)

@@ -50,6 +50,7 @@ FOUNDATIONS = [
     "settings",
     "stage",
     "training_settings",
+    "wsts_settings",
 ]
 VERSIONED = [
     "dataset",
@@ -112,7 +113,8 @@ def _of(wildcards):
 
 def reader_code(wildcards):
     """Files of the package that read a data set's source and write its fires store."""
-    return [*code(f"data.{_of(wildcards)}"), *code("data.fires_writing")]
+    reader = {"wsts": "wsts.reader"}.get(_of(wildcards), _of(wildcards))
+    return [*code(f"data.{reader}"), *code("data.fires_writing")]
 
 
 @cache
