@@ -23,6 +23,11 @@ class NdwsSettings(SourceSettings):
         return 1440.0
 
     @property
+    def stays_burned(self) -> bool:
+        """A frame shows what burns on its day."""
+        return False
+
+    @property
     def band_units(self) -> dict[str, str]:
         """Unit of each band of the terrain."""
         return {"elevation": "m", "population": "km-2"}

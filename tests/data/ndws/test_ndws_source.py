@@ -120,6 +120,7 @@ def test_settings_tell_what_the_store_holds(root, tmp_path):
     fires, settings = _ingest(root, tmp_path), NdwsSettings(root=root)
     assert dict(zip(fires.band.values.tolist(), fires.band_unit.values.tolist(), strict=True)) == settings.band_units
     assert fires.attrs["seconds_per_frame"] == 60 * settings.minutes_per_frame
+    assert (fires.attrs["fire_kind"] == "cumulative") == settings.stays_burned
 
 
 def test_twins_in_two_splits_are_one_group(root, tmp_path):
