@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from emberformer.data.numbered import numbered
 from emberformer.errors import InputError
 
+IMAGE = r"\.(?i:jpg|jpeg|png)$"
 THRESHOLD = 127  # grey; burned is above
 MID_GREYS = (32, 223)  # compression leaves greys near black and white; these may be either
 
@@ -38,26 +40,23 @@ def find_masks(folder: Path) -> MaskFiles:
     Raises:
         InputError: there are fewer than two, two for one time, a gap in the numbers, or both kinds of names.
     """
-    numbered: dict[int, list[Path]] = {}
-    dated: dict[datetime, list[Path]] = {}
+    by_number = numbered(folder, rf"^out(\d+){IMAGE}", "masks such as out1.jpg")
+    by_day: dict[datetime, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        if path.name.startswith(".") or not re.search(IMAGE, path.name) or (day := _day(path.stem)) is None:
             continue
-        if match := re.fullmatch(r"out(\d+)", path.stem):
-            numbered.setdefault(int(match[1]), []).append(path)
-        elif (day := _day(path.stem)) is not None:
-            dated.setdefault(day, []).append(path)
-    found = f"{len(numbered)} masks with a number, {len(dated)} with a day"
-    if bool(numbered) == bool(dated) or len(numbered) + len(dated) < 2:
+        if day in by_day:
+            found = f"{by_day[day].name} and {path.name}, both of {day:%Y-%m-%d}"
+            raise InputError(folder, found, "one mask a day", "remove one of the two")
+        by_day[day] = path
+    if bool(by_number) == bool(by_day) or len(by_number) + len(by_day) < 2:
+        found = f"{len(by_number)} masks with a number, {len(by_day)} with a day"
         remedy = "supply the masks; a forecast needs two"
         raise InputError(folder, found, "two or more of one kind, out1.jpg or <name>_20230724.jpg", remedy)
-    if double := [paths for paths in (*numbered.values(), *dated.values()) if len(paths) > 1]:
-        names = " and ".join(path.name for path in double[0])
-        raise InputError(folder, f"{names} for one time", "one mask a time", "remove one of the two")
-    if numbered:
-        return _by_number(folder, {number: paths[0] for number, paths in sorted(numbered.items())})
-    days = np.array(sorted(dated), "datetime64[s]")
-    return MaskFiles(tuple(dated[day][0] for day in sorted(dated)), 0, days)
+    if by_number:
+        return _by_number(folder, by_number)
+    days = sorted(by_day)
+    return MaskFiles(tuple(by_day[day] for day in days), 0, np.array(days, "datetime64[s]"))
 
 
 def _day(stem: str) -> datetime | None:

@@ -34,7 +34,8 @@ def test_masks_are_sorted_by_day(tmp_path):
     ("names", "message"),
     [
         (["out1.jpg", "out2.jpg", "out5.jpg"], r"no mask out3, out4 among out1 to out5.*without a gap"),
-        (["out1.jpg", "out2.jpg", "out2.png"], r"out2\.jpg and out2\.png for one time"),
+        (["out1.jpg", "out2.jpg", "out2.png"], r"out2\.jpg and out2\.png, both number 2"),
+        (["a_20180731.jpg", "b_20180731.jpg"], r"a_20180731\.jpg and b_20180731\.jpg, both of 2018-07-31"),
         (["out1.jpg"], r"1 masks with a number, 0 with a day.*needs two"),
         (["burned.jpg", "x_20181399.jpg"], r"0 masks with a number, 0 with a day"),
         (["out1.jpg", "out2.jpg", "x_20180731.jpg"], r"2 masks with a number, 1 with a day.*of one kind"),
