@@ -1,0 +1,100 @@
+"""Masks of Sim2Real-Fire: which pixels of a JPEG or PNG are burned, and which hour or day each of them shows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from emberformer.data.numbered import numbered
+from emberformer.errors import InputError
+
+IMAGE = r"\.(?i:jpg|jpeg|png)$"
+THRESHOLD = 127  # grey; burned is above
+MID_GREYS = (32, 223)  # compression leaves greys near black and white; these may be either
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Masks of one fire, in the order of time.
+
+    Args:
+        paths: the files.
+        first: number of the first, n of out<n>; 0 where the names tell days.
+        days: datetime64[s] [frame], None where the names tell numbers.
+    """
+
+    paths: tuple[Path, ...]
+    first: int
+    days: np.ndarray | None
+
+
+def find_masks(folder: Path) -> MaskFiles:
+    """Masks of a fire, out<n>.jpg by number or <name>_<YYYYMMDD>... by day; other files do not count.
+
+    Raises:
+        InputError: there are fewer than two, two for one time, a gap in the numbers, or both kinds of names.
+    """
+    by_number = numbered(folder, rf"^out(\d+){IMAGE}", "masks such as out1.jpg")
+    by_day: dict[datetime, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not re.search(IMAGE, path.name) or (day := _day(path.stem)) is None:
+            continue
+        if day in by_day:
+            found = f"{by_day[day].name} and {path.name}, both of {day:%Y-%m-%d}"
+            raise InputError(folder, found, "one mask a day", "remove one of the two")
+        by_day[day] = path
+    if bool(by_number) == bool(by_day) or len(by_number) + len(by_day) < 2:
+        found = f"{len(by_number)} masks with a number, {len(by_day)} with a day"
+        remedy = "supply the masks; a forecast needs two"
+        raise InputError(folder, found, "two or more of one kind, out1.jpg or <name>_20230724.jpg", remedy)
+    if by_number:
+        return _by_number(folder, by_number)
+    days = sorted(by_day)
+    return MaskFiles(tuple(by_day[day] for day in days), 0, np.array(days, "datetime64[s]"))
+
+
+def _day(stem: str) -> datetime | None:
+    parts = stem.split("_")
+    try:
+        return datetime.strptime(parts[1], "%Y%m%d")
+    except (IndexError, ValueError):
+        return None
+
+
+def _by_number(folder: Path, paths: dict[int, Path]) -> MaskFiles:
+    first, last = min(paths), max(paths)
+    if missing := sorted(set(range(first, last)) - set(paths)):
+        found = f"no mask {', '.join(f'out{number}' for number in missing[:5])} among out{first} to out{last}"
+        raise InputError(folder, found, "masks without a gap", "supply them: time and weather go by the number")
+    return MaskFiles(tuple(paths.values()), first, None)
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> tuple[UInt8[np.ndarray, "y x"], int]:
+    """Burned pixels of a mask: those whose grey is above 127.
+
+    Args:
+        path: JPEG or PNG; colours count by their luminance.
+        shape: rows and columns that the scene's rasters have.
+
+    Returns:
+        uint8 [y, x], 1 burned, 0 not; and how many pixels are neither near black nor near white.
+
+    Raises:
+        InputError: a damaged file, or another size.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = np.asarray(image.convert("L"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
+        raise InputError(path, f"no readable image: {error}", "a complete JPEG or PNG", "supply it again") from error
+    if grey.shape != shape:
+        expected = f"{shape[0]} x {shape[1]}, as the rasters of the scene"
+        raise InputError(path, f"{grey.shape[0]} x {grey.shape[1]} pixels", expected, "supply the mask on their grid")
+    between = int(((grey >= MID_GREYS[0]) & (grey <= MID_GREYS[1])).sum())
+    return (grey > THRESHOLD).astype("uint8"), between
