@@ -33,6 +33,7 @@ from emberformer.results_cli import results_app
 from emberformer.settings import Settings
 from emberformer.studies_cli import studies_app
 
+log = logging.getLogger(__name__)
 # Heavy libraries (torch, xarray, transformers) are imported inside the verbs: `--help` must be quick.
 
 # Warnings of libraries about what is meant here, or about other libraries: nothing that a user could do.
@@ -104,16 +105,23 @@ def ingest(config: Config, dataset: DatasetName) -> None:
 
 @app.command()
 def split(config: Config) -> None:
-    """Say which fires are trained on, chosen on and tested on.
+    """Say which fires are trained on, chosen on and tested on; stop where the test would hold what training has seen.
 
     Example: emberformer split --config config/portillo.yaml
     """
     from emberformer.data.fires import open_fires
+    from emberformer.data.leakage import audit, refuse_leaks
     from emberformer.data.split import make_split, write_split
 
     settings, layout = open_configuration(config)
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
-    write_split(layout.split, make_split(fires, settings.split))
+    made = make_split(fires, settings.split)
+    leaks = audit(fires, made["fires"], settings.split.test_landscapes)
+    if settings.split.leakage == "stop":
+        refuse_leaks(f"{config}: split", leaks)
+    for leak in leaks:
+        log.warning("%s", leak)
+    write_split(layout.split, made | {"leaks": leaks})
 
 
 app.add_typer(features_app, name="features")

@@ -137,6 +137,11 @@ class SplitSettings(Stage):
     block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
     test_landscapes: tuple[str, ...] = Field(default=(), description="data sets of which all fires are for the test")
     seed: int = 42
+    leakage: Literal["stop", "report"] = Field(
+        default="stop",
+        description="where the test holds what training has seen (equal fires, twin terrain, held-out ground): stop "
+        "with a list, or write it into the split and go on",
+    )
 
     @model_validator(mode="after")
     def _shares_add_up(self):

@@ -16,6 +16,8 @@ from emberformer.data_settings import (
     band_units,
     foresees_wind,
 )
+from emberformer.ndws_settings import NdwsSettings
+from emberformer.sim2real_settings import Sim2RealSettings
 from emberformer.stage import Stage
 from emberformer.wsts_settings import WildfireSpreadTSSettings
 
@@ -118,10 +120,12 @@ DatasetSettings = Annotated[
     Annotated[DeepCrownSettings, Tag("deep_crown")]
     | Annotated[Cell2FireSettings, Tag("cell2fire")]
     | Annotated[ObservedSettings, Tag("observed")]
-    | Annotated[WildfireSpreadTSSettings, Tag("wsts")],
+    | Annotated[WildfireSpreadTSSettings, Tag("wsts")]
+    | Annotated[NdwsSettings, Tag("ndws")]
+    | Annotated[Sim2RealSettings, Tag("sim2real")],
     Discriminator(
         _source_of,
         custom_error_type="source",
-        custom_error_message="source is none of deep_crown, cell2fire, observed, wsts",
+        custom_error_message="source is none of deep_crown, cell2fire, observed, wsts, ndws, sim2real",
     ),
 ]

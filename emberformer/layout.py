@@ -118,7 +118,8 @@ class Layout:
 
     @property
     def _split_key(self) -> str:
-        return digest(self.settings.split, sorted(self.settings.datasets))
+        of = self.settings.split.model_dump(mode="json", exclude={"leakage"})  # it decides no number
+        return digest(of, sorted(self.settings.datasets))
 
     @property
     def split(self) -> Path:

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import xarray as xr
 
 from emberformer.checks.finding import Finding
+from emberformer.data.leakage import equal_fires, frames_of
 
-Fire = tuple[str, str]  # data set, fire_id
 SHOWN = 3  # pairs that a message names
-CROWD = 50  # fires that share one frame; more of them share an ignition that says nothing
-
-
-def frames_of(fires: xr.Dataset) -> dict[str, list[str]]:
-    """Digests of the frames of each fire, in the order of time."""
-    digests, starts = fires["frame_digest"].values, fires["row_start"].values
-    return {
-        str(name): [str(d) for d in digests[start : start + size]]
-        for name, start, size in zip(fires["fire_id"].values, starts, fires["row_size"].values, strict=True)
-    }
-
-
-def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
-    """Pairs of fires of which the shorter has more than half of its different frames in the other.
-
-    Args:
-        frames: digests of the frames of every fire.
-
-    >>> equal_fires({("a", "1"): ["p", "q", "r"], ("a", "2"): ["p", "q", "s", "t"], ("a", "3"): ["p", "u"]})
-    [(('a', '1'), ('a', '2'))]
-    """
-    having: dict[str, list[Fire]] = defaultdict(list)
-    for fire, digests in frames.items():
-        for digest in dict.fromkeys(digests):
-            having[digest].append(fire)
-    shared = Counter(pair for of in having.values() if len(of) <= CROWD for pair in combinations(of, 2))
-    return [
-        (one, other)
-        for (one, other), number in shared.items()
-        if 2 * number > min(len(set(frames[one])), len(set(frames[other])))
-    ]
 
 
 def check_duplicates(fires: xr.Dataset) -> list[Finding]:

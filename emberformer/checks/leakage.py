@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from emberformer.checks.duplicates import SHOWN, equal_fires, frames_of
+from emberformer.checks.duplicates import SHOWN
 from emberformer.checks.finding import Finding
+from emberformer.data.leakage import MUCH, equal_content, shared_ground, twin_grounds
 from emberformer.data.split import SPLITS
-
-MUCH = 0.05  # of the test's ground in training windows, where the split was to keep them apart
 
 
 def check_content(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]]) -> Finding:
@@ -21,10 +20,7 @@ def check_content(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[s
         fires: open fires stores by data set.
         split: {dataset: {fire_id: split}}.
     """
-    frames = {(name, fire): d for name, of in fires.items() for fire, d in frames_of(of).items()}
-    pairs = [
-        (one, other) for one, other in equal_fires(frames) if split[one[0]].get(one[1]) != split[other[0]].get(other[1])
-    ]
+    pairs = equal_content(fires, split)
     names = ", ".join(f"{'/'.join(one)} and {'/'.join(other)}" for one, other in pairs[:SHOWN])
     return Finding(
         "ERROR" if pairs else "OK",
@@ -35,27 +31,22 @@ def check_content(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[s
     )
 
 
-def shared_ground(fires: xr.Dataset, split: Mapping[str, str], of: str = "test", within: str = "train") -> float:
-    """Share of the ground under the windows of one split that lies in windows of another.
+def check_twins(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str, str]]) -> Finding:
+    """The same terrain under two names in two splits, also over data sets.
 
     Args:
-        fires: an open fires store.
-        split: fire_id -> split.
-        of: the split whose ground is measured; ground under several of its windows counts once.
-        within: the other split.
-
-    Returns:
-        0 to 1; NaN where one of the two has no fire.
+        fires: open fires stores by data set.
+        split: {dataset: {fire_id: split}}.
     """
-    height, width = fires.sizes["y"], fires.sizes["x"]
-    corners = np.stack([fires["window_row"].values, fires["window_col"].values], 1).astype(int)
-    corners = corners - corners.min(0)
-    ground = {name: np.zeros(corners.max(0) + np.array([height, width]), bool) for name in (of, within)}
-    for fire_id, (row, column) in zip(map(str, fires["fire_id"].values), corners, strict=True):
-        if (name := split.get(fire_id)) in ground:
-            ground[name][row : row + height, column : column + width] = True
-    measured = ground[of].sum()
-    return float((ground[of] & ground[within]).sum() / measured) if measured and ground[within].any() else np.nan
+    pairs = twin_grounds(fires, split)
+    names = ", ".join(f"{'/'.join(one)} and {'/'.join(other)}" for one, other in pairs[:SHOWN])
+    return Finding(
+        "ERROR" if pairs else "OK",
+        "terrain in two splits",
+        f"{len(pairs)} fires burn on terrain that has another name in another split ({names})" if pairs else "none",
+        "remove one of each from the data, or see scores as of known ground" if pairs else "",
+        {"pairs": len(pairs)},
+    )
 
 
 def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Finding:
@@ -66,7 +57,7 @@ def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Findin
         split: fire_id -> split.
         by: `split.by`.
     """
-    share = shared_ground(fires, split)
+    share = shared_ground({"": fires}, {"": split})
     if np.isnan(share):
         return Finding("OK", "ground of the test", "this data set is not both in training and in the test")
     said, level, remedy = f"{100 * share:.0f} % of it lies in windows of training fires", "OK", ""

@@ -11,7 +11,7 @@ import xarray as xr
 from emberformer.checks.duplicates import check_duplicates
 from emberformer.checks.finding import Finding
 from emberformer.checks.growth import check_growth, measure_growth
-from emberformer.checks.leakage import check_content, check_ground, check_shares
+from emberformer.checks.leakage import check_content, check_ground, check_shares, check_twins
 from emberformer.checks.network import check_network
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_terrain
@@ -55,7 +55,7 @@ def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding
         for name, of in fires.items()
         for f in [check_ground(of, split[name], by)]
     ]
-    return [check_shares(split), check_content(fires, split), *ground]
+    return [check_shares(split), check_content(fires, split), check_twins(fires, split), *ground]
 
 
 def check(

@@ -42,6 +42,14 @@ def read_source(dataset: str, settings: DatasetSettings) -> FireSource:
             from emberformer.data.wsts.reader import read_wsts
 
             return read_wsts(dataset, settings)
+        case "ndws":
+            from emberformer.data.ndws.source import read_ndws
+
+            return read_ndws(dataset, settings)
+        case "sim2real":
+            from emberformer.data.sim2real.source import read_sim2real
+
+            return read_sim2real(dataset, settings)
         case "observed":
             from emberformer.data.observed import read_observed
 

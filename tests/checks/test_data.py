@@ -5,10 +5,11 @@ import pytest
 
 from emberformer.checks.duplicates import check_duplicates, equal_fires
 from emberformer.checks.finding import Finding, worst
-from emberformer.checks.leakage import check_content, check_ground, check_shares, shared_ground
+from emberformer.checks.leakage import check_content, check_ground, check_shares
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_band
 from emberformer.checks.time import check_time
+from emberformer.data.leakage import shared_ground
 from tests.small_fires import small_fires
 
 EMPTY = np.zeros((4, 6), np.uint8)
@@ -121,7 +122,7 @@ def test_ground_that_test_and_training_share():
         small_fires({"a": [EMPTY], "b": [EMPTY], "c": [EMPTY]}), "pqr", [(0, 0), (2, 3), (10, 10)]
     )  # fmt: skip
     split = {"a": "test", "b": "train", "c": "test"}
-    assert shared_ground(fires, split) == pytest.approx(6 / 48)
+    assert shared_ground({"small": fires}, {"small": split}) == pytest.approx(6 / 48)
     assert check_ground(fires, split, "fire").level == "OK"
     assert check_ground(fires, split, "block").level == "WARNING"
     assert check_ground(fires, {"a": "test", "b": "test", "c": "test"}, "landscape").level == "OK"

@@ -143,8 +143,11 @@ def test_no_data_enters_no_statistics_and_has_a_channel_of_its_own():
 
 def test_a_data_set_without_conditions_is_served_zeros_beside_one_that_has_some():
     shape = (3, 2, 4, 5)
-    told = {"condition": np.array(["heat", "wind_direction"], "T"), "condition_kind": ("condition", ["continuous", "angle"]),
-            "condition_unit": ("condition", ["K", "deg"])}  # fmt: skip
+    told = {
+        "condition": np.array(["heat", "wind_direction"], "T"),
+        "condition_kind": ("condition", ["continuous", "angle"]),
+        "condition_unit": ("condition", ["K", "deg"]),
+    }
     values = np.random.default_rng(0).normal(300, 5, shape).astype(np.float32)
     burned = (("frame", "y", "x"), np.zeros((3, 4, 5), np.uint8))
     having = xr.Dataset({"conditions": (("frame", "condition", "y", "x"), values), "burned": burned}, coords=told)

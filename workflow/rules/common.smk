@@ -50,6 +50,8 @@ FOUNDATIONS = [
     "settings",
     "stage",
     "training_settings",
+    "ndws_settings",
+    "sim2real_settings",
     "wsts_settings",
 ]
 VERSIONED = [
@@ -113,7 +115,8 @@ def _of(wildcards):
 
 def reader_code(wildcards):
     """Files of the package that read a data set's source and write its fires store."""
-    reader = {"wsts": "wsts.reader"}.get(_of(wildcards), _of(wildcards))
+    packages = {"wsts": "wsts.reader", "ndws": "ndws.source", "sim2real": "sim2real.source"}
+    reader = packages.get(_of(wildcards), _of(wildcards))
     return [*code(f"data.{reader}"), *code("data.fires_writing")]
 
 

@@ -66,6 +66,7 @@ rule split:
     """Which fires are trained on, chosen on and tested on."""
     input:
         ALL_FIRES,
+        code("data.leakage"),
         code("data.split"),
     output:
         layout.split,
