@@ -62,9 +62,14 @@ class Trained:
         """Read a `model.ckpt`.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or its network takes what a new fire does not tell.
         """
-        return cls(checkpoint, *load_model(checkpoint))
+        trained = cls(checkpoint, *load_model(checkpoint))
+        if trained.sizes.conditions is not None or not all(of.stays_burned for of in trained.datasets):
+            found = "a network of fires that go out, or of rasters that change from frame to frame"
+            remedy = "train on burned areas for it; `emberformer hindcast` forecasts the fires of such data sets"
+            raise InputError(checkpoint, found, "one of burned areas, terrain and wind", remedy)
+        return trained
 
     @property
     def datasets(self) -> list[DatasetSettings]:

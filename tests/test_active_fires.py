@@ -12,6 +12,7 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.evaluate.tables import evaluate
+from emberformer.forecast import Trained
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.settings import Settings, parse_settings
@@ -102,6 +103,12 @@ def test_the_checkpoint_keeps_how_conditions_are_normalised(trained):
     _, layout = trained
     _, sizes, _, _ = load_model(layout.model(0) / "model.ckpt")
     assert sizes == Sizes.of(layout, read_split(layout.split))
+
+
+def test_a_new_fire_does_not_tell_what_such_a_network_takes(trained):
+    _, layout = trained
+    with pytest.raises(InputError, match="a network of fires that go out"):
+        Trained.load(layout.model(0) / "model.ckpt")
 
 
 @pytest.mark.parametrize("changes", [{"forecast": {"leads": 2}}, {"model": {"lead_times": 3}}])
