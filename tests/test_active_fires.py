@@ -76,7 +76,7 @@ def test_scores_are_those_of_all_known_pixels(trained):
         chosen = (scores.method == method) & (scores.split == "test") & (scores.metric == "average_precision")
         found = scores[chosen & (scores.dataset == "tiny") & (scores.history == "all")]
         for region in ("new", "whole"):
-            assert found[found.region == region].value.item() == pytest.approx(expected, abs=4e-3)
+            assert found.loc[found.region == region, "value"].to_numpy().item() == pytest.approx(expected, abs=4e-3)
 
 
 def test_conditions_of_the_newest_frame_reach_the_network(trained):
