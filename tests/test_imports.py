@@ -50,7 +50,17 @@ def test_finds_what_python_imports():
     import emberformer.layout  # noqa: F401
 
     found = {f"emberformer.{path.stem}" for path in imported_files("layout")}
-    stages = ("settings", "dataset_settings", "data_settings", "model_settings", "training_settings", "stage")
+    stages = (
+        "settings",
+        "dataset_settings",
+        "data_settings",
+        "ndws_settings",
+        "sim2real_settings",
+        "wsts_settings",
+        "model_settings",
+        "training_settings",
+        "stage",
+    )
     settings = {f"emberformer.{name}" for name in stages}
     assert found == {"emberformer.layout", "emberformer.errors", *settings}
     assert found <= set(sys.modules)
