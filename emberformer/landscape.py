@@ -150,7 +150,7 @@ class Landscape:
         channels, categories = self.terrain(fire)
         if self.conditions is None:
             return channels, categories
-        now = (self.cut(values, fire) for values in self.conditions.apply(self._conditions, row))
+        now = self.conditions.of_values(self.cut(self._conditions.terrain[row].values, fire), self._conditions)
         return tuple(np.concatenate(both) for both in zip((channels, categories), now, strict=True))  # type: ignore[return-value]
 
     def terrain_images(self, fire: int) -> np.ndarray:

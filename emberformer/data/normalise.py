@@ -78,9 +78,15 @@ class TerrainNormaliser:
 
     def apply(self, fires: xr.Dataset, terrain: int) -> tuple[Float[np.ndarray, "K H W"], Int[np.ndarray, "Q H W"]]:
         """Channels and category indices of one terrain window; a band that the data set lacks is 0."""
-        values = dict(zip((b for b, _, _ in _bands(fires)), fires.terrain[terrain].values, strict=True))
+        return self.of_values(fires.terrain[terrain].values, fires)
+
+    def of_values(
+        self, rasters: Float[np.ndarray, "band H W"], fires: xr.Dataset
+    ) -> tuple[Float[np.ndarray, "K H W"], Int[np.ndarray, "Q H W"]]:
+        """The same of a part of a window that has been read: all bands of the data set."""
+        values = dict(zip((band for band, _, _ in _bands(fires)), rasters, strict=True))
         units = {band: unit for band, _, unit in _bands(fires)}
-        shape = (fires.sizes["y"], fires.sizes["x"])
+        shape = rasters.shape[1:]
         zero = np.zeros(shape, np.float32)
         channels = [
             np.nan_to_num((values[band] - mean) / deviation) if band in values else zero
