@@ -130,10 +130,7 @@ class DeepCrownSettings(SourceSettings):
 class SplitSettings(Stage):
     """Which fires are trained on, chosen on and tested on; always whole fires."""
 
-    by: Literal["fire", "block", "landscape", "shuffled", "year", "published"] = "fire"
-    fold: int = Field(
-        default=0, ge=0, le=11, description="with `by: year`: which years are the test, docs/protocols.md"
-    )
+    by: Literal["fire", "block", "landscape"] = "fire"
     train: float = Field(default=0.7, ge=0, le=1)
     validation: float = Field(default=0.15, ge=0, le=1)
     test: float = Field(default=0.15, ge=0, le=1)

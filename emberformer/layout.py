@@ -118,9 +118,8 @@ class Layout:
 
     @property
     def _split_key(self) -> str:
-        split = self.settings.split
-        without = {"leakage"} if split.by == "year" else {"leakage", "fold"}  # they decide no number
-        return digest(split.model_dump(mode="json", exclude=without), sorted(self.settings.datasets))
+        of = self.settings.split.model_dump(mode="json", exclude={"leakage"})  # it decides no number
+        return digest(of, sorted(self.settings.datasets))
 
     @property
     def split(self) -> Path:

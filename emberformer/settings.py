@@ -20,7 +20,6 @@ from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
 from emberformer.model_settings import ModelSettings
-from emberformer.protocols import FIXED, ProtocolName, follow
 from emberformer.stage import Stage, merged
 from emberformer.training_settings import DistillationSettings, FinetuningSettings, LoggingSettings, TrainingSettings
 
@@ -112,9 +111,6 @@ class ForecastSettings(Stage):
     seed: int = 0
 
 
-Crop = Literal["none", "multiple_of_32", "centre_128"]
-
-
 class EvaluationSettings(Stage):
     """Verification: what is scored, and with which uncertainty."""
 
@@ -126,13 +122,6 @@ class EvaluationSettings(Stage):
         description="method that Brier skill is told against, such as persistence; null: the share that burned",
     )
     boundary_tolerance: int = Field(default=2, ge=0, description="pixels within which two perimeters agree")
-    crop: Crop = Field(
-        default="none",
-        description="what of a fire's own raster is scored: all, its centre with sides that are multiples of 32, or "
-        "its centre of 128 x 128 pixels",
-    )
-    first_step: int = Field(default=0, ge=0, description="forecasts from earlier frames of a fire are not scored")
-    protocol: ProtocolName | None = Field(default=None, description="filled in by the key `protocol`")
 
 
 class Settings(Stage):
@@ -140,11 +129,6 @@ class Settings(Stage):
 
     name: Name
     results: Path = Path("results")
-    protocol: ProtocolName | None = Field(
-        default=None,
-        description="what published numbers were measured with; it fixes split, crop and scored frames "
-        "(docs/protocols.md)",
-    )
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
@@ -163,12 +147,6 @@ class Settings(Stage):
     forecast: ForecastSettings = ForecastSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     logging: LoggingSettings = LoggingSettings()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _follows_its_protocol(cls, content: Any) -> Any:
-        told = content.get("protocol") if isinstance(content, dict) else None
-        return follow(content, told) if told in FIXED else content  # another name is refused where it stands
 
     @model_validator(mode="after")
     def _fires_are_of_one_kind(self):

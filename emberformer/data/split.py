@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 
 from emberformer.data.fires import fire_rows
-from emberformer.data.published_splits import split_as_published, split_by_years, split_shuffled
 from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
 
@@ -32,10 +31,6 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
                    neighbouring blocks may still overlap; the ground on which they began does not.
     by: landscape  the data sets `test_landscapes` are the test, the fires of all others are divided at random into
                    training and validation. New fires on unknown ground.
-    by: shuffled   the fires in the order of the store, shuffled by `random.Random(seed)` and cut by the shares, as the
-                   deep_crown papers' own code does; what is left by rounding down is for the test.
-    by: year       two years for training, one for validation, one for the test: one of twelve folds.
-    by: published  as the data set's files are named.
 
     The data sets `test_landscapes` are for the test alone with `fire` and `block` too; all others are then divided in
     three, so that one model is tested on known and on unknown ground.
@@ -56,9 +51,6 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
         _check_landscapes(fires_by_dataset, settings)
     assigned: dict[str, dict[str, str]] = {}
     for dataset, fires in sorted(fires_by_dataset.items()):
-        if settings.by in ("shuffled", "year", "published"):
-            assigned[dataset] = _fixed_split(fires, settings)
-            continue
         groups = _fire_groups(fires, settings)
         ranked = sorted(groups, key=lambda name, dataset=dataset: _rank(settings.seed, dataset, name))
         cut = cut_groups([len(groups[name]) for name in ranked], _shares(dataset, settings))
@@ -67,15 +59,6 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
     _check_not_empty(assigned, settings)
     counts = {dataset: dict.fromkeys(SPLITS, 0) | Counter(splits.values()) for dataset, splits in assigned.items()}
     return {"by": settings.by, "seed": settings.seed, "fires": assigned, "counts": counts}
-
-
-def _fixed_split(fires: xr.Dataset, settings: SplitSettings) -> dict[str, str]:
-    """Split of each fire by rules of a data set's own papers."""
-    if settings.by == "year":
-        return split_by_years(fires, settings.fold)
-    if settings.by == "published":
-        return split_as_published(fires)
-    return split_shuffled(fires, settings.seed, settings.train, settings.validation)
 
 
 def cut_groups(sizes: list[int], shares: dict[str, float]) -> list[str]:

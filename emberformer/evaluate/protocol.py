@@ -14,12 +14,6 @@ from emberformer.evaluate.scores import CLIP
 from emberformer.evaluate.verification import BINS, HISTORY_LENGTHS, RELIABILITY_BINS
 from emberformer.settings import EvaluationSettings
 
-CROPS = {
-    "none": "whole frames, no crop",
-    "multiple_of_32": "centre of each fire's raster with sides that are multiples of 32 pixels",
-    "centre_128": "centre of 128 x 128 pixels of each fire's raster, or what there is of a smaller one",
-}
-
 
 def protocol(
     results: Mapping[str, MethodScores], fires: Mapping[str, xr.Dataset], settings: EvaluationSettings
@@ -33,9 +27,7 @@ def protocol(
     """
     return {
         "note": protocol_note(results, fires, settings),
-        "protocol": settings.protocol,
-        "crop": CROPS[settings.crop],
-        "first_init_step": settings.first_step,
+        "crop": "none: whole frames of the fires store",
         "ignored_pixels": "unknown (255) at the initial or the valid time",
         "regions": {
             "new": "pixels not burned at the initial time; where fires go out (fire_kind active) all pixels",
@@ -85,12 +77,9 @@ def protocol_note(
         if (of["split"], of["region"]) == ("test", "new") and (of["dataset"] in fires) and of["lead"] == _first(results)
     ]
     grids = [f"{name} {of.sizes['y']} x {of.sizes['x']} px of {of.attrs['cell_m']:g} m" for name, of in fires.items()]
-    named = f"Protocol {settings.protocol}. " if settings.protocol else ""
-    later = f", from frame {settings.first_step + 1} of a fire on" if settings.first_step else ""
     return (
-        f"{named}{CROPS[settings.crop].capitalize()} ({'; '.join(grids)}){later}; pixels unknown at either time "
-        "ignored; new fire = not burned at the initial time. "
-        f"Test fires at lead {_first(results)}: {'; '.join(sizes)}. Scores are ratios of sums over "
+        f"Whole frames ({'; '.join(grids)}), no crop; pixels unknown at either time ignored; new fire = not burned at "
+        f"the initial time. Test fires at lead {_first(results)}: {'; '.join(sizes)}. Scores are ratios of sums over "
         f"all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} intervals resample "
         f"fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters agree within "
         f"{settings.boundary_tolerance} px."

@@ -27,7 +27,7 @@ from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
 from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
-from emberformer.evaluate.verification import ForecastSums, Scored, Selection
+from emberformer.evaluate.verification import ForecastSums, Selection
 from emberformer.forecast_store import CREDITS, open_forecasts
 from emberformer.settings import EvaluationSettings
 
@@ -141,8 +141,7 @@ def score_method(
         raise InputError(f"forecasts by {method}", found, "one kind", "forecast all data sets alike")
     kind = kinds.pop()
     observed = {name: open_fires(path) for name, path in fires.items()}
-    scored = Scored(settings.crop, settings.first_step)
-    sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance, scored)
+    sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance)
     write_sums(method, sums, folder / f"{method}.nc")
     scores, sizes = {}, {}
     for group, members, weights in _groups(sums.pixels, settings):

@@ -24,18 +24,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, UInt8
 from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from tqdm import tqdm
 
 from emberformer.calibration import Calibration
 from emberformer.data.fires import UNKNOWN, held, observed
-from emberformer.data.wsts.samples import small_crop, whole_crop
 from emberformer.errors import InputError
 from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
-from emberformer.settings import Crop
 
 BINS = 2048
 CENTRE = BINS // 2  # the bin whose lower edge is probability 0.5, or score 0
@@ -154,41 +151,13 @@ class ObservedForecast(NamedTuple):
     burned: np.ndarray
 
 
-class Scored(NamedTuple):
-    """What is scored: which part of a fire's own raster, and forecasts from which frame of it on."""
-
-    crop: Crop = "none"
-    first_step: int = 0
-
-    def target(self, values: UInt8[np.ndarray, "y x"], known: Bool[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
-        """What was observed, unknown outside the crop.
-
-        Args:
-            values: what was observed.
-            known: pixels of the fire's own raster that are known; the padding below it and to its right is not.
-        """
-        if self.crop == "none":
-            return values
-        height, width = (int(np.flatnonzero(known.any(axis)).max(initial=-1)) + 1 for axis in (1, 0))
-        part = whole_crop(height, width) if self.crop == "multiple_of_32" else small_crop(height, width)
-        kept = np.full_like(values, UNKNOWN)
-        kept[part] = values[part]
-        return kept
-
-
-EVERYTHING = Scored()
-
-
-def observed_forecasts(
-    forecasts: xr.Dataset, fires: xr.Dataset, purpose: str, scored: Scored = EVERYTHING
-) -> Iterator[ObservedForecast]:
+def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -> Iterator[ObservedForecast]:
     """All forecasts of a store for times that were observed, in its order, with a progress bar.
 
     Args:
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
         purpose: a word for the progress bar.
-        scored: what of them.
 
     Raises:
         InputError: the stores do not belong together.
@@ -205,24 +174,20 @@ def observed_forecasts(
         if fire_ids[k] not in locations:
             raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
         fire, step = locations[fire_ids[k]], int(init_steps[k])
-        if step < scored.first_step:
-            continue
         burned, values = held(fires, fire.row_start + step), forecasts.probability[k].values
         for i, lead in enumerate(leads):
             if step + lead < fire.row_size:
                 target = observed(fires, fire.row_start + step + lead)
-                target = scored.target(target, (target != UNKNOWN) | (fires.burned[fire.row_start].values != UNKNOWN))
                 seen = min(int(history[k]), HISTORY_LENGTHS[-1])
                 yield ObservedForecast(fire_ids[k], step, lead, seen, values[i], target, burned)
 
 
-def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, scored: Scored = EVERYTHING) -> ForecastSums:
+def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
     """Sum a forecast store against what was observed, a forecast at a time.
 
     Args:
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
-        scored: what of them.
 
     Raises:
         InputError: the stores do not belong together, a forecast is missing where the data are known, or a probability
@@ -232,7 +197,7 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, scored: Scored = EVERYTHIN
     calibration = Calibration.of(forecasts.attrs)
     split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
     about, columns, counts, others = [], [], [], []
-    for one in observed_forecasts(forecasts, fires, "verify", scored):
+    for one in observed_forecasts(forecasts, fires, "verify"):
         count, *of_row = _of_forecast(one, kind, calibration, _where(forecasts))
         columns.append(np.flatnonzero(count).astype(np.int32))
         counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach

@@ -46,7 +46,6 @@ FOUNDATIONS = [
     "data_settings",
     "dataset_settings",
     "model_settings",
-    "protocols",
     "provenance",
     "settings",
     "stage",
