@@ -130,13 +130,20 @@ class DeepCrownSettings(SourceSettings):
 class SplitSettings(Stage):
     """Which fires are trained on, chosen on and tested on; always whole fires."""
 
-    by: Literal["fire", "block", "landscape"] = "fire"
+    by: Literal["fire", "block", "landscape", "year", "published", "sequence"] = Field(
+        default="fire",
+        description="fire, block, landscape: by `train`, `validation`, `test` and `test_landscapes`; year: a fold of "
+        "WildfireSpreadTS; published: as Next Day Wildfire Spread is; sequence: a shuffle of the numbers of the fires",
+    )
     train: float = Field(default=0.7, ge=0, le=1)
     validation: float = Field(default=0.15, ge=0, le=1)
     test: float = Field(default=0.15, ge=0, le=1)
     block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
     test_landscapes: tuple[str, ...] = Field(default=(), description="data sets of which all fires are for the test")
     seed: int = 42
+    fold: int | None = Field(
+        default=None, ge=0, le=11, description="of the 12 folds of WildfireSpreadTS, with `by: year` only"
+    )
     leakage: Literal["stop", "report"] = Field(
         default="stop",
         description="where the test holds what training has seen (equal fires, twin terrain, held-out ground): stop "
@@ -147,4 +154,12 @@ class SplitSettings(Stage):
     def _shares_add_up(self):
         if abs(self.train + self.validation + self.test - 1) > 1e-6:
             raise ValueError("train + validation + test must be 1")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self):
+        if (self.by == "year") != (self.fold is not None):
+            raise ValueError("fold belongs to by: year; give both, or neither")
+        if self.test_landscapes and self.by in ("year", "published", "sequence"):
+            raise ValueError(f"test_landscapes: by: {self.by} says by itself what is tested")
         return self

@@ -43,7 +43,8 @@ def evaluate(config: Config, threads: Processes = 1, also: Also = None) -> None:
     settings, layout = open_configuration(config)
     stores = {method: {name: layout.forecasts(method, name) for name in settings.datasets} for method in layout.methods}
     stores |= parse_stores(also or [], list(settings.datasets), taken=layout.methods)
-    run(stores, {name: layout.fires(name) for name in settings.datasets}, layout.scores, settings.evaluation, threads)
+    fires = {name: layout.fires(name) for name in settings.datasets}
+    run(stores, fires, layout.scores, settings.evaluation, threads, settings.followed_protocol)
     typer.echo(json.loads((layout.scores / "protocol.json").read_text())["note"])
 
 

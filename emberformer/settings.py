@@ -20,6 +20,7 @@ from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
 from emberformer.model_settings import ModelSettings
+from emberformer.protocols import PROTOCOLS, FollowedProtocol, ProtocolName, with_protocol
 from emberformer.stage import Stage, merged
 from emberformer.training_settings import DistillationSettings, FinetuningSettings, LoggingSettings, TrainingSettings
 
@@ -122,6 +123,10 @@ class EvaluationSettings(Stage):
         description="method that Brier skill is told against, such as persistence; null: the share that burned",
     )
     boundary_tolerance: int = Field(default=2, ge=0, description="pixels within which two perimeters agree")
+    crop: Literal["none", "multiple_of_32", "centre_128"] = Field(
+        default="none", description="about the centre of each fire's own raster, without padding; only it is scored"
+    )
+    first_step: int = Field(default=0, ge=0, description="frame from which on forecasts of test fires are scored")
 
 
 class Settings(Stage):
@@ -129,6 +134,9 @@ class Settings(Stage):
 
     name: Name
     results: Path = Path("results")
+    protocol: ProtocolName | None = Field(
+        default=None, description="sets the keys on which a published score depends (docs/protocols.md)"
+    )
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
@@ -147,6 +155,19 @@ class Settings(Stage):
     forecast: ForecastSettings = ForecastSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_sets_its_keys(cls, content: Any) -> Any:
+        return with_protocol(content) if isinstance(content, dict) else content
+
+    @model_validator(mode="after")
+    def _protocol_is_of_these_data(self):
+        source = PROTOCOLS[self.protocol].source if self.protocol else None
+        for name, of in self.datasets.items():
+            if source not in (None, of.source):
+                raise ValueError(f"datasets.{name}.source: {of.source}; protocol {self.protocol} is of {source}")
+        return self
 
     @model_validator(mode="after")
     def _fires_are_of_one_kind(self):
@@ -183,6 +204,11 @@ class Settings(Stage):
                 raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")
             self.variant(name)
         return self
+
+    @property
+    def followed_protocol(self) -> FollowedProtocol | None:
+        """The protocol and its fold; None: there is none."""
+        return FollowedProtocol(self.protocol, self.split.fold) if self.protocol else None
 
     def of_student(self) -> Settings:
         """The configuration with the small network as its network; it sees what its teacher sees, or less.

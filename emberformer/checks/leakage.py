@@ -61,10 +61,11 @@ def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Findin
     if np.isnan(share):
         return Finding("OK", "ground of the test", "this data set is not both in training and in the test")
     said, level, remedy = f"{100 * share:.0f} % of it lies in windows of training fires", "OK", ""
-    if by == "fire":
-        said += " (by: fire asks for new fires on known ground)" if share > MUCH else ""
+    if by in ("fire", "sequence"):
+        said += f" (by: {by} asks for new fires on known ground)" if share > MUCH else ""
     elif share > MUCH:
-        level, remedy = "WARNING", "windows reach over the blocks' edges: see scores as of partly known ground"
+        reach = "windows reach over the blocks' edges: " if by == "block" else ""
+        level, remedy = "WARNING", f"{reach}see scores as of partly known ground"
     return Finding(level, "ground of the test", said, remedy, {"share": share, "by": by})
 
 

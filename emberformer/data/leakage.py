@@ -94,6 +94,14 @@ def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fi
     return pairs
 
 
+def twin_keys(fires: xr.Dataset) -> list[str]:
+    """Digest of the terrain of each fire where every fire has a ground of its own; "" where that says nothing."""
+    if fires.sizes.get("ground", 1) == 1:
+        return [""] * fires.sizes["fire"]
+    digests = _terrain_digests(fires)
+    return [digests[int(terrain)] for terrain in fires["terrain_index"].values]
+
+
 def _terrain_digests(fires: xr.Dataset) -> list[str]:
     """Digest of the elevation of each window, "" where there is no data."""
     bands = fires["band"].values.tolist()

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from emberformer.data.fires import fire_rows
+from emberformer.data.given_splits import split_as_published, split_by_sequence, split_by_year
+from emberformer.data.leakage import twin_keys
 from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
 
@@ -32,10 +36,16 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
     by: landscape  the data sets `test_landscapes` are the test, the fires of all others are divided at random into
                    training and validation. New fires on unknown ground.
 
+    by: year       a fold of WildfireSpreadTS.
+    by: published  as Next Day Wildfire Spread is.
+    by: sequence   as the original deep_crown code does it.
+                   Of these three see `emberformer.data.given_splits`; nothing is kept together that they divide.
+
     The data sets `test_landscapes` are for the test alone with `fire` and `block` too; all others are then divided in
     three, so that one model is tested on known and on unknown ground.
 
-    Fires with equal content (`fire_digest`) under two names stay together.
+    Fires with equal content (`fire_digest`) under two names stay together, and with `fire` and `landscape` those whose
+    grounds are told to be two and have the same terrain to the byte.
 
     Args:
         fires_by_dataset: open fires stores by name of their data set.
@@ -51,14 +61,28 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
         _check_landscapes(fires_by_dataset, settings)
     assigned: dict[str, dict[str, str]] = {}
     for dataset, fires in sorted(fires_by_dataset.items()):
-        groups = _fire_groups(fires, settings)
-        ranked = sorted(groups, key=lambda name, dataset=dataset: _rank(settings.seed, dataset, name))
-        cut = cut_groups([len(groups[name]) for name in ranked], _shares(dataset, settings))
-        of_fire = {fire_id: split for name, split in zip(ranked, cut, strict=True) for fire_id in groups[name]}
-        assigned[dataset] = {fire_id: of_fire[fire_id] for fire_id in fires["fire_id"].values.tolist()}
+        names = fires["fire_id"].values.tolist()
+        if settings.by == "year" and settings.fold is not None:
+            assigned[dataset] = split_by_year(dataset, names, settings.fold)
+        elif settings.by == "published":
+            assigned[dataset] = split_as_published(dataset, names)
+        elif settings.by == "sequence":
+            shares = settings.train, settings.validation
+            assigned[dataset] = split_by_sequence(dataset, names, *shares, settings.seed)
+        else:
+            assigned[dataset] = _split_by_rank(dataset, fires, settings)
     _check_not_empty(assigned, settings)
     counts = {dataset: dict.fromkeys(SPLITS, 0) | Counter(splits.values()) for dataset, splits in assigned.items()}
     return {"by": settings.by, "seed": settings.seed, "fires": assigned, "counts": counts}
+
+
+def _split_by_rank(dataset: str, fires: xr.Dataset, settings: SplitSettings) -> dict[str, str]:
+    """Split of each fire of a data set: groups in the order of their ranks, cut by the shares."""
+    groups = _fire_groups(fires, settings)
+    ranked = sorted(groups, key=lambda name: _rank(settings.seed, dataset, name))
+    cut = cut_groups([len(groups[name]) for name in ranked], _shares(dataset, settings))
+    of_fire = {fire_id: split for name, split in zip(ranked, cut, strict=True) for fire_id in groups[name]}
+    return {fire_id: of_fire[fire_id] for fire_id in fires["fire_id"].values.tolist()}
 
 
 def cut_groups(sizes: list[int], shares: dict[str, float]) -> list[str]:
@@ -107,13 +131,26 @@ def _fire_groups(fires: xr.Dataset, settings: SplitSettings) -> dict[str, list[s
     if settings.by == "block":
         keys = [f"block {place}" for place in _blocks(fires, settings.block_km)]
     else:
-        first: dict[str, str] = {}
-        digests = fires["fire_digest"].values.tolist()
-        keys = [first.setdefault(digest, name) for name, digest in zip(names, digests, strict=True)]
+        keys = [names[first] for first in _first_alike(fires["fire_digest"].values.tolist(), twin_keys(fires))]
     groups: dict[str, list[str]] = {}
     for name, key in zip(names, keys, strict=True):
         groups.setdefault(key, []).append(name)
     return groups
+
+
+def _first_alike(*keys: list[str]) -> list[int]:
+    """Position of the first of all that hang together with each, by equal keys of any kind; "" is equal to nothing.
+
+    >>> _first_alike(["p", "q", "q", "r"], ["", "a", "", "a"])
+    [0, 1, 1, 1]
+    """
+    count = len(keys[0])
+    first: dict[tuple[int, str], int] = {}
+    edges = [(i, first.setdefault((kind, of[i]), i)) for kind, of in enumerate(keys) for i in range(count) if of[i]]
+    rows, columns = zip(*edges, strict=True) if edges else ((), ())
+    _, labels = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count)))
+    _, firsts, places = np.unique(labels, return_index=True, return_inverse=True)
+    return firsts[places].tolist()
 
 
 def _blocks(fires: xr.Dataset, block_km: float) -> list[str]:

@@ -16,6 +16,7 @@ from emberformer.evaluate.bands import band_scores_of
 from emberformer.evaluate.boundary_sums import boundary_scores_of
 from emberformer.evaluate.fractions import fraction_scores_of
 from emberformer.evaluate.pooling import REGIONS, Score, choose_threshold, fire_table, scores_as_trained, scores_of
+from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.spatial import SpatialSums, spatial_sums_of
 from emberformer.evaluate.strata import with_classes
 from emberformer.evaluate.verification import CENTRE, ForecastSums, Selection, bin_edges, sums_of
@@ -84,6 +85,7 @@ def method_sums(
     classes: Mapping[str, pd.DataFrame],
     kind: ScoreKind,
     tolerance: int,
+    part: ScoredPart = EVERYTHING,
 ) -> MethodSums:
     """Sum all forecasts of a method: once for the pixels and its threshold, once more at the threshold.
 
@@ -93,13 +95,14 @@ def method_sums(
         classes: data set -> class of each step in each stratum; see `strata.classes_of`.
         kind: kind of its score.
         tolerance: pixels within which two perimeters agree.
+        part: which forecasts and pixels count.
     """
-    pixels = {name: sums_of(of, fires[name]) for name, of in forecasts.items()}
+    pixels = {name: sums_of(of, fires[name], part) for name, of in forecasts.items()}
     pixels = {name: of._replace(about=with_classes(of.about, classes[name])) for name, of in pixels.items()}
     validation = fire_table(list(pixels.values()), Selection("validation"))
     threshold_bin = choose_threshold(validation.pooled(np.ones((1, len(validation.steps)))).count[0])
     threshold = _threshold(kind, threshold_bin)
-    spatial = {name: spatial_sums_of(of, fires[name], threshold, tolerance) for name, of in forecasts.items()}
+    spatial = {name: spatial_sums_of(of, fires[name], threshold, tolerance, part) for name, of in forecasts.items()}
     bins = {"0.5": CENTRE} if kind == "probability" else {}
     bins |= {} if threshold_bin is None else {"validation": threshold_bin}
     areas = {name: area_sums(of, bins) for name, of in pixels.items()}

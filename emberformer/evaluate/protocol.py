@@ -7,16 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from emberformer.data.fires import stays_burned
+from emberformer.data.wsts.samples import FOLDS, Fold
 from emberformer.evaluate import arrivals, bands, fractions, strata
 from emberformer.evaluate.bootstrap import LEVEL
 from emberformer.evaluate.rows import Group, MethodScores
+from emberformer.evaluate.scored_part import IN_WORDS
 from emberformer.evaluate.scores import CLIP
 from emberformer.evaluate.verification import BINS, HISTORY_LENGTHS, RELIABILITY_BINS
+from emberformer.protocols import PROTOCOLS, FollowedProtocol
 from emberformer.settings import EvaluationSettings
 
 
 def protocol(
-    results: Mapping[str, MethodScores], fires: Mapping[str, xr.Dataset], settings: EvaluationSettings
+    results: Mapping[str, MethodScores],
+    fires: Mapping[str, xr.Dataset],
+    settings: EvaluationSettings,
+    followed: FollowedProtocol | None = None,
 ) -> dict[str, object]:
     """What protocol.json says: plain words for choices, numbers for numbers.
 
@@ -24,11 +31,14 @@ def protocol(
         results: method -> its scores.
         fires: data set -> opened fires store.
         settings: of the evaluation.
+        followed: the protocol of the configuration; None: it names none.
     """
     return {
-        "note": protocol_note(results, fires, settings),
-        "crop": "none: whole frames of the fires store",
-        "ignored_pixels": "unknown (255) at the initial or the valid time",
+        "note": protocol_note(results, fires, settings, followed),
+        "protocol": None if followed is None else _followed(followed),
+        "crop": IN_WORDS[settings.crop],
+        "first_step_of_test_forecasts": settings.first_step,
+        "ignored_pixels": "unknown (255) at the valid time, and unless fires go out at the initial time",
         "regions": {
             "new": "pixels not burned at the initial time; where fires go out (fire_kind active) all pixels",
             "whole": "all pixels; those burned at the initial time count as forecast and observed with probability 1, "
@@ -68,7 +78,10 @@ def protocol(
 
 
 def protocol_note(
-    results: Mapping[str, MethodScores], fires: Mapping[str, xr.Dataset], settings: EvaluationSettings
+    results: Mapping[str, MethodScores],
+    fires: Mapping[str, xr.Dataset],
+    settings: EvaluationSettings,
+    followed: FollowedProtocol | None = None,
 ) -> str:
     """The protocol in one paragraph, to stand under a table."""
     sizes = [
@@ -77,13 +90,41 @@ def protocol_note(
         if (of["split"], of["region"]) == ("test", "new") and (of["dataset"] in fires) and of["lead"] == _first(results)
     ]
     grids = [f"{name} {of.sizes['y']} x {of.sizes['x']} px of {of.attrs['cell_m']:g} m" for name, of in fires.items()]
+    crop = "Whole frames ({}), no crop" if settings.crop == "none" else f"Of frames ({{}}) {IN_WORDS[settings.crop]}"
+    ignored = "either time" if any(stays_burned(of) for of in fires.values()) else "the valid time"
+    early = f" from frame {settings.first_step} on" if settings.first_step else ""
     return (
-        f"Whole frames ({'; '.join(grids)}), no crop; pixels unknown at either time ignored; new fire = not burned at "
-        f"the initial time. Test fires at lead {_first(results)}: {'; '.join(sizes)}. Scores are ratios of sums over "
-        f"all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} intervals resample "
-        f"fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters agree within "
-        f"{settings.boundary_tolerance} px."
+        f"{_followed_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire = "
+        f"not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores are "
+        f"ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} "
+        f"intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters "
+        f"agree within {settings.boundary_tolerance} px."
     )
+
+
+def _followed(followed: FollowedProtocol) -> dict[str, object]:
+    """Name of a protocol, the fold with its years, the keys that it sets and what they mean."""
+    of = PROTOCOLS[followed.name]
+    return {
+        "name": followed.name,
+        "fold": None if followed.fold is None else {"number": followed.fold, **FOLDS[followed.fold]._asdict()},
+        "sets": dict(of.fixes),
+        **of.words,
+        "reference": of.reference,
+    }
+
+
+def _followed_in_words(followed: FollowedProtocol | None) -> str:
+    if followed is None:
+        return ""
+    fold = "" if followed.fold is None else f", fold {followed.fold} ({_years(FOLDS[followed.fold])})"
+    words = "; ".join(f"{about.replace('_', ' ')}: {said}" for about, said in PROTOCOLS[followed.name].words.items())
+    return f"Protocol {followed.name}{fold}: {words}. "
+
+
+def _years(fold: Fold) -> str:
+    """Such as "trained on 2018 and 2019, chosen on 2020, tested on 2021"."""
+    return f"trained on {fold.train[0]} and {fold.train[1]}, chosen on {fold.validation}, tested on {fold.test}"
 
 
 def _dataset(fires: xr.Dataset) -> dict[str, object]:

@@ -20,6 +20,7 @@ from emberformer.evaluate.bands import WIDTHS, band_sums
 from emberformer.evaluate.boundary_sums import SUMS, boundary_sums
 from emberformer.evaluate.fractions import WINDOWS, fraction_sums
 from emberformer.evaluate.pooling import REGIONS
+from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.verification import ObservedForecast, observed_forecasts
 
 
@@ -32,7 +33,9 @@ class SpatialSums(NamedTuple):
     bands: Float[np.ndarray, "row width sum=3"]  # see `bands`
 
 
-def spatial_sums_of(forecasts: xr.Dataset, fires: xr.Dataset, threshold: float | None, tolerance: int) -> SpatialSums:
+def spatial_sums_of(
+    forecasts: xr.Dataset, fires: xr.Dataset, threshold: float | None, tolerance: int, part: ScoredPart = EVERYTHING
+) -> SpatialSums:
     """Sum a forecast store against what was observed.
 
     Args:
@@ -40,11 +43,12 @@ def spatial_sums_of(forecasts: xr.Dataset, fires: xr.Dataset, threshold: float |
         fires: the opened fires store of the same data set.
         threshold: from this forecast on a pixel is called burned; None: only what needs none is summed.
         tolerance: pixels within which two perimeters agree.
+        part: which forecasts and pixels count.
     """
     cell_m, minutes = float(fires.attrs["cell_m"]), float(fires.attrs["seconds_per_frame"]) / 60
     is_probability = forecasts.attrs["score_kind"] == "probability"
     perimeters, fractions, arrivals, bands = [], [], [], []
-    each = observed_forecasts(forecasts, fires, "perimeters of")
+    each = observed_forecasts(forecasts, fires, "perimeters of", part)
     for _, one_init in groupby(each, lambda one: (one.fire_id, one.init_step)):
         leads = list(one_init)
         if is_probability:

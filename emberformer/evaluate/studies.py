@@ -41,7 +41,8 @@ def judge_study(study: Study, processes: int = 1) -> Path:
     datasets = study.layout.settings.datasets
     stores = {method: {name: study.layout.forecasts(method, name) for name in datasets} for method in study.methods}
     fires = {name: study.layout.fires(name) for name in datasets}
-    results = evaluate(stores, fires, study.scores, study.layout.settings.evaluation, processes)
+    settings = study.layout.settings
+    results = evaluate(stores, fires, study.scores, settings.evaluation, processes, settings.followed_protocol)
     table = verdict_table(study, results)
     title, question = study.experiment.title, study.experiment.question
     with replacing(study.verdicts) as folder:

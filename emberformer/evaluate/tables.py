@@ -25,10 +25,12 @@ from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
 from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
+from emberformer.evaluate.scored_part import ScoredPart
 from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
 from emberformer.forecast_store import CREDITS, open_forecasts
+from emberformer.protocols import FollowedProtocol
 from emberformer.settings import EvaluationSettings
 
 
@@ -38,6 +40,7 @@ def evaluate(
     folder: Path,
     settings: EvaluationSettings,
     processes: int = 1,
+    followed: FollowedProtocol | None = None,
 ) -> dict[str, MethodScores]:
     """Score forecasts of several methods and write the tables, whole or not at all.
 
@@ -65,8 +68,10 @@ def evaluate(
             "-seed-<number>" are averaged.
         fires: data set -> fires store.
         folder: folder to write, `Layout.scores`; replaced if it exists.
-        settings: number of bootstrap replicates and their seed, the tolerance of perimeters, and the reference.
+        settings: number of bootstrap replicates and their seed, the tolerance of perimeters, the reference, and which
+            pixels and steps are scored.
         processes: methods that are scored at a time.
+        followed: the protocol of the configuration, to be named in protocol.json.
 
     Returns:
         Method -> its scores.
@@ -89,7 +94,7 @@ def evaluate(
             _require_same_forecasts(results, method)
         results = against_reference(results, settings.reference)
         _write_tables(results, partial)
-        how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings)
+        how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings, followed)
         (partial / "protocol.json").write_text(json.dumps(how, indent=2, allow_nan=False) + "\n")
     return results
 
@@ -141,7 +146,8 @@ def score_method(
         raise InputError(f"forecasts by {method}", found, "one kind", "forecast all data sets alike")
     kind = kinds.pop()
     observed = {name: open_fires(path) for name, path in fires.items()}
-    sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance)
+    part = ScoredPart(settings.crop, settings.first_step)
+    sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance, part)
     write_sums(method, sums, folder / f"{method}.nc")
     scores, sizes = {}, {}
     for group, members, weights in _groups(sums.pixels, settings):

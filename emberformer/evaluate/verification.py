@@ -19,6 +19,7 @@ at a threshold on an edge, Brier score, negative log-likelihood and calibration 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from tqdm import tqdm
 from emberformer.calibration import Calibration
 from emberformer.data.fires import UNKNOWN, held, observed
 from emberformer.errors import InputError
+from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart, crop_of
 from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
 
@@ -151,13 +153,16 @@ class ObservedForecast(NamedTuple):
     burned: np.ndarray
 
 
-def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -> Iterator[ObservedForecast]:
-    """All forecasts of a store for times that were observed, in its order, with a progress bar.
+def observed_forecasts(
+    forecasts: xr.Dataset, fires: xr.Dataset, purpose: str, part: ScoredPart = EVERYTHING
+) -> Iterator[ObservedForecast]:
+    """Forecasts of a store for times that were observed, in its order, with a progress bar.
 
     Args:
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
         purpose: a word for the progress bar.
+        part: which of them, and of which pixels.
 
     Raises:
         InputError: the stores do not belong together.
@@ -169,25 +174,36 @@ def observed_forecasts(forecasts: xr.Dataset, fires: xr.Dataset, purpose: str) -
     locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
     leads = forecasts.lead.values.tolist()
     fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values
-    history = forecasts.history_length.values
+    history, early = forecasts.history_length.values, _too_early(forecasts, part)
+    crop = cache(lambda fire_id: crop_of(fires, fire_id, part.crop))
     for k in tqdm(range(len(fire_ids)), desc=f"{purpose} {where}", unit="forecast", mininterval=1):
         if fire_ids[k] not in locations:
             raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
+        if early[k]:
+            continue
         fire, step = locations[fire_ids[k]], int(init_steps[k])
-        burned, values = held(fires, fire.row_start + step), forecasts.probability[k].values
+        rows, columns = crop(fire_ids[k])
+        burned = held(fires, fire.row_start + step)[rows, columns]
+        values = forecasts.probability[k].values[:, rows, columns]
         for i, lead in enumerate(leads):
             if step + lead < fire.row_size:
-                target = observed(fires, fire.row_start + step + lead)
+                target = observed(fires, fire.row_start + step + lead)[rows, columns]
                 seen = min(int(history[k]), HISTORY_LENGTHS[-1])
                 yield ObservedForecast(fire_ids[k], step, lead, seen, values[i], target, burned)
 
 
-def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
+def _too_early(forecasts: xr.Dataset, part: ScoredPart) -> np.ndarray:
+    """Which forecasts are of the test and begin before the first step that is scored [forecast]."""
+    return (forecasts.split.values == "test") & (forecasts.init_step.values < part.first_step)
+
+
+def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart = EVERYTHING) -> ForecastSums:
     """Sum a forecast store against what was observed, a forecast at a time.
 
     Args:
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
+        part: which forecasts and pixels count.
 
     Raises:
         InputError: the stores do not belong together, a forecast is missing where the data are known, or a probability
@@ -197,7 +213,7 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset) -> ForecastSums:
     calibration = Calibration.of(forecasts.attrs)
     split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
     about, columns, counts, others = [], [], [], []
-    for one in observed_forecasts(forecasts, fires, "verify"):
+    for one in observed_forecasts(forecasts, fires, "verify", part):
         count, *of_row = _of_forecast(one, kind, calibration, _where(forecasts))
         columns.append(np.flatnonzero(count).astype(np.int32))
         counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach

@@ -21,6 +21,9 @@ KEPT_ASIDE = {  # how the split was made -> what the model knew of the ground of
     "fire": "The model learned from other fires on the same ground",
     "block": "The test fires began on other ground of the landscape that the model learned from",
     "landscape": "The model learned from no fire in the landscapes of the test",
+    "year": "The model learned from fires of other years than the test's",
+    "published": "The model learned from the tiles that the data set's authors give for training",
+    "sequence": "The model learned from other fires on the same ground",
 }
 
 
@@ -84,7 +87,8 @@ def kept_aside(split: SplitSettings) -> str:
     """
     if split.test_landscapes:
         return f"{KEPT_ASIDE[split.by]}, but it never saw {listed(split.test_landscapes)}."
-    return f"{KEPT_ASIDE[split.by]}{', so this says nothing about ground never seen' * (split.by == 'fire')}."
+    known = split.by in ("fire", "sequence")
+    return f"{KEPT_ASIDE[split.by]}{', so this says nothing about ground never seen' * known}."
 
 
 def _hundred(board: Scoreboard, method: str, lead: int | None = None) -> Hundred:

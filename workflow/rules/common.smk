@@ -46,6 +46,7 @@ FOUNDATIONS = [
     "data_settings",
     "dataset_settings",
     "model_settings",
+    "protocols",
     "provenance",
     "settings",
     "stage",

@@ -30,6 +30,7 @@ rule evaluate:
     params:
         methods=layout.methods,  # their names stand in the tables; equal networks of two names share a folder
         settings=lambda wildcards: settings.evaluation.model_dump_json(),
+        protocol=settings.followed_protocol,
     message:
         "evaluate all forecasts: {output[0]}"
     shell:
