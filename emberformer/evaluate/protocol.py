@@ -94,8 +94,8 @@ def protocol_note(
     ignored = "either time" if any(stays_burned(of) for of in fires.values()) else "the valid time"
     early = f" from frame {settings.first_step} on" if settings.first_step else ""
     return (
-        f"{_followed_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire = "
-        f"not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores are "
+        f"{_followed_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire "
+        f"= not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores are "
         f"ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} "
         f"intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters "
         f"agree within {settings.boundary_tolerance} px."

@@ -102,9 +102,8 @@ def test_the_command_stops_with_a_list_unless_told_otherwise(tmp_path):
     for number in range(4):
         days = made_days(3, seed=number)
         days[:, 14] = made_days(1, seed=number // 2)[0, 14]
-        write_geotiffs(
-            tmp_path / "raw", f"{2018 + number}/fire_{number}", dates_from(f"{2018 + number}-06-01", 3), days
-        )
+        year = 2018 + number
+        write_geotiffs(tmp_path / "raw", f"{year}/fire_{number}", dates_from(f"{year}-06-01", 3), days)
     content = {
         "name": "twins", "results": str(tmp_path / "results"), "split": {"by": "year", "fold": 0},
         "datasets": {"made": {"source": "wsts", "root": str(tmp_path / "raw")}}, "features": {"weights": "random"},
