@@ -95,8 +95,8 @@ def protocol_note(
     early = f" from frame {settings.first_step} on" if settings.first_step else ""
     return (
         f"{_followed_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire "
-        f"= not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores are "
-        f"ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} "
+        f"= not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores "
+        f"are ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} "
         f"intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters "
         f"agree within {settings.boundary_tolerance} px."
     )
