@@ -4,7 +4,7 @@ import pytest
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.protocols import PROTOCOLS
+from emberformer.protocols import PROTOCOLS, FollowedProtocol
 from emberformer.settings import parse_settings
 
 SOURCES = {
@@ -22,7 +22,7 @@ def test_wsts_full_sets_what_a_published_score_depends_on():
     found = parse_settings(content("wsts-full", "wsts", split={"fold": 7}))
     assert (found.split.by, found.split.fold, found.split.leakage) == ("year", 7, "report")
     assert (found.evaluation.crop, found.evaluation.first_step) == ("multiple_of_32", 4)
-    assert found.datasets["one"].missing_days == "skip"
+    assert found.datasets["one"].model_dump()["missing_days"] == "skip"
     assert parse_settings(content("wsts-full", "wsts")).split.fold == 0
 
 
@@ -37,7 +37,7 @@ def test_wsts_full_sets_what_a_published_score_depends_on():
 def test_split_and_crop_of_each(protocol, source, expected):
     found = parse_settings(content(protocol, source))
     assert {"by": found.split.by, "crop": found.evaluation.crop} == expected
-    assert found.followed_protocol.name == protocol
+    assert found.followed_protocol == FollowedProtocol(protocol, found.split.fold)
 
 
 def test_deep_crown_is_of_eighty_ten_ten():

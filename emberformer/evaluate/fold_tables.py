@@ -88,7 +88,8 @@ def _test_scores(path: Path) -> pd.Series:
         )
     except OSError as error:
         raise InputError(path, str(error), "scores of this fold", "evaluate the fold") from error
-    table = table[(table.split == "test") & (table.history == POOLED)]
-    prevalence = table[table.metric == "average_precision"].copy()
-    prevalence = prevalence.assign(metric="prevalence", value=pd.to_numeric(prevalence.prevalence))
-    return pd.concat([table, prevalence]).set_index(KEYS)["value"].astype(float)
+    table = table.query("split == 'test' and history == @POOLED")
+    prevalence = table.query("metric == 'average_precision'")
+    prevalence = prevalence.assign(metric="prevalence", value=prevalence["prevalence"])
+    every = pd.concat([table, prevalence])
+    return pd.Series(every["value"].to_numpy(float), pd.MultiIndex.from_frame(every[KEYS]))
