@@ -54,13 +54,13 @@ def judge(
 
 
 @studies_app.command()
-def folds(
+def average(
     config: Config,
     fold: Annotated[list[int], typer.Option(help="Fold that has been evaluated; give it once for each.", min=0)],
 ) -> None:
-    """Put the scores of several folds into one table, with mean and standard deviation over them.
+    """Average the scores of several folds, with their standard deviation, into one table.
 
-    Example: emberformer folds --config config/wsts.yaml --fold 0 --fold 1
+    Example: emberformer average --config config/wsts.yaml --fold 0 --fold 1
     """
     from emberformer.evaluate.fold_tables import write_fold_tables
     from emberformer.evaluate.protocol import protocol_in_words

@@ -91,5 +91,7 @@ def _test_scores(path: Path) -> pd.Series:
     table = table.query("split == 'test' and history == @POOLED")
     prevalence = table.query("metric == 'average_precision'")
     prevalence = prevalence.assign(metric="prevalence", value=prevalence["prevalence"])
-    every = pd.concat([table, prevalence])
-    return pd.Series(every["value"].to_numpy(float), pd.MultiIndex.from_frame(every[KEYS]))
+    every = pd.DataFrame(pd.concat([table, prevalence]))
+    return pd.Series(
+        every["value"].to_numpy(float), pd.MultiIndex.from_arrays([every[key] for key in KEYS], names=KEYS)
+    )

@@ -106,7 +106,7 @@ use rule evaluate as evaluate_fold with:
         runtime=60,
 
 
-rule summarise_folds:
+rule average:
     """Every score of the test in each fold, its mean and its standard deviation."""
     input:
         scores_of_folds,
@@ -131,7 +131,7 @@ rule summarise_folds:
         "the scores over folds: {output[0]}"
     shell:
         """
-        emberformer folds \
+        emberformer average \
             --config {resources.config:q} \
             {params.folds} \
             >{log:q} 2>&1
