@@ -1,6 +1,10 @@
 """A protocol sets its keys, refuses what contradicts it, and leaves the rest alone."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
@@ -97,3 +101,10 @@ def test_folds_have_splits_and_networks_of_their_own_and_share_the_features():
 def test_every_protocol_says_in_words_what_it_fixes():
     asked = {"split", "statistics", "crop", "ignored_pixels", "threshold", "pooling"}
     assert all(asked <= set(of.words) for of in PROTOCOLS.values())
+
+
+def test_the_documented_configuration_is_one_and_every_protocol_is_documented():
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert parse_settings(yaml.safe_load(example)).protocol == "wsts-full"
+    assert all(f"`{name}`" in page for name in PROTOCOLS)
