@@ -18,12 +18,15 @@ include: "workflow/rules/hindcast.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/experiments.smk"
+include: "workflow/rules/folds.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/report.smk"
 
 
 onstart:
-    write_configuration()
+    write_configuration(layout)
+    for one in FOLD_LAYOUTS.values():
+        write_configuration(one)
     for one in STUDIES.values():
         write_study(one)
 
@@ -52,3 +55,11 @@ rule ablations:
         layout.experiments / "summary.md",
     message:
         "the verdicts are up to date: {input}"
+
+
+rule folds:
+    """All folds of a cross-validation by year, or those of `--config folds=[0,1]`: their scores in one table."""
+    input:
+        layout.experiment / "folds.md",
+    message:
+        "the scores over folds are up to date: {input}"

@@ -168,6 +168,12 @@ class Layout:
         """Paths of a variant; None is this configuration itself."""
         return self if name is None else replace(self, settings=self.settings.variant(name))
 
+    def fold(self, number: int) -> Layout:
+        """Paths of one fold of a cross-validation, a configuration of its own on the same fires and features."""
+        split = self.settings.split.model_copy(update={"fold": number})
+        name = f"{self.settings.name}-fold-{number}"
+        return replace(self, settings=self.settings.model_copy(update={"name": name, "split": split}))
+
     @cached_property
     def trained(self) -> dict[str, Trained]:
         """All trained networks by the name of their method, without the seed: `emberformer`, `emberformer-phase2`,

@@ -54,6 +54,25 @@ def judge(
 
 
 @studies_app.command()
+def average(
+    config: Config,
+    fold: Annotated[list[int], typer.Option(help="Fold that has been evaluated; give it once for each.", min=0)],
+) -> None:
+    """Average the scores of several folds, with their standard deviation, into one table.
+
+    Example: emberformer average --config config/wsts.yaml --fold 0 --fold 1
+    """
+    from emberformer.evaluate.fold_tables import write_fold_tables
+    from emberformer.evaluate.protocol import protocol_in_words
+
+    settings, layout = open_configuration(config)
+    scores = {number: layout.fold(number).scores / "scores.csv" for number in fold}
+    followed = settings.followed_protocol
+    note = protocol_in_words(followed._replace(fold=None)) if followed else "No protocol is named."
+    typer.echo(write_fold_tables(scores, layout.experiment, note.strip()))
+
+
+@studies_app.command()
 def summarise(
     config: Config,
     verdicts: Annotated[list[Path], typer.Argument(help="verdicts.csv of each experiment.", show_default=False)],

@@ -60,6 +60,7 @@ def test_finds_what_python_imports():
         "wsts_settings",
         "model_settings",
         "training_settings",
+        "protocols",
         "stage",
     )
     settings = {f"emberformer.{name}" for name in stages}

@@ -1,10 +1,14 @@
 """A protocol sets its keys, refuses what contradicts it, and leaves the rest alone."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.protocols import PROTOCOLS
+from emberformer.protocols import PROTOCOLS, FollowedProtocol
 from emberformer.settings import parse_settings
 
 SOURCES = {
@@ -22,7 +26,7 @@ def test_wsts_full_sets_what_a_published_score_depends_on():
     found = parse_settings(content("wsts-full", "wsts", split={"fold": 7}))
     assert (found.split.by, found.split.fold, found.split.leakage) == ("year", 7, "report")
     assert (found.evaluation.crop, found.evaluation.first_step) == ("multiple_of_32", 4)
-    assert found.datasets["one"].missing_days == "skip"
+    assert found.datasets["one"].model_dump()["missing_days"] == "skip"
     assert parse_settings(content("wsts-full", "wsts")).split.fold == 0
 
 
@@ -37,7 +41,7 @@ def test_wsts_full_sets_what_a_published_score_depends_on():
 def test_split_and_crop_of_each(protocol, source, expected):
     found = parse_settings(content(protocol, source))
     assert {"by": found.split.by, "crop": found.evaluation.crop} == expected
-    assert found.followed_protocol.name == protocol
+    assert found.followed_protocol == FollowedProtocol(protocol, found.split.fold)
 
 
 def test_deep_crown_is_of_eighty_ten_ten():
@@ -97,3 +101,10 @@ def test_folds_have_splits_and_networks_of_their_own_and_share_the_features():
 def test_every_protocol_says_in_words_what_it_fixes():
     asked = {"split", "statistics", "crop", "ignored_pixels", "threshold", "pooling"}
     assert all(asked <= set(of.words) for of in PROTOCOLS.values())
+
+
+def test_the_documented_configuration_is_one_and_every_protocol_is_documented():
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert parse_settings(yaml.safe_load(example)).protocol == "wsts-full"
+    assert all(f"`{name}`" in page for name in PROTOCOLS)

@@ -94,11 +94,11 @@ def protocol_note(
     ignored = "either time" if any(stays_burned(of) for of in fires.values()) else "the valid time"
     early = f" from frame {settings.first_step} on" if settings.first_step else ""
     return (
-        f"{_followed_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire "
+        f"{protocol_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire "
         f"= not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores "
-        f"are ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; {LEVEL:.0%} "
-        f"intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; perimeters "
-        f"agree within {settings.boundary_tolerance} px."
+        "are ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; "
+        f"{LEVEL:.0%} intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; "
+        f"perimeters agree within {settings.boundary_tolerance} px."
     )
 
 
@@ -114,7 +114,8 @@ def _followed(followed: FollowedProtocol) -> dict[str, object]:
     }
 
 
-def _followed_in_words(followed: FollowedProtocol | None) -> str:
+def protocol_in_words(followed: FollowedProtocol | None) -> str:
+    """What a protocol fixes, in a sentence with a blank behind it; nothing where there is none."""
     if followed is None:
         return ""
     fold = "" if followed.fold is None else f", fold {followed.fold} ({_years(FOLDS[followed.fold])})"

@@ -115,12 +115,12 @@ def test_tables_hold_pooled_scores_of_the_protocol(fires, forecasts, tmp_path):
     evaluate(stores, paths, tmp_path / "scores", settings, followed=FollowedProtocol("wsts-full", 3))
     forecast, observed = _expected(fires, forecasts)
     table = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype=str, keep_default_na=False)
-    of_test = table[(table.dataset == "small") & (table.split == "test") & (table.history == "all")]
-    scores = of_test[of_test.region == "whole"].set_index(["threshold", "metric"]).value
-    scores = scores[scores != ""].astype(float)
-    assert scores["", "average_precision"] == pytest.approx(average_precision_score(observed, forecast), abs=1e-3)
-    assert scores["0.5", "f1"] == pytest.approx(f1_score(observed, forecast >= 0.5), rel=1e-5)
-    assert {"precision", "recall", "iou"} <= {metric for threshold, metric in scores.index if threshold == "0.5"}
+    rows = table.query("dataset == 'small' and split == 'test' and history == 'all' and region == 'whole'")
+    scores = dict(zip(zip(rows["threshold"], rows["metric"], strict=True), rows["value"], strict=True))
+    ap = average_precision_score(observed, forecast)
+    assert float(scores["", "average_precision"]) == pytest.approx(ap, abs=1e-3)
+    assert float(scores["0.5", "f1"]) == pytest.approx(f1_score(observed, forecast >= 0.5), rel=1e-5)
+    assert {"precision", "recall", "iou"} <= {metric for threshold, metric in scores if threshold == "0.5"}
     told = json.loads((tmp_path / "scores" / "protocol.json").read_text())
     assert told["protocol"]["name"] == "wsts-full"
     assert told["protocol"]["fold"] == {"number": 3, "train": [2018, 2020], "validation": 2021, "test": 2019}

@@ -8,8 +8,10 @@ from sklearn.metrics import average_precision_score, f1_score
 from emberformer.data.fires import open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.wsts.reader import read_wsts
-from emberformer.data.wsts.samples import FOLDS, small_crop
+from emberformer.data.wsts.samples import FOLDS, small_crop, whole_crop
 from emberformer.errors import InputError
+from emberformer.evaluate.scored_part import ScoredPart
+from emberformer.evaluate.verification import BINS, CENTRE, sums_of
 from emberformer.evaluate.wsts_scores import wsts_scores
 from emberformer.wsts_settings import WildfireSpreadTSSettings
 from tests.wsts_files import dates_from, made_days, write_geotiffs
@@ -68,6 +70,19 @@ def test_scores_of_a_fold(fires, crop, by_hand):
     assert found.average_precision == pytest.approx(average_precision_score(observed, forecast))
     assert found.f1 == pytest.approx(f1_score(observed, forecast > 0.5))
     assert found.prevalence == pytest.approx(observed.mean())
+
+
+@pytest.mark.parametrize(("name", "crop"), [("multiple_of_32", whole_crop), ("centre_128", small_crop)])
+def test_sums_of_the_tables_are_of_the_same_pixels(fires, name, crop):
+    """What `protocol: wsts-full` and `wsts-128` set scores what is scored here, pixel for pixel."""
+    forecasts = _forecasts().isel(lead=[0]).assign_attrs(score_kind="probability", dataset="small")
+    count = forecasts.sizes["forecast"]
+    forecasts = forecasts.assign_coords(split=("forecast", ["test"] * count), history_length=("forecast", [1] * count))
+    counted = sums_of(forecasts, fires, ScoredPart(name, first_step=4)).count.toarray().sum(0).reshape(2, BINS)
+    expected = wsts_scores(fires, forecasts, FOLDS[0], crop)
+    assert counted[1].sum() / counted.sum() == pytest.approx(expected.prevalence)
+    assert counted[1, CENTRE:].sum() / counted[1].sum() == pytest.approx(expected.recall)
+    assert counted[1, CENTRE:].sum() / counted[:, CENTRE:].sum() == pytest.approx(expected.precision)
 
 
 def test_order_of_the_forecasts_does_not_matter(fires):

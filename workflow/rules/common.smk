@@ -22,7 +22,12 @@ CHOSEN_EXPERIMENTS = config.get("experiments")
 if isinstance(CHOSEN_EXPERIMENTS, str):
     CHOSEN_EXPERIMENTS = [CHOSEN_EXPERIMENTS]
 
-settings = parse_settings({key: value for key, value in config.items() if key != "experiments"})
+# `--config folds=3` or `--config folds=[0,1]`, likewise; Snakemake gives the numbers of a list as text
+CHOSEN_FOLDS = config.get("folds")
+if CHOSEN_FOLDS is not None:
+    CHOSEN_FOLDS = [int(number) for number in (CHOSEN_FOLDS if isinstance(CHOSEN_FOLDS, list) else [CHOSEN_FOLDS])]
+
+settings = parse_settings({key: value for key, value in config.items() if key not in ("experiments", "folds")})
 layout = Layout(settings)
 
 DATASETS = list(settings.datasets)
@@ -86,13 +91,13 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def write_configuration():
+def write_configuration(layout):
     """The whole configuration, defaults included, as the command line reads it.
 
     A rule would make it an input of every other rule, and two experiments of different names could then not share a store.
     """
     layout.config.parent.mkdir(parents=True, exist_ok=True)
-    layout.config.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    layout.config.write_text(yaml.safe_dump(layout.settings.model_dump(mode="json"), sort_keys=False))
 
 
 def code(module):

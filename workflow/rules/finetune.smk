@@ -5,7 +5,7 @@ rule finetune:
     """The backbone trains too, from the best model of the phase before."""
     input:
         parent_of,
-        layout.split,
+        split_of,
         ALL_FIRES,
         training_features,
     output:
@@ -46,7 +46,7 @@ rule distil:
     """A small network learns the forecasts of the last phase."""
     input:
         parent_of,
-        layout.split,
+        split_of,
         ALL_FIRES,
         training_features,
     output:

@@ -5,7 +5,7 @@ rule hindcast:
     """Forecasts of a trained model from every frame of the validation and test fires."""
     input:
         MODEL / "model.ckpt",
-        layout.split,
+        split_of,
         layout.fires("{dataset}") / STORE,
         features_of,
         code("hindcast"),

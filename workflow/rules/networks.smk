@@ -22,9 +22,13 @@ class Planned(NamedTuple):
 
 
 def planned():
-    """Every network that a target may ask for: the configuration's own first, then those of the experiments."""
+    """Every network that a target may ask for: the configuration's own first, then those of folds and experiments."""
     for one in layout.trained.values():
         yield Planned(CONFIG, one)
+    for number in FOLDS:
+        of = fold_layout(number)
+        for one in of.trained.values():
+            yield Planned(str(of.config), one)
     for name in EXPERIMENTS:
         for one in study(name).layout.trained.values():
             yield Planned(str(study(name).config), one)
@@ -75,6 +79,11 @@ def variant_of(wildcards):
 
 def phase_of(wildcards):
     return of_network(wildcards).one.phase
+
+
+def split_of(wildcards):
+    """The split that a network is trained and tested on."""
+    return network(wildcards.model).one.layout.split
 
 
 def label_of(wildcards):

@@ -6,7 +6,7 @@
 rule train:
     """Everything but the backbone, from cached features; an interrupted training goes on from `last.ckpt`."""
     input:
-        layout.split,
+        split_of,
         ALL_FIRES,
         training_features,
     output:
