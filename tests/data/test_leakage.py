@@ -98,19 +98,20 @@ def test_the_list_of_an_error_is_short():
 
 
 def test_the_command_stops_with_a_list_unless_told_otherwise(tmp_path):
-    """Six fires, of which two burn differently on the same elevation: some split puts them apart."""
-    for number in range(6):
+    """Fires of four years, of which two of the last two burn differently on the same elevation."""
+    for number in range(4):
         days = made_days(3, seed=number)
         days[:, 14] = made_days(1, seed=number // 2)[0, 14]
-        write_geotiffs(tmp_path / "raw", f"2018/fire_{number}", dates_from("2018-06-01", 3), days)
+        year = 2018 + number
+        write_geotiffs(tmp_path / "raw", f"{year}/fire_{number}", dates_from(f"{year}-06-01", 3), days)
     content = {
-        "name": "twins", "results": str(tmp_path / "results"), "split": {"train": 0.4, "validation": 0.3, "test": 0.3},
+        "name": "twins", "results": str(tmp_path / "results"), "split": {"by": "year", "fold": 0},
         "datasets": {"made": {"source": "wsts", "root": str(tmp_path / "raw")}}, "features": {"weights": "random"},
     }  # fmt: skip
     settings = Settings.model_validate(content)
     config = save_settings(settings, tmp_path / "config.yaml")
     ingest("made", settings.datasets["made"], tmp_path / "results" / "made" / "fires.zarr")
-    assert open_fires(tmp_path / "results" / "made" / "fires.zarr").sizes["fire"] == 6
+    assert open_fires(tmp_path / "results" / "made" / "fires.zarr").sizes["fire"] == 4
     stopped = CliRunner().invoke(app, ["split", "--config", str(config)])
     assert isinstance(stopped.exception, InputError)
     assert "burn on the same terrain, under two names" in str(stopped.exception)
@@ -119,4 +120,4 @@ def test_the_command_stops_with_a_list_unless_told_otherwise(tmp_path):
     done = CliRunner().invoke(app, ["split", "--config", str(save_settings(told, tmp_path / "told.yaml"))])
     assert done.exit_code == 0
     (path,) = (tmp_path / "results").glob("splits/*.json")
-    assert "made/2018_fire_" in json.loads(path.read_text())["leaks"][0]
+    assert "made/2020_fire_2 and made/2021_fire_3" in json.loads(path.read_text())["leaks"][0]
