@@ -39,7 +39,7 @@ class FollowedProtocol(NamedTuple):
     fold: int | None = None
 
 
-ONE_FRAME = {"forecast.leads": 1, "forecast.every": 1, "features.window": None}
+ONE_FRAME = {"forecast.leads": 1, "forecast.every": 1}
 POOLED = "scores are ratios of sums over all scored pixels of all test forecasts"
 AT_HALF = "0.5, a forecast of 0.5 itself counting as fire; the threshold chosen on validation fires is told beside it"
 YEARS = {

@@ -52,7 +52,6 @@ def test_finds_what_python_imports():
     found = {f"emberformer.{path.stem}" for path in imported_files("layout")}
     stages = (
         "settings",
-        "protocols",
         "dataset_settings",
         "data_settings",
         "ndws_settings",

@@ -60,7 +60,7 @@ def test_by_landscape_takes_any_source_and_needs_landscapes_of_its_own():
     [
         ("wsts", "wsts-full", {"split": {"by": "fire"}}, r"wsts-full sets split\.by: 'year'.*got 'fire'"),
         ("wsts", "wsts-full", {"evaluation": {"crop": "none"}}, r"sets evaluation\.crop: 'multiple_of_32'"),
-        ("wsts", "wsts-128", {"features": {"window": 140}}, r"sets features\.window: None"),
+        ("wsts", "wsts-128", {"evaluation": {"first_step": 0}}, r"sets evaluation\.first_step: 4"),
         ("wsts", "wsts-128", {"datasets": {"one": {**SOURCES["wsts"], "missing_days": "unknown"}}},
          r"sets datasets\.\*\.missing_days: 'skip'"),
         ("deep_crown", "deep-crown", {"split": {"seed": 1}}, r"sets split\.seed: 42"),
