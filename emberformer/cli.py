@@ -116,7 +116,7 @@ def split(config: Config) -> None:
     settings, layout = open_configuration(config)
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
     made = make_split(fires, settings.split)
-    leaks = audit(fires, made["fires"], settings.split.test_landscapes)
+    leaks = audit(fires, made["fires"], settings.split.by, settings.split.test_landscapes)
     if settings.split.leakage == "stop":
         refuse_leaks(f"{config}: split", leaks)
     for leak in leaks:

@@ -146,8 +146,8 @@ class SplitSettings(Stage):
     )
     leakage: Literal["stop", "report"] = Field(
         default="stop",
-        description="where the test holds what training has seen (equal fires, twin terrain, held-out ground): stop "
-        "with a list, or write it into the split and go on",
+        description="where the test holds what training has seen (equal fires, twin terrain, windows that overlap "
+        "though blocks or data sets are kept apart): stop with a list, or write it into the split and go on",
     )
 
     @model_validator(mode="after")

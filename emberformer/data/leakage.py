@@ -150,18 +150,23 @@ def _window_box(name: str, fires: xr.Dataset, fire: int) -> tuple[str, shapely.G
     return crs or f"{name}, ground {ground}", box
 
 
-def audit(fires: Mapping[str, xr.Dataset], split: Split, held_out: tuple[str, ...] = ()) -> list[str]:
+def audit(fires: Mapping[str, xr.Dataset], split: Split, by: str = "fire", held_out: tuple[str, ...] = ()) -> list[str]:
     """What a test has seen in training, as lines; none: nothing was found.
 
-    New fires on known ground are no leak where a split asks for them (`by: fire`, `by: block`): `shared_ground` tells.
+    New fires on known ground are no leak where a split asks for no more (`by: fire`); where it keeps blocks or data
+    sets apart, windows that overlap are one.
 
     Args:
         fires: open fires stores by data set.
         split: see `Split`.
+        by: `split.by`.
         held_out: data sets that are for the test alone, as unknown ground.
     """
     lines = [f"{_named(pair)} share most of their frames" for pair in equal_content(fires, split)]
     lines += [f"{_named(pair)} burn on the same terrain, under two names" for pair in twin_grounds(fires, split)]
+    for name in (name for name in fires if by == "block" and name not in held_out):
+        if (share := shared_ground({name: fires[name]}, split)) > MUCH:
+            lines.append(f"{100 * share:.0f} % of the ground of the test of {name} lies in windows of training fires")
     only = {name: {f: s for f, s in of.items() if s != "test" or name in held_out} for name, of in split.items()}
     if (share := shared_ground(fires, only)) > MUCH:
         names = ", ".join(held_out)

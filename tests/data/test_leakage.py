@@ -55,7 +55,7 @@ def test_held_out_ground_that_training_windows_cover_is_a_leak():
     known = placed({"a": (0, 0)}, "EPSG:32719", digests="p")
     held_out = placed({"b": (120, 90)}, "EPSG:32719", digests="q")
     fires, split = {"known": known, "new": held_out}, {"known": {"a": "train"}, "new": {"b": "test"}}
-    (line,) = audit(fires, split, ("new",))
+    (line,) = audit(fires, split, held_out=("new",))
     assert "8 % of the ground of new, held out" in line
     assert audit(fires, split) == []  # then it is only another data set
 
@@ -79,6 +79,8 @@ def test_many_fires_of_one_landscape_share_its_ground_without_a_leak():
     split = {"d": {"a": "train", "b": "test"}}
     assert audit({"d": fires}, split) == []
     assert shared_ground({"d": fires}, split) == 1
+    (line,) = audit({"d": fires}, split, "block")
+    assert "100 % of the ground of the test of d" in line
 
 
 def test_small_fires_that_look_alike_on_two_terrains_are_two():
