@@ -193,7 +193,7 @@ def _read_times(
     """Time of each feature as datetime64[s], and whether it is dated."""
     column = column or _find_column(path, table)
     if column not in table:
-        remedy = "give the name of the column as --time-column"
+        remedy = "name the column (--time-column; time_column of a data set)"
         raise InputError(path, f"no column {column!r}; columns {list(table)}", "a column with times", remedy)
     values, where = table[column], f"{path}, column {column!r}"
     missing = values.isna().to_numpy()
@@ -223,7 +223,7 @@ def _find_column(path: Path, table: pd.DataFrame) -> str:
     named = _time_columns(table)
     if len(named) != 1:
         found = f"{'columns' if named else 'no column'} {named or 'of a usual name'} among {list(table)}"
-        remedy = "give the name of the column as --time-column, or write the time into the file's name"
+        remedy = "name the column (--time-column; time_column of a data set), or write the time into the file's name"
         raise InputError(path, found, f"one column with times, such as {TIME_COLUMNS[0]!r}", remedy)
     return named[0]
 
