@@ -48,7 +48,8 @@ class ForecastBlock:
         init_time: time of that frame, datetime64[s].
         valid_time: time of each forecast [lead], datetime64[s].
         probability: probability that the pixel is burned at `valid_time` [lead, y, x], 1 where it is already burned,
-            NaN where the data are unknown; where fires go out, that it burns then, of every pixel. With score_kind "score" any score that is higher where burning is likelier.
+            NaN where the data are unknown; where fires go out, that it burns then, of every pixel. With score_kind
+            "score" any score that is higher where burning is likelier.
     """
 
     fire_id: str
