@@ -69,7 +69,7 @@ def interpret(
     settings, layout = open_configuration(config, dataset)
     if variant is not None:
         check_variant(config, settings, variant)
-    for name in [dataset] if dataset else settings.datasets:
+    for name in [dataset] if dataset else settings.tested:
         typer.echo(run(layout, variant, phase, seed, name, split, device))
 
 

@@ -210,6 +210,13 @@ class Settings(Stage):
         """The protocol and its fold; None: there is none."""
         return FollowedProtocol(self.protocol, self.split.fold) if self.protocol else None
 
+    @property
+    def tested(self) -> list[str]:
+        """Data sets that have fires in the test: those held out, and the others where the split leaves them some."""
+        split = self.split
+        others = split.by in ("year", "published") or (split.by != "landscape" and split.test > 0)
+        return [name for name in self.datasets if others or name in split.test_landscapes]
+
     def of_student(self) -> Settings:
         """The configuration with the small network as its network; it sees what its teacher sees, or less.
 

@@ -79,3 +79,20 @@ def test_equal_networks_share_a_folder_and_what_decides_no_number_is_not_in_its_
     assert whole.trained["other"].folder(0) != whole.model(0)
     logged = Layout(settings(logging={"wandb": "disabled", "tags": ["x"]}, training={"seeds": [0, 1]}))
     assert logged.model(0) == whole.model(0)
+
+
+@pytest.mark.parametrize(
+    ("split", "tested"),
+    [
+        ({}, ["a", "b"]),
+        ({"train": 0.8, "validation": 0.2, "test": 0.0}, []),
+        ({"train": 0.8, "validation": 0.2, "test": 0.0, "test_landscapes": ["b"]}, ["b"]),
+        ({"test_landscapes": ["b"]}, ["a", "b"]),
+        ({"by": "landscape", "test_landscapes": ["b"]}, ["b"]),
+        ({"by": "published"}, ["a", "b"]),
+    ],
+)
+def test_data_sets_that_have_test_fires(split, tested):
+    source = {"root": ".", "minutes_per_frame": 30, "bands": {"1": {"kind": "continuous"}}}
+    settings = Settings.model_validate({"name": "a", "datasets": {"a": source, "b": source}, "split": split})
+    assert settings.tested == tested

@@ -93,7 +93,7 @@ def read_interpretations(layout: Layout) -> tuple[list[Interpretation], list[str
     """The interpretation of the network that is looked into, of each data set, and a line for all that is missing."""
     found, missing = [], []
     method = layout.interpreted.first
-    for dataset in layout.settings.datasets:
+    for dataset in layout.settings.tested:
         folder = layout.interpretation(method, dataset)
         try:
             about = json.loads((folder / "about.json").read_text())

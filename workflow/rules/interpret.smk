@@ -1,6 +1,6 @@
 # The headline network and its forecasts -> what it looks at and where it fails.
 LOOKED_AT = layout.interpreted
-INTERPRETATIONS = [layout.interpretation(LOOKED_AT.first, dataset) / "about.json" for dataset in DATASETS]
+INTERPRETATIONS = [layout.interpretation(LOOKED_AT.first, dataset) / "about.json" for dataset in settings.tested]
 
 
 rule interpret:
