@@ -9,7 +9,7 @@ import xarray as xr
 
 from emberformer.checks.duplicates import SHOWN
 from emberformer.checks.finding import Finding
-from emberformer.data.leakage import MUCH, equal_content, shared_ground, twin_grounds
+from emberformer.data.leakage import MUCH, Fire, equal_content, named_pair, shared_ground, twin_grounds
 from emberformer.data.split import SPLITS
 
 
@@ -20,14 +20,11 @@ def check_content(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[s
         fires: open fires stores by data set.
         split: {dataset: {fire_id: split}}.
     """
-    pairs = equal_content(fires, split)
-    names = ", ".join(f"{'/'.join(one)} and {'/'.join(other)}" for one, other in pairs[:SHOWN])
-    return Finding(
-        "ERROR" if pairs else "OK",
+    return _of_pairs(
         "content in two splits",
-        f"{len(pairs)} pairs of fires share most of their frames ({names})" if pairs else "none",
-        "remove one of each from the data" if pairs else "",
-        {"pairs": len(pairs)},
+        equal_content(fires, split),
+        "pairs of fires share most of their frames",
+        "remove one of each from the data",
     )
 
 
@@ -38,15 +35,19 @@ def check_twins(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str
         fires: open fires stores by data set.
         split: {dataset: {fire_id: split}}.
     """
-    pairs = twin_grounds(fires, split)
-    names = ", ".join(f"{'/'.join(one)} and {'/'.join(other)}" for one, other in pairs[:SHOWN])
-    return Finding(
-        "ERROR" if pairs else "OK",
+    return _of_pairs(
         "terrain in two splits",
-        f"{len(pairs)} fires burn on terrain that has another name in another split ({names})" if pairs else "none",
-        "remove one of each from the data, or see scores as of known ground" if pairs else "",
-        {"pairs": len(pairs)},
+        twin_grounds(fires, split),
+        "fires burn on terrain that has another name in another split",
+        "remove one of each from the data, or see scores as of known ground",
     )
+
+
+def _of_pairs(subject: str, pairs: list[tuple[Fire, Fire]], said: str, remedy: str) -> Finding:
+    """An error where there are pairs of fires of which something is said, with the first of them."""
+    names = ", ".join(map(named_pair, pairs[:SHOWN]))
+    message = f"{len(pairs)} {said} ({names})" if pairs else "none"
+    return Finding("ERROR" if pairs else "OK", subject, message, remedy if pairs else "", {"pairs": len(pairs)})
 
 
 def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Finding:

@@ -20,7 +20,6 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -30,10 +29,10 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
 from emberformer.data.landscape_raster import Landscape, open_landscape
 from emberformer.data.numbered import check_contiguous, numbered
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import (
     WeatherTable,
     common_columns,
@@ -101,12 +100,7 @@ def read_cell2fire(dataset: str, settings: Cell2FireSettings) -> FireSource:
         cell_m=first.cell_m,
         seconds_per_frame=seconds,
         fires_skipped=skipped,
-        provenance={
-            "reader": "cell2fire",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
-            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
-        },
+        provenance=source_provenance(settings),
     )
 
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
 from emberformer.data.frame_images import decode_burned
 from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
 from emberformer.data.numbered import check_contiguous, numbered
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import (
     WeatherTable,
     common_columns,
@@ -79,11 +78,7 @@ def read_deep_crown(dataset: str, settings: DeepCrownSettings) -> FireSource:
         seconds_per_frame=60 * settings.minutes_per_frame,
         fires_skipped=skipped,
         provenance={
-            "reader": "deep_crown",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
-            # Without `root`: the same data elsewhere make the same store.
-            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
+            **source_provenance(settings),
             "bands_left_out": list(landscape.left_out),
         },
     )

@@ -162,8 +162,8 @@ def audit(fires: Mapping[str, xr.Dataset], split: Split, by: str = "fire", held_
         by: `split.by`.
         held_out: data sets that are for the test alone, as unknown ground.
     """
-    lines = [f"{_named(pair)} share most of their frames" for pair in equal_content(fires, split)]
-    lines += [f"{_named(pair)} burn on the same terrain, under two names" for pair in twin_grounds(fires, split)]
+    lines = [f"{named_pair(pair)} share most of their frames" for pair in equal_content(fires, split)]
+    lines += [f"{named_pair(pair)} burn on the same terrain, under two names" for pair in twin_grounds(fires, split)]
     for name in (name for name in fires if by == "block" and name not in held_out):
         if (share := shared_ground({name: fires[name]}, split)) > MUCH:
             lines.append(f"{100 * share:.0f} % of the ground of the test of {name} lies in windows of training fires")
@@ -193,5 +193,10 @@ def _splits(pair: tuple[Fire, Fire], split: Split) -> set[str]:
     return {of for name, fire in pair if (of := split[name].get(fire))}
 
 
-def _named(pair: tuple[Fire, Fire]) -> str:
+def named_pair(pair: tuple[Fire, Fire]) -> str:
+    """Two fires as a message names them.
+
+    >>> named_pair((("valley", "fire_1"), ("coast", "fire_9")))
+    'valley/fire_1 and coast/fire_9'
+    """
     return " and ".join("/".join(fire) for fire in pair)

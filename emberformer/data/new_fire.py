@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from emberformer import __version__
 from emberformer.data.fire_grid import Grid, move_burned, name_crs, window_around
 from emberformer.data.fire_history import History, regular_history
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.perimeter_times import parse_time
 from emberformer.data.perimeters import PerimeterOptions, read_perimeters
+from emberformer.data.source_provenance import made_by
 from emberformer.data.terrain_files import read_terrain
 from emberformer.data.terrain_given import find_bands
 from emberformer.data.weather_given import Wind, constant_wind, read_wind
@@ -144,9 +143,7 @@ def _source(
         cell_m=grid.cell_m,
         seconds_per_frame=60 * minutes,
         provenance={
-            "reader": "new_fire",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
+            **made_by("new_fire"),
             "crs": name_crs(grid.crs),
             "notes": list(notes),
         },

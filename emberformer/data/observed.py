@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fire_grid import Grid, move_burned, parse_crs, window_around
 from emberformer.data.fire_history import History, regular_history
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
@@ -30,6 +28,7 @@ from emberformer.data.perimeters import (
     rasterise_outlines,
     read_perimeters,
 )
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.terrain_files import read_terrain
 from emberformer.data.terrain_given import find_bands
 from emberformer.data.weather_given import read_wind
@@ -93,12 +92,7 @@ def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
         cell_m=_common_cell(fires, grids),
         seconds_per_frame=60 * settings.minutes_per_frame,
         fires_skipped=skipped,
-        provenance={
-            "reader": "observed",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
-            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
-        },
+        provenance=source_provenance(settings),
     )
 
 

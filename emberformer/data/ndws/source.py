@@ -11,7 +11,6 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +18,10 @@ import xarray as xr
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fires import UNKNOWN, Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.ndws.inputs import CONDITIONS, FIRE, PREVIOUS_FIRE, SIDE, TERRAIN
 from emberformer.data.ndws.tiles import Tile, TileFile, find_tile_files, published_split, read_tiles
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import FIRST_TIME, wind_towards
 from emberformer.errors import InputError
 from emberformer.ndws_settings import NdwsSettings
@@ -79,11 +78,7 @@ def read_ndws(dataset: str, settings: NdwsSettings) -> FireSource:
         ),
         fires_skipped=skipped,
         provenance={
-            "reader": "ndws",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
-            # Without `root`: the same data elsewhere make the same store.
-            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
+            **source_provenance(settings),
             "published_splits": dict(Counter(published_split(tile.tile_id) for tile in tiles)),
             "twins": _twins(tiles),
         },

@@ -7,18 +7,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fires import UNKNOWN, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.sim2real.layers import SceneGround, open_ground
 from emberformer.data.sim2real.masks import MaskFiles, find_masks, read_mask
 from emberformer.data.sim2real.tree import FireFiles, SceneFiles, find_scenes, find_weather
 from emberformer.data.sim2real.wxs import KEPT, drive_frames, read_wxs
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import frame_times
 from emberformer.errors import InputError
 from emberformer.settings import expand
@@ -79,11 +78,7 @@ def read_sim2real(dataset: str, settings: Sim2RealSettings) -> FireSource:
         seconds_per_frame=60 * settings.minutes_per_frame,
         fires_skipped=skipped,
         provenance={
-            "reader": "sim2real",
-            "emberformer": __version__,
-            "zarr": version("zarr"),
-            # Without `root`: the same data elsewhere make the same store.
-            "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
+            **source_provenance(settings),
             "rasters": {name: [raster.path.name for raster in one.rasters] for name, one in grounds.items()},
             "rasters_left_out": {name: list(one.left_out) for name, one in grounds.items()},
             "published_splits": _splits(fires),

@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from emberformer import __version__
 from emberformer.data.fires import UNKNOWN, Fire, FireSource, Frame, Ground, Window
+from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import FIRST_TIME
 from emberformer.data.wsts.bands import BANDS, CONDITION_PLACES, TERRAIN_PLACES
 from emberformer.data.wsts.days import CELL_M, SourceFire
@@ -142,11 +141,7 @@ def _provenance(
 ) -> dict[str, object]:
     from_files = fires[0].path.is_dir()
     return {
-        "reader": "wsts",
-        "emberformer": __version__,
-        "zarr": version("zarr"),
-        # Without `root`: the same data elsewhere make the same store.
-        "settings": settings.model_dump(mode="json", exclude={"root", "features"}),
+        **source_provenance(settings),
         "place": "of the GeoTIFFs" if from_files else "approximate: UTM zone of the longitude of the raster's centre",
         "fires_without_dates": [fire.fire_id for fire in fires if fire.dates is None],
         "fires_without_place": [fire.fire_id for fire in fires if not fire.crs_wkt],
