@@ -38,3 +38,24 @@ def grid_encoding(
     half = features // 2
     of_row = sinusoids(row, half)[:, None].expand(-1, columns, -1)
     return torch.cat([of_row, sinusoids(column, features - half).expand(rows, -1, -1)], -1)
+
+
+def place_encoding(
+    origin: Float[Tensor, "B 2"], grid: tuple[int, int], cell: float, features: int
+) -> Float[Tensor, "B N D"]:
+    """Sinusoids of the centres of a grid's cells, row by row; cells of different sizes share one ruler.
+
+    Args:
+        origin: row and column of the grid's upper left corner, in patches.
+        grid: rows and columns of cells.
+        cell: side of a cell in patches.
+        features: length of a code; its first half is of the row.
+    """
+    half, codes = features // 2, []
+    for axis, side, length in zip(range(2), grid, (half, features - half), strict=True):
+        centres = (torch.arange(side, device=origin.device, dtype=torch.float32) + 0.5) * cell
+        places = origin[:, axis, None] + centres
+        codes.append(sinusoids(places.flatten(), length).unflatten(0, places.shape))
+    rows, columns = codes
+    of_row = rows[:, :, None].expand(-1, -1, grid[1], -1)
+    return torch.cat([of_row, columns[:, None].expand(-1, grid[0], -1, -1)], -1).flatten(1, 2)

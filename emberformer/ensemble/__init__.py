@@ -1,0 +1,1 @@
+"""An ensemble of futures: a flow-matching diffusion transformer over arrival times, conditioned on cached features."""
