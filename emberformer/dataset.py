@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch.utils.data import Dataset
 
 from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
+from emberformer.future_arrays import future_arrays
 from emberformer.landscape import UNKNOWN, Landscape
+from emberformer.member_store import UNKNOWN as NOT_KNOWN
 from emberformer.model_settings import ModelSettings
 from emberformer.patch_arrays import patch_arrays
 from emberformer.sampling import evenly_spaced
@@ -51,8 +53,9 @@ def list_steps(
     name: str,
     per_fire: int | None = None,
     lead_times: int = 1,
+    frames_ahead: int = 1,
 ) -> list[Step]:
-    """Steps of all fires of a split that have a next frame; with `per_fire`, that many evenly spaced ones.
+    """Steps of all fires of a split that have a next frame, or so many; with `per_fire`, that many evenly spaced ones.
 
     Up to `lead_times` their leads take turns, 1, 2 ... 1, 2 ..., as far as the fire has frames; each fire begins with
     the lead after that of the fire before it, so that no lead falls on the same part of all fires.
@@ -62,7 +65,9 @@ def list_steps(
         for fire, fire_id in enumerate(map(str, landscape.fires.fire_id.values)):
             if split[landscape.name].get(fire_id) != name:
                 continue
-            count = int(landscape.row_size[fire]) - 1
+            count = int(landscape.row_size[fire]) - frames_ahead
+            if count < 1:
+                continue
             chosen = evenly_spaced(count, per_fire or count)
             steps += [
                 Step(number, fire, int(step), 1 + turn % min(lead_times, count - int(step)))
@@ -92,6 +97,7 @@ class FireSteps(Dataset):
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
         lead_times: above 1 each item's lead is drawn, up to this and as far as its fire has frames; `Step.lead` then
             says nothing.
+        leads: coming frames that `arrival_lead`, `coming_wind` and `patches_to_come` are of, K.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
     `fire_pixels [B 2 H W]`, `stays [B]` (1 where burned ground stays burned, 0 where fires go out), and of these what
@@ -101,7 +107,8 @@ class FireSteps(Dataset):
     from the newest one until the target, `Landscape.wind_ahead`), `valid_t [B T]`, `lead [B]` (frames to the target),
     `terrain_pixels [B K H W]` and `categories [B Q H W]` (of the terrain, and of the newest frame's conditions),
     `history_pixels [B T H W]` uint8 (1 burned, 0 not, unknown or padding), `resolution [B 2]` (metres of a pixel,
-    seconds of a step), and of `whole_frame_arrays` and `patch_arrays`. H and W are whole patches; the raster lies at
+    seconds of a step), `patches_to_come [B 1 Gy Gx D]` (of the last of the coming frames), and of `whole_frame_arrays`,
+    `patch_arrays` and `future_arrays`. H and W are whole patches; the raster lies at
     the upper left.
     """
 
@@ -121,12 +128,13 @@ class FireSteps(Dataset):
         rate_noise: float = 0.0,
         block: int | None = None,
         lead_times: int = 1,
+        leads: int = 1,
     ):
         self.category_dropout, self.rate_noise = category_dropout, rate_noise
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
-        self.block, self.lead_times = block, lead_times
+        self.block, self.lead_times, self.leads = block, lead_times, leads
         self._tokens = TokenBatches(self.inputs, history, buffers, pinned, block)
         if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
             self._layers = [landscape.layer_reader for landscape in self.landscapes]
@@ -205,6 +213,10 @@ class FireSteps(Dataset):
             "categories": padded(categories[:, y, x], shape, 0),
             "target": padded(target[y, x], shape, UNKNOWN),
         }
+        future = future_arrays(self.inputs, landscape, step.fire, row, self.leads)
+        if "arrival_lead" in future:
+            future["arrival_lead"] = padded(future["arrival_lead"][y, x], shape, NOT_KNOWN)
+        arrays |= future
         if "history_pixels" in self.inputs:
             before = ((self.history - seen, 0), (0, 0), (0, 0))
             arrays["history_pixels"] = np.pad(padded(lit.astype(np.uint8), shape, 0), before)
@@ -222,7 +234,12 @@ class FireSteps(Dataset):
         terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
         arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
-        return Sample(arrays, landscape, step.fire, frames, terrain)
+        to_come = replace(frames, rows=(int(landscape.frame_of[self._row_to_come(step, row)]),))
+        return Sample(arrays, landscape, step.fire, frames, terrain, to_come)
+
+    def _row_to_come(self, step: Step, row: int) -> int:
+        """Row of the last of the coming frames; where the fire has fewer, its last one."""
+        return min(row + self.leads, row + int(self.landscapes[step.landscape].row_size[step.fire]) - 1 - step.step)
 
     def _lead(self, step: Step, rng: np.random.Generator) -> int:
         """Frames from the newest one to the target; drawn only where there is a choice, so that it moves no chance."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from emberformer.checkpoint import Sizes, load_model, open_landscapes
 from emberformer.data.split import read_split
+from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned, written
 from emberformer.headwind import Slope
@@ -137,7 +138,9 @@ def trained_parent(layout: Layout, seed: int, phase: Phase) -> Path:
     return path
 
 
-def training_of(first: TrainingSettings, of_phase: FinetuningSettings | DistillationSettings) -> TrainingSettings:
+def training_of(
+    first: TrainingSettings, of_phase: FinetuningSettings | DistillationSettings | EnsembleSettings
+) -> TrainingSettings:
     """How a phase trains: its own keys, and for the rest those of phase 1."""
     own = {name: getattr(of_phase, name) for name in type(of_phase).model_fields if hasattr(first, name)}
     return first.model_copy(update=own)

@@ -20,6 +20,7 @@ from emberformer.dataset import Step, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
+from emberformer.future_arrays import coming_winds
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
@@ -27,7 +28,7 @@ from emberformer.model_settings import ModelSettings
 from emberformer.provenance import provenance
 from emberformer.rollout import Rollout, make_rollout
 from emberformer.settings import ForecastSettings, Settings
-from emberformer.step_forecasts import coming_winds, forecast_steps, rollout_inputs
+from emberformer.step_forecasts import forecast_steps, rollout_inputs
 from emberformer.training_settings import Phase
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,10 @@ def forecast_blocks(
         ):
             for batch in batches:
                 chosen = [steps[index] for index in batch["index"].tolist()]
-                winds = np.stack([coming_winds(landscape, step, told.leads) for step in chosen])
+                rows = [int(landscape.row_start[step.fire]) + step.step for step in chosen]
+                winds = np.stack(
+                    [coming_winds(landscape, step.fire, row, told.leads) for step, row in zip(chosen, rows, strict=True)]
+                )
                 probability = forecast_steps(rollout, landscape, chosen, batch, winds, settings, device)
                 for step, values in zip(chosen, probability, strict=True):
                     yield _block(landscape, step, name, values)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from emberformer.data.fires import UNKNOWN, observed, open_fires, stays_burned
@@ -118,6 +118,16 @@ class Landscape:
             InputError: the store has none.
         """
         return LayerReader(self.features_location, self.identity, self.memory, self.device)
+
+    @cached_property
+    def frame_cls(self) -> Float[np.ndarray, "frame D"]:
+        """CLS tokens of all frames of the feature store."""
+        return open_features(self.features_location).frame_cls.values.astype(np.float32)
+
+    @cached_property
+    def patch_valid(self) -> Bool[np.ndarray, "Gy Gx"]:
+        """Patches that hold a real pixel."""
+        return open_features(self.features_location).frame_valid.values > 0
 
     @cached_property
     def burned_reader(self) -> MeansReader:

@@ -18,6 +18,8 @@ from emberformer.training_settings import Phase
 STORE_SCHEMA = 3  # raise it when the code computes other features from the same settings (a golden test guards it)
 MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
 
+ENSEMBLE_SCHEMA = 1  # likewise, of the ensemble
+
 
 def features_key(features: FeatureSettings) -> str:
     """Name of a feature store: the model's name and a hash of everything that decides its numbers.
@@ -138,12 +140,16 @@ class Layout:
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
             return f"{word}-{digest(MODEL_SCHEMA, settings.model, training, features, self._split_key, order)}"
         of_phase = settings.distillation if phase == "student" else getattr(settings, phase)
+        if phase == "ensemble":
+            return f"ensemble-{digest(ENSEMBLE_SCHEMA, self.model_key(self.parent_phase(phase)), of_phase)}"
         return f"{phase}-{digest(self.model_key(self.parent_phase(phase)), of_phase)}"
 
     def parent_phase(self, phase: Phase) -> Phase:
-        """The phase whose best checkpoint a phase starts from; of the student, its teacher."""
-        done: list[Phase] = [known for known in self.phases if known != "student"]
-        return done[-1] if phase == "student" else done[done.index(phase) - 1]
+        """The phase whose best checkpoint a phase starts from; of the student, its teacher; of the ensemble, the network
+        whose forecasts it starts from.
+        """
+        done: list[Phase] = [known for known in self.phases if known not in ("student", "ensemble")]
+        return done[done.index(phase) - 1] if phase in done else done[-1]
 
     @property
     def phases(self) -> list[Phase]:
@@ -154,6 +160,7 @@ class Layout:
             "phase2": settings.phase2,
             "phase3": settings.phase3,
             "student": settings.distillation,
+            "ensemble": settings.ensemble,
         }
         return [phase for phase in asked if asked[phase] is not None]
 
@@ -183,6 +190,8 @@ class Layout:
         for variant in (None, *self.settings.variants):
             layout = self.variant(variant)
             for phase in layout.phases:
+                if phase != "ensemble" and variant and set(self.settings.variants[variant]) == {"ensemble"}:
+                    continue  # the network is the configuration's own
                 name = variant or "emberformer"
                 method = name if phase == "phase1" else f"{name}-{phase}"
                 found[method] = Trained(method, variant, phase, layout)
@@ -199,6 +208,10 @@ class Layout:
     def model_forecasts(self, seed: int | str, phase: Phase, dataset: str) -> Path:
         """Forecast store of one trained model."""
         return self.model(seed, phase) / "forecasts" / f"{dataset}.zarr"
+
+    def members(self, method: str, dataset: str) -> Path:
+        """Member store of an ensemble, beside its forecast store."""
+        return self.forecasts(method, dataset).with_suffix(".members.zarr")
 
     @property
     def methods(self) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from emberformer.features.reading import Cut
 from emberformer.landscape import Landscape
-from emberformer.views import turned_vector
+from emberformer.views import turned, turned_vector
 
 
 def patch_arrays(
@@ -18,7 +18,8 @@ def patch_arrays(
 
     `occupancy [T Gy Gx]` is the share of each patch that burns, oldest first, 0 on padding, which lies on the left;
     `terrain_means [C Gy Gx]` are the normalised means of the terrain (`TerrainNormaliser.of_patches`), in which the
-    slope's direction turns with the view.
+    slope's direction turns with the view; `patch_valid [Gy Gx]` says which patches hold a real pixel, and `frame_cls [D]`
+    is the CLS token of the newest frame, which is of the whole frame in its first view.
 
     Args:
         wanted: names of arrays.
@@ -41,4 +42,8 @@ def patch_arrays(
         if forgotten:
             means[len(landscape.normaliser.channels) :] = 0
         found["terrain_means"] = means
+    if "patch_valid" in wanted:
+        found["patch_valid"] = turned(landscape.patch_valid[frames.y, frames.x], 0, frames.view).copy()
+    if "frame_cls" in wanted:
+        found["frame_cls"] = landscape.frame_cls[frames.rows[-1]]
     return found

@@ -105,8 +105,8 @@ class Rollout:
         """
         leads = winds.shape[1]
         with torch.inference_mode():
-            batch = _ahead(batch, winds, 1)
-            direct = [self._probability(_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)]
+            batch = told_ahead(batch, winds, 1)
+            direct = [self._probability(told_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)]
             found = torch.stack(direct, 1)
             if leads > len(direct):
                 levels = self._levels(batch)
@@ -235,7 +235,7 @@ def calibrated(logits: Float[Tensor, "*shape"], calibration: Calibration) -> Flo
     return low * functional.logsigmoid(logits) - high * functional.logsigmoid(-logits) + offset
 
 
-def _ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:
+def told_ahead(batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], lead: int) -> dict[str, Tensor]:
     """Inputs for a forecast so many steps ahead, as `FireSteps` serves them."""
     newest = _wind_input(winds[:, :lead].nanmean(1))[:, None]
     ahead = {"lead": torch.full_like(batch["index"], lead), "wind": torch.cat([batch["wind"][:, :-1], newest], 1)}

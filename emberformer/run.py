@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from zipfile import BadZipFile, ZipFile
 
 import lightning
@@ -24,8 +25,15 @@ from emberformer.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def make_trainer(settings: Settings, folder: Path, device: str, threads: int | None, devices: int) -> lightning.Trainer:
-    """The trainer of a run: keeps the best epoch and stops early; `fit` gives it its logs.
+def make_trainer(
+    settings: Settings,
+    folder: Path,
+    device: str,
+    threads: int | None,
+    devices: int,
+    watched: tuple[str, Literal["min", "max"]] = ("val/new_ap", "max"),
+) -> lightning.Trainer:
+    """The trainer of a run: keeps the best epoch by the score that is watched and stops early; its logs come later.
 
     Raises:
         InputError: devices that are not there.
@@ -38,7 +46,7 @@ def make_trainer(settings: Settings, folder: Path, device: str, threads: int | N
     if threads:
         torch.set_num_threads(max(1, threads // devices))
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // devices))  # else Lightning sets its own number
-    best = ModelCheckpoint(folder, "best", monitor="val/new_ap", mode="max", enable_version_counter=False)
+    best = ModelCheckpoint(folder, "best", monitor=watched[0], mode=watched[1], enable_version_counter=False)
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)  # `save_last` keeps that of the best epoch
     # Weights that are frozen at first have no gradient that the processes could share.
     together = "ddp_find_unused_parameters_true" if settings.model.decoder_freeze_epochs else "ddp"
@@ -55,7 +63,7 @@ def make_trainer(settings: Settings, folder: Path, device: str, threads: int | N
         callbacks=[
             best,
             last,
-            EarlyStopping("val/new_ap", mode="max", patience=settings.training.patience),
+            EarlyStopping(watched[0], mode=watched[1], patience=settings.training.patience),
             Progress(),
         ],
         num_sanity_val_steps=0,

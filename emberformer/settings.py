@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
+from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.model_settings import ModelSettings
 from emberformer.protocols import PROTOCOLS, FollowedProtocol, ProtocolName, with_protocol
@@ -27,7 +28,7 @@ from emberformer.training_settings import DistillationSettings, FinetuningSettin
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
 Feedback = Literal["stochastic", "probability", "threshold"]
-VARIED = ("features", "model", "training", "phase2", "phase3", "distillation")  # keys in which a variant may differ
+VARIED = ("features", "model", "training", "phase2", "phase3", "distillation", "ensemble")  # keys in which a variant may differ
 
 
 class FeatureSettings(Stage):
@@ -146,6 +147,9 @@ class Settings(Stage):
     phase2: FinetuningSettings | None = Field(default=None, description="null: there is no phase 2")
     phase3: FinetuningSettings | None = Field(default=None, description="from the best of phase 2; null: none")
     distillation: DistillationSettings | None = Field(default=None, description="a small network for deployment")
+    ensemble: EnsembleSettings | None = Field(
+        default=None, description="an ensemble of futures beside the forecasts; null: none"
+    )
     variants: dict[Name, dict[str, Any]] = Field(
         default={},
         description="further networks on the same data and split, scored beside this one: for each the keys of "
@@ -196,9 +200,27 @@ class Settings(Stage):
         return self
 
     @model_validator(mode="after")
+    def _the_ensemble_fits(self):
+        of = self.ensemble
+        if of is None:
+            return self
+        if not all(of_data.stays_burned for of_data in self.datasets.values()):
+            raise ValueError("ensemble: arrival times are of fires that stay burned; these go out")
+        if of.prior and of.leads > self.model.lead_times:
+            raise ValueError(
+                f"ensemble.leads: {of.leads}, and the network it starts from forecasts {self.model.lead_times} ahead; "
+                "set model.lead_times, or prior: false"
+            )
+        if unknown := set(of.text) - set(self.datasets):
+            raise ValueError(f"ensemble.text: no data set {', '.join(sorted(unknown))}")
+        if of.text and set(of.text) != set(self.datasets):
+            raise ValueError("ensemble.text: name a store for every data set, or none")
+        return self
+
+    @model_validator(mode="after")
     def _variants_are_valid(self):
         for name, changes in self.variants.items():
-            if name in (*get_args(BaselineName), "emberformer") or re.search(r"-(seed|phase2|phase3|student)\b", name):
+            if name in (*get_args(BaselineName), "emberformer") or re.search(r"-(seed|phase2|phase3|student|ensemble)\b", name):
                 raise ValueError(f"variants.{name}: this name is taken; choose another")
             if unknown := set(changes) - set(VARIED):
                 raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")
@@ -237,6 +259,8 @@ class Settings(Stage):
             ValueError: its keys do not fit.
         """
         own = {"variants", "phase2", "phase3", "distillation"}
+        if "ensemble" not in self.variants[name]:
+            own.add("ensemble")
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])
         return Settings.model_validate(content)
 

@@ -64,13 +64,6 @@ def forecast_steps(
     return np.stack([_on_raster(landscape, *of) for of in zip(steps, probability, strict=True)])
 
 
-def coming_winds(landscape: Landscape, step: Step, leads: int) -> Float[np.ndarray, "L 2"]:
-    """Winds towards east and north of the coming steps, m s-1; beyond what is known of the wind, the last that is."""
-    first, size = int(landscape.row_start[step.fire]), int(landscape.row_size[step.fire])
-    coming = np.arange(leads) if landscape.foresees_wind else np.zeros(leads, int)
-    return landscape.wind[first + np.minimum(step.step + coming, size - 1)]
-
-
 def unknown_pixels(landscape: Landscape, step: Step, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """Pixels of whole patches, `size` of them, that are unknown in the newest frame of a step, or beyond the raster."""
     row = int(landscape.row_start[step.fire]) + step.step

@@ -24,6 +24,7 @@ class Sample:
         fire: number of the fire.
         frames: rows and window of the history's features, oldest first.
         terrain: row and window of the terrain's features.
+        to_come: row and window of the features of a frame that is yet to come.
     """
 
     arrays: dict[str, np.ndarray]
@@ -31,13 +32,14 @@ class Sample:
     fire: int
     frames: Cut
     terrain: Cut
+    to_come: Cut
 
 
 class TokenBatches:
     """Reads what samples name of their stores; padding never passes the backbone, it is zero here.
 
     Args:
-        names: arrays wanted, of `frame_patches`, `frame_layers` and `terrain_patches`.
+        names: arrays wanted, of `frame_patches`, `frame_layers`, `terrain_patches` and `patches_to_come`.
         history: frames of a sample, T.
         buffers: batches whose memory is used in turn; 0: fresh memory for every batch.
         pinned: page-locked memory, for a GPU.
@@ -58,6 +60,8 @@ class TokenBatches:
             found["frame_layers"] = self._frame_layers(samples, size)
         if "terrain_patches" in self.names:
             found["terrain_patches"] = self._terrain_patches(samples, size)
+        if "patches_to_come" in self.names:
+            found["patches_to_come"] = self._patches_to_come(samples, size)
         if self.block is not None:
             found["frame_hidden"] = self._frame_hidden(samples, self.block)
         return found
@@ -83,6 +87,13 @@ class TokenBatches:
                 outs.append(frames[n, padding:])
             landscape.frame_reader.read([sample.frames for _, sample in own], outs)
         return frames
+
+    def _patches_to_come(self, samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
+        first = samples[0].landscape
+        patches = self._buffer("to_come", (len(samples), 1, *size, first.features), first.frame_reader)
+        for landscape, own in _by_landscape(samples):
+            landscape.frame_reader.read([sample.to_come for _, sample in own], [patches[n] for n, _ in own])
+        return patches
 
     def _frame_layers(self, samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
         reader = samples[0].landscape.layer_reader

@@ -60,12 +60,14 @@ def turn(arrays: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, 
     """
     if view == 0:
         return arrays
-    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0}
+    grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0,
+             "arrival_lead": 0}  # fmt: skip
     result = dict(arrays)
     for key, y in grids.items():
         if key in arrays:
             result[key] = turned(arrays[key], y, view).copy()
-    result["wind"] = np.stack(turned_vector(arrays["wind"][:, 0], arrays["wind"][:, 1], view), 1)
+    for winds in {"wind", "coming_wind"} & set(arrays):
+        result[winds] = np.stack(turned_vector(arrays[winds][:, 0], arrays[winds][:, 1], view), 1)
     for east, north in vectors:
         pair = turned_vector(result["terrain_pixels"][east], result["terrain_pixels"][north], view)
         result["terrain_pixels"][[east, north]] = np.stack(pair)

@@ -17,7 +17,7 @@ from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
 from emberformer.rollout import Rollout, _ahead, make_rollout
 from emberformer.settings import ForecastSettings, Settings
-from emberformer.step_forecasts import coming_winds
+from emberformer.future_arrays import coming_winds
 from emberformer.training import train
 from tests.stores import TRAINING, prepare, tiny_experiment
 
@@ -121,13 +121,13 @@ def test_a_direct_forecast_sees_what_its_lead_has(prepared):
     names = ("wind", "valid_t", "lead", "fire_pixels", "stays")
     first, third = (FireSteps([landscape], [Step(0, 0, 1, lead)], 3, inputs=names)[0] for lead in (1, 3))
     batch = {name: values[None] for name, values in first.items()}
-    winds = torch.from_numpy(coming_winds(landscape, Step(0, 0, 1), 3))[None]
+    winds = torch.from_numpy(coming_winds(landscape, 0, int(landscape.row_start[0]) + 1, 3))[None]
     found = _ahead(batch, winds, 3)
     assert int(found["lead"]) == int(third["lead"]) == 3
     assert torch.allclose(found["wind"][0], third["wind"], atol=1e-6)
     assert not torch.allclose(found["wind"], batch["wind"])
     landscape.foresees_wind = False
-    same = torch.from_numpy(coming_winds(landscape, Step(0, 0, 1), 3))
+    same = torch.from_numpy(coming_winds(landscape, 0, int(landscape.row_start[0]) + 1, 3))
     assert torch.equal(same[0], same[2])
 
 

@@ -1,0 +1,279 @@
+"""Training of the ensemble: flow matching on arrival times of the training fires, from cached features."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.data.split import read_split
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.ensemble.arrival_field import field_of
+from emberformer.ensemble.checkpoint import (
+    EnsembleModel,
+    ensemble_settings,
+    load_ensemble,
+    load_prior,
+    new_generator,
+    save_ensemble,
+)
+from emberformer.ensemble.conditioning import Conditioning, drop_codes
+from emberformer.ensemble.flow import FlowDraw, FlowTerms, draw_times, flow_terms, shifted_time
+from emberformer.ensemble.generator import Generator
+from emberformer.ensemble.prior import Prior
+from emberformer.ensemble.warm_start import warm_start
+from emberformer.ensemble_settings import EnsembleSettings
+from emberformer.errors import InputError
+from emberformer.finetuning import training_of
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout
+from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
+from emberformer.member_store import NEVER, UNKNOWN, observed_lead
+from emberformer.optimisation import warm_cosine
+from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
+from emberformer.run_logs import RunDescription, RunLogs
+from emberformer.settings import Settings
+
+log = logging.getLogger(__name__)
+PLACES = 32.0  # patches over which the window's place on the frame is drawn, so that every place is known
+
+
+class FlowTraining(lightning.LightningModule):
+    """Training of a generator; futures are drawn, and validated, by the exponential average of its weights.
+
+    Args:
+        generator: what learns.
+        settings: of the ensemble.
+        total_steps: optimiser steps of the whole run, for the learning rate's course.
+        prior: the deterministic forecast that it starts from; None: there is none.
+    """
+
+    def __init__(self, generator: Generator, settings: EnsembleSettings, total_steps: int, prior: Prior | None):
+        super().__init__()
+        self.generator, self.settings, self.total_steps, self.prior = generator, settings, total_steps, prior
+        averaging = get_ema_multi_avg_fn(settings.average)
+        self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
+        self.average.requires_grad_(False)
+
+    def on_fit_start(self) -> None:
+        if self.prior is not None:
+            self.prior.model.to(self.device)
+
+    def terms(self, generator: Generator, batch: dict[str, Tensor], draw: FlowDraw) -> FlowTerms:
+        """What a batch says of a generator."""
+        prior = self.prior(batch) if self.prior is not None else None
+        conditioning = generator.conditioning(batch, prior)
+        lead = batch["arrival_lead"][:, None]
+        to_come = batch["patches_to_come"][:, 0].flatten(1, 2) if self.settings.alignment else None
+        field = field_of(lead, self.settings.leads)
+        return flow_terms(generator.network, conditioning, field, lead == 0, lead == UNKNOWN, draw, to_come)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        of, device = self.settings, self.device
+        number, size = len(batch["index"]), batch["arrival_lead"].shape[1:]
+        draw = FlowDraw(
+            draw_times(number, of.time_shift).to(device),
+            torch.randn(number, 1, *size).to(device),
+            drop_codes(number, of.unconditional, of.context_only, of.dino_only).to(device),
+        )
+        batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
+        terms = self.terms(self.generator, batch, draw)
+        loss = terms.flow + of.alignment * terms.alignment
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"step {self.global_step}", f"a loss of {float(loss)}", "a number",
+                "lower ensemble.learning_rate, or set ensemble.warm_start: null to begin anew",
+            )  # fmt: skip
+        told = {"train/loss": loss, "train/flow": terms.flow, "train/velocity_norm": terms.velocity_norm}
+        if of.alignment:
+            told["train/alignment"] = terms.alignment
+        self.log_dict(told, on_step=False, on_epoch=True, batch_size=number)
+        return loss
+
+    def on_after_backward(self) -> None:
+        """Tell the gradient of what brings the patches in, which should be neither zero nor explode."""
+        patches = self.generator.network.dino_patch_proj
+        watched: dict[str, nn.Module] = {"all": self.generator} | ({"patches": patches} if patches is not None else {})
+        for name, part in watched.items():
+            gradients = [p.grad.norm() for p in part.parameters() if p.grad is not None]
+            self.log(f"train/gradient_norm_{name}", torch.stack(gradients).norm(), on_step=False, on_epoch=True)
+
+    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
+        """After every step of the optimiser."""
+        if self.average.n_averaged < self.global_step:
+            self.average.update_parameters(self.generator)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The same times and noise in every epoch."""
+        number, size = len(batch["index"]), batch["arrival_lead"].shape[1:]
+        chance = torch.Generator().manual_seed(batch_idx)
+        times = (torch.arange(number) + torch.rand(number, generator=chance)) / number
+        draw = FlowDraw(
+            shifted_time(times, self.settings.time_shift).to(self.device),
+            torch.randn(number, 1, *size, generator=chance).to(self.device),
+            torch.zeros(number, dtype=torch.long, device=self.device),
+        )
+        terms = self.terms(self.average.module, batch, draw)
+        self.log("val/flow", terms.flow, prog_bar=True, batch_size=number)
+        self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)
+        if batch_idx == 0:
+            self._tell_attention(batch, draw)
+
+    def _tell_attention(self, batch: dict[str, Tensor], draw: FlowDraw) -> None:
+        network, prior = self.average.module.network, self.prior(batch) if self.prior is not None else None
+        conditioning: Conditioning = self.average.module.conditioning(batch, prior)
+        for name, share in network.attention_shares(draw.noise, draw.time, network.prepare(conditioning)).items():
+            self.log(f"val/attention_{name}", share.mean(), batch_size=len(share))
+
+    def configure_optimizers(self):
+        """AdamW with a rising, then falling rate."""
+        of = self.settings
+        optimizer = torch.optim.AdamW(self.generator.parameters(), of.learning_rate, weight_decay=of.weight_decay)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": warm_cosine(optimizer, of.warmup, self.total_steps), "interval": "step"},
+        }
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a training is served.
+
+    Args:
+        steps: what begins an epoch.
+        training: batches of it.
+        validation: batches of validation, windows as in training.
+    """
+
+    steps: EpochSteps
+    training: Prefetched
+    validation: Prefetched
+
+
+def train_ensemble(
+    settings: Settings, layout: Layout, seed: int, device: str = "auto", threads: int | None = None
+) -> Path:
+    """Train the ensemble of one seed and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
+
+    A run that was stopped goes on from `last.ckpt` if the fires are still the same. The epoch of the least validation
+    loss is kept.
+
+    Args:
+        settings: the whole configuration.
+        layout: its paths.
+        seed: of the deterministic network, initial weights, order, windows, times and noise.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads; None: torch's own choice.
+
+    Raises:
+        InputError: no ensemble in the configuration, a network that is not trained yet, no training or validation
+            steps, or a loss that is no number.
+    """
+    of = ensemble_settings(settings, layout.config)
+    lightning.seed_everything(seed, verbose=False)
+    split, folder = read_split(layout.split), layout.model(seed, "ensemble")
+    found = load_prior(settings, layout, seed)
+    prior, sizes = found if found is not None else (None, Sizes.of(layout, split))
+    in_training = settings.model_copy(update={"training": training_of(settings.training, of)})
+    in_training = in_training.model_copy(
+        update={"training": in_training.training.model_copy(update={"patience": of.epochs})}
+    )
+    trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/flow", "min"))
+    landscapes = open_landscapes(layout, sizes)
+    generator = new_generator(sizes, of, None)
+    if of.warm_start is not None:
+        log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
+    batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator, prior)
+    training = FlowTraining(generator, of, len(batches.training) * of.epochs, prior)
+    trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
+    folder.mkdir(parents=True, exist_ok=True)
+    run, logs = UnfinishedRun(folder, landscapes), RunLogs(settings, folder, seed, "ensemble")
+    log.info("parameters: %d", sum(p.numel() for p in generator.parameters()))
+    trainer.loggers = logs.loggers(run.begin())
+    trainer.callbacks.append(RunDescription(settings))  # type: ignore[attr-defined]
+    trainer.fit(training, batches.training, batches.validation, ckpt_path=run.checkpoint, weights_only=False)
+    best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    averaged = {key.removeprefix("average.module."): value for key, value in state.items() if "average.module." in key}
+    score = math.nan if best.best_model_score is None else float(best.best_model_score)
+    model = EnsembleModel(generator, sizes, settings, reach_of(landscapes, split, of.leads), None, {})
+    logs.end(trainer, save_ensemble(folder, averaged, model, layout, seed, score))
+    run.end()
+    return folder / "model.ckpt"
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    return load_ensemble(path).generator.state_dict()
+
+
+def make_batches(
+    settings: Settings,
+    of: EnsembleSettings,
+    layout: Layout,
+    landscapes: list[Landscape],
+    split: dict[str, dict[str, str]],
+    seed: int,
+    trainer: lightning.Trainer,
+    generator: Generator,
+    prior: Prior | None,
+) -> Batches:
+    """Batches of training and validation.
+
+    Raises:
+        InputError: a split without training or validation steps.
+    """
+    training, device = settings.training, trainer.strategy.root_device
+    of_train = list_steps(landscapes, split, "train", frames_ahead=of.leads)
+    of_validation = list_steps(
+        landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads
+    )
+    for name, steps in (("train", of_train), ("validation", of_validation)):
+        if not steps:
+            expected = f"fires with {of.leads + 1} frames or more in every split"
+            raise InputError(layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires")
+    inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
+    hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
+    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads,
+              "block": None if prior is None else prior.model.block}  # fmt: skip
+    dataset = FireSteps(
+        landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,
+        category_dropout=training.category_dropout, **served,
+    )  # fmt: skip
+    order = GridBatches([], of.batch_size, True, seed)
+    epochs = EpochSteps(dataset, order, of.steps_per_fire)
+    windows = FireSteps(landscapes, of_validation, settings.model.history, training.crop, buffers=BUFFERS, **served)
+    in_order = GridBatches([windows.shape(n) for n in range(len(windows))], of.batch_size, False)
+    return Batches(
+        epochs,
+        Prefetched(StepBatches(dataset, order), device=device),
+        Prefetched(StepBatches(windows, in_order), device=device),
+    )
+
+
+def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Arrays that an ensemble and the network that it starts from are served."""
+    of_prior = (*prior.model.inputs, "lead") if prior is not None else ()
+    return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
+
+
+def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], leads: int) -> int:
+    """Pixels that fire went in so many frames at most, over all training steps."""
+    furthest = 1.0
+    for step in list_steps(landscapes, split, "train", frames_ahead=leads):
+        landscape = landscapes[step.landscape]
+        row = int(landscape.row_start[step.fire]) + step.step
+        lead = observed_lead(landscape.burned(step.fire, range(row, row + leads + 1)))
+        new = (lead > 0) & (lead < UNKNOWN)
+        if new.any() and (lead == 0).any():
+            furthest = max(furthest, float(distance_transform_edt(lead != 0)[new].max()))
+    return math.ceil(furthest)

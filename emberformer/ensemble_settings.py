@@ -1,0 +1,92 @@
+"""Settings of the ensemble: the generator, its training, and how futures are drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from emberformer.stage import Stage
+
+
+class EnsembleSettings(Stage):
+    """A flow-matching diffusion transformer over arrival times (docs/ensemble.md)."""
+
+    leads: int = Field(default=1, ge=1, description="coming frames whose burned areas a member tells together")
+    # The network
+    side: int = Field(default=14, ge=2, description="pixels on a side of a token; it divides a patch of the features")
+    d_model: int = Field(default=128, ge=8)
+    depth: int = Field(default=4, ge=1, description="blocks")
+    heads: int = Field(default=4, ge=1)
+    adaln: Literal[6, 9] = Field(default=9, description="vectors that modulate a block: 6, or 9 with gates")
+    inject: Literal["cross", "add", "both"] = Field(
+        default="both", description="how patches reach the field: by cross-attention, added at their place, or both"
+    )
+    patches: bool = Field(default=True, description="false: of the cached features the CLS token alone")
+    patch_bias: float | None = Field(
+        default=None,
+        description="added to the scores of the patches, and learned from there; -10 lets a warm start without patches "
+        "begin as it was",
+    )
+    mask_channel: bool = Field(
+        default=True, description="false: the newest burned area is told by the cached features alone"
+    )
+    prior: bool = Field(
+        default=True,
+        description="start from the forecast of the last phase's network, which is told to every pixel and not trained "
+        "further; its `lead_times` must reach as far as `leads`",
+    )
+    predicts: Literal["field", "velocity"] = "field"
+    refinement_channels: int = Field(default=16, ge=4, multiple_of=4)
+    text: dict[str, Path] = Field(
+        default={}, description="data set -> Zarr store of text embeddings a fire (docs/ensemble.md); empty: no text"
+    )
+    # Conditions that training leaves out
+    unconditional: float = Field(default=0.10, ge=0, le=1, description="share of samples that are told nothing")
+    context_only: float = Field(default=0.30, ge=0, le=1, description="share that is told weather and text alone")
+    dino_only: float = Field(default=0.05, ge=0, le=1, description="share that is told the cached features alone")
+    # Training
+    time_shift: float = Field(default=4.0, gt=0, description="above 1 times near the noise are learned and drawn more")
+    alignment: float = Field(
+        default=0.0, ge=0, description="weight of aligning the middle block to the cached features of the frame to come"
+    )
+    warm_start: Path | None = Field(
+        default=None, description="checkpoint of an ensemble to begin from, as far as it fits; null: begin untrained"
+    )
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    average: float = Field(
+        default=0.99, ge=0, lt=1, description="of the weights' exponential average, by which futures are drawn"
+    )
+    steps_per_fire: int | None = Field(default=6, ge=1, description="of each fire in an epoch; null: all")
+    validation_steps_per_fire: int | None = Field(default=4, ge=1)
+    # Drawing
+    members: int = Field(default=16, ge=2)
+    steps: int = Field(default=12, ge=1, description="of the integration from noise to a future")
+    solver: Literal["euler", "heun"] = "euler"
+    context_scale: float = Field(default=1.0, description="guidance by weather and text; 1: as learned")
+    dino_scale: float = Field(default=1.0, description="guidance by the cached features; 1: as learned")
+    guidance: Literal["nested", "additive"] = "nested"
+    seed: int = Field(default=0, description="of the members")
+
+    @model_validator(mode="after")
+    def _it_fits(self):
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model {self.d_model} must be divisible by heads {self.heads}")
+        if (told := self.unconditional + self.context_only + self.dino_only) > 1:
+            raise ValueError(f"unconditional, context_only and dino_only are {told} together; at most 1")
+        if not self.patches and (self.patch_bias is not None or self.alignment):
+            raise ValueError("patch_bias and alignment need patches: true")
+        if self.prior and not self.mask_channel:
+            raise ValueError("prior: true tells the newest burned area; with mask_channel: false set prior: false")
+        return self
+
+    @property
+    def draws_as_learned(self) -> bool:
+        """Whether what is drawn has the learned distribution, so that a share of members is a probability."""
+        return self.context_scale == self.dino_scale == 1
