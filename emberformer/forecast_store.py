@@ -13,7 +13,7 @@ write need less than this one does; docs/forecast-store.md says what.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -128,9 +128,7 @@ def write_forecasts(
         }
         if calibration is not None:
             attributes["calibration"] = calibration._asdict()
-        _coordinates(written, shape).assign_attrs(attributes).to_zarr(
-            folder, mode="a", zarr_format=3, consolidated=True
-        )
+        coordinates(written, shape).assign_attrs(attributes).to_zarr(folder, mode="a", zarr_format=3, consolidated=True)
 
 
 def open_forecasts(path: Path) -> xr.Dataset:
@@ -160,6 +158,26 @@ def open_forecasts(path: Path) -> xr.Dataset:
     return forecasts
 
 
+def coordinates(blocks: Sequence[ForecastBlock], shape: tuple[int, int, int]) -> xr.Dataset:
+    """Coordinates of a store of these forecasts, whose values are not looked at; shape of (lead, y, x)."""
+    steps = np.array([block.init_step for block in blocks], "int32")
+    init_time = np.array([block.init_time for block in blocks], "datetime64[s]")
+    valid_time = np.array([block.valid_time for block in blocks], "datetime64[s]").reshape(len(blocks), shape[0])
+    return xr.Dataset(
+        coords={
+            "fire_id": ("forecast", np.array([block.fire_id for block in blocks], "T")),
+            "split": ("forecast", np.array([block.split for block in blocks], "T")),
+            "init_step": ("forecast", steps, {"long_name": "newest frame that the method saw"}),
+            "history_length": ("forecast", steps + np.int32(1), {"long_name": "frames that exist up to init_step"}),
+            "init_time": ("forecast", init_time),
+            "valid_time": (("forecast", "lead"), valid_time),
+            "lead": ("lead", np.arange(1, shape[0] + 1, dtype="int32"), {"long_name": "steps ahead"}),
+            "y": ("y", np.arange(shape[1], dtype="float64"), {"long_name": "row of the window, 0 = top"}),
+            "x": ("x", np.arange(shape[2], dtype="float64"), {"long_name": "column of the window, 0 = left"}),
+        }
+    )
+
+
 def _checked(blocks: Iterable[ForecastBlock], shape: tuple[int, int, int], kind: ScoreKind) -> Iterator[ForecastBlock]:
     for block in blocks:
         name = f"forecast of {block.fire_id} from step {block.init_step}"
@@ -177,22 +195,3 @@ def _checked(blocks: Iterable[ForecastBlock], shape: tuple[int, int, int], kind:
 def _without_values(block: ForecastBlock) -> ForecastBlock:
     """The block's coordinates alone, so that thousands of them weigh nothing."""
     return ForecastBlock(block.fire_id, block.split, block.init_step, block.init_time, block.valid_time, np.empty(0))
-
-
-def _coordinates(blocks: list[ForecastBlock], shape: tuple[int, int, int]) -> xr.Dataset:
-    steps = np.array([block.init_step for block in blocks], "int32")
-    init_time = np.array([block.init_time for block in blocks], "datetime64[s]")
-    valid_time = np.array([block.valid_time for block in blocks], "datetime64[s]").reshape(len(blocks), shape[0])
-    return xr.Dataset(
-        coords={
-            "fire_id": ("forecast", np.array([block.fire_id for block in blocks], "T")),
-            "split": ("forecast", np.array([block.split for block in blocks], "T")),
-            "init_step": ("forecast", steps, {"long_name": "newest frame that the method saw"}),
-            "history_length": ("forecast", steps + np.int32(1), {"long_name": "frames that exist up to init_step"}),
-            "init_time": ("forecast", init_time),
-            "valid_time": (("forecast", "lead"), valid_time),
-            "lead": ("lead", np.arange(1, shape[0] + 1, dtype="int32"), {"long_name": "steps ahead"}),
-            "y": ("y", np.arange(shape[1], dtype="float64"), {"long_name": "row of the window, 0 = top"}),
-            "x": ("x", np.arange(shape[2], dtype="float64"), {"long_name": "column of the window, 0 = left"}),
-        }
-    )

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from emberformer.landscape import Landscape
-from emberformer.member_store import UNKNOWN, observed_lead
+from emberformer.arrival_leads import UNKNOWN, observed_lead
 
 
 def future_arrays(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from emberformer.member_store import NEVER
+from emberformer.arrival_leads import NEVER
 
 
 def field_of(arrival_lead: UInt8[Tensor, "*n H W"], leads: int) -> Float[Tensor, "*n H W"]:

@@ -38,7 +38,7 @@ from emberformer.finetuning import training_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
-from emberformer.member_store import NEVER, UNKNOWN, observed_lead
+from emberformer.arrival_leads import NEVER, UNKNOWN, observed_lead
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
