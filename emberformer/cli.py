@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from emberformer.errors import InputError
+from emberformer.ensemble_cli import ensemble_app
 from emberformer.features_cli import features_app
 from emberformer.forecast_cli import forecast_app
 from emberformer.options import (
@@ -125,6 +126,7 @@ def split(config: Config) -> None:
 
 
 app.add_typer(features_app, name="features")
+app.add_typer(ensemble_app, name="ensemble")
 app.add_typer(studies_app)
 
 

@@ -11,11 +11,11 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from emberformer.arrival_leads import UNKNOWN as NOT_KNOWN
 from emberformer.data.normalise import wind_input
 from emberformer.features.reading import Cut
 from emberformer.future_arrays import future_arrays
 from emberformer.landscape import UNKNOWN, Landscape
-from emberformer.arrival_leads import UNKNOWN as NOT_KNOWN
 from emberformer.model_settings import ModelSettings
 from emberformer.patch_arrays import patch_arrays
 from emberformer.sampling import evenly_spaced

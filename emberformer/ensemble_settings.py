@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,11 @@ from emberformer.stage import Stage
 
 class EnsembleSettings(Stage):
     """A flow-matching diffusion transformer over arrival times (docs/ensemble.md)."""
+
+    # Keys that say how members are drawn, and nothing of what is trained
+    DRAWING: ClassVar[tuple[str, ...]] = (
+        "members", "steps", "solver", "context_scale", "dino_scale", "guidance", "seed",
+    )  # fmt: skip
 
     leads: int = Field(default=1, ge=1, description="coming frames whose burned areas a member tells together")
     # The network

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Float
 
-from emberformer.landscape import Landscape
 from emberformer.arrival_leads import UNKNOWN, observed_lead
+from emberformer.landscape import Landscape
 
 
 def future_arrays(

@@ -20,8 +20,8 @@ from emberformer.dataset import Step, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
 from emberformer.features.extraction import choose_device
-from emberformer.future_arrays import coming_winds
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
+from emberformer.future_arrays import coming_winds
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout, features_key
 from emberformer.model_settings import ModelSettings
@@ -116,7 +116,10 @@ def forecast_blocks(
                 chosen = [steps[index] for index in batch["index"].tolist()]
                 rows = [int(landscape.row_start[step.fire]) + step.step for step in chosen]
                 winds = np.stack(
-                    [coming_winds(landscape, step.fire, row, told.leads) for step, row in zip(chosen, rows, strict=True)]
+                    [
+                        coming_winds(landscape, step.fire, row, told.leads)
+                        for step, row in zip(chosen, rows, strict=True)
+                    ]
                 )
                 probability = forecast_steps(rollout, landscape, chosen, batch, winds, settings, device)
                 for step, values in zip(chosen, probability, strict=True):

@@ -140,8 +140,9 @@ class Layout:
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
             return f"{word}-{digest(MODEL_SCHEMA, settings.model, training, features, self._split_key, order)}"
         of_phase = settings.distillation if phase == "student" else getattr(settings, phase)
-        if phase == "ensemble":
-            return f"ensemble-{digest(ENSEMBLE_SCHEMA, self.model_key(self.parent_phase(phase)), of_phase)}"
+        if phase == "ensemble" and settings.ensemble is not None:
+            of = settings.ensemble.model_dump(mode="json", exclude=set(settings.ensemble.DRAWING))
+            return f"ensemble-{digest(ENSEMBLE_SCHEMA, self.model_key(self.parent_phase(phase)), of)}"
         return f"{phase}-{digest(self.model_key(self.parent_phase(phase)), of_phase)}"
 
     def parent_phase(self, phase: Phase) -> Phase:

@@ -106,7 +106,9 @@ class Rollout:
         leads = winds.shape[1]
         with torch.inference_mode():
             batch = told_ahead(batch, winds, 1)
-            direct = [self._probability(told_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)]
+            direct = [
+                self._probability(told_ahead(batch, winds, lead)) for lead in range(1, min(self.direct, leads) + 1)
+            ]
             found = torch.stack(direct, 1)
             if leads > len(direct):
                 levels = self._levels(batch)

@@ -28,7 +28,15 @@ from emberformer.training_settings import DistillationSettings, FinetuningSettin
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
 Feedback = Literal["stochastic", "probability", "threshold"]
-VARIED = ("features", "model", "training", "phase2", "phase3", "distillation", "ensemble")  # keys in which a variant may differ
+VARIED = (
+    "features",
+    "model",
+    "training",
+    "phase2",
+    "phase3",
+    "distillation",
+    "ensemble",
+)  # keys in which a variant may differ
 
 
 class FeatureSettings(Stage):
@@ -220,7 +228,9 @@ class Settings(Stage):
     @model_validator(mode="after")
     def _variants_are_valid(self):
         for name, changes in self.variants.items():
-            if name in (*get_args(BaselineName), "emberformer") or re.search(r"-(seed|phase2|phase3|student|ensemble)\b", name):
+            if name in (*get_args(BaselineName), "emberformer") or re.search(
+                r"-(seed|phase2|phase3|student|ensemble)\b", name
+            ):
                 raise ValueError(f"variants.{name}: this name is taken; choose another")
             if unknown := set(changes) - set(VARIED):
                 raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")

@@ -55,6 +55,7 @@ def test_finds_what_python_imports():
         "dataset_settings",
         "data_settings",
         "ndws_settings",
+        "ensemble_settings",
         "sim2real_settings",
         "wsts_settings",
         "model_settings",

@@ -12,12 +12,12 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned
 from emberformer.forecast_store import open_forecasts
+from emberformer.future_arrays import coming_winds
 from emberformer.hindcast import hindcast
 from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
 from emberformer.rollout import Rollout, _ahead, make_rollout
 from emberformer.settings import ForecastSettings, Settings
-from emberformer.future_arrays import coming_winds
 from emberformer.training import train
 from tests.stores import TRAINING, prepare, tiny_experiment
 

@@ -42,9 +42,7 @@ class Generator(nn.Module):
         if text:
             self.inputs += ("text", "text_mask")
 
-    def conditioning(
-        self, batch: dict[str, Tensor], prior: Float[Tensor, "B K H W"] | None = None
-    ) -> Conditioning:
+    def conditioning(self, batch: dict[str, Tensor], prior: Float[Tensor, "B K H W"] | None = None) -> Conditioning:
         """Conditions of a batch.
 
         Args:

@@ -35,5 +35,7 @@ class Prior:
         """
         with torch.no_grad():
             leads = range(1, self.leads + 1)
-            found = [probability_of(self.model, told_ahead(batch, batch["coming_wind"], k), self.calibration) for k in leads]
+            found = [
+                probability_of(self.model, told_ahead(batch, batch["coming_wind"], k), self.calibration) for k in leads
+            ]
             return torch.stack(found, 1).cummax(1).values

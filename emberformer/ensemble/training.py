@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from emberformer.arrival_leads import UNKNOWN, observed_lead
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
@@ -38,7 +38,6 @@ from emberformer.finetuning import training_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
-from emberformer.arrival_leads import NEVER, UNKNOWN, observed_lead
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
@@ -234,13 +233,13 @@ def make_batches(
     """
     training, device = settings.training, trainer.strategy.root_device
     of_train = list_steps(landscapes, split, "train", frames_ahead=of.leads)
-    of_validation = list_steps(
-        landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads
-    )
+    of_validation = list_steps(landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads)
     for name, steps in (("train", of_train), ("validation", of_validation)):
         if not steps:
             expected = f"fires with {of.leads + 1} frames or more in every split"
-            raise InputError(layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires")
+            raise InputError(
+                layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires"
+            )
     inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
     hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
     served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads,

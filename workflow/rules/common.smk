@@ -55,6 +55,7 @@ FOUNDATIONS = [
     "provenance",
     "settings",
     "stage",
+    "ensemble_settings",
     "training_settings",
     "ndws_settings",
     "sim2real_settings",

@@ -15,6 +15,8 @@ rule hindcast:
         LOGS / "hindcast" / "{model}-seed-{seed}-{dataset}.log",
     benchmark:
         LOGS / "hindcast" / "{model}-seed-{seed}-{dataset}.tsv"
+    wildcard_constraints:
+        model=NETWORK,
     conda:
         "../../environment.yml"
     threads: 8

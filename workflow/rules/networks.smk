@@ -11,7 +11,9 @@ FEATURES = layout.root / "{dataset}" / "features" / "{key}.zarr"
 MODEL = layout.root / "models" / "{model}" / "seed-{seed}"
 FINETUNED = r"phase[23]-[0-9a-f]{8}"
 STUDENT = r"student-[0-9a-f]{8}"
-FROZEN = r"(?!phase[23]-|student-)\w+-[0-9a-f]{8}"  # of phase 1: `frozen` or the network's name
+ENSEMBLE = r"ensemble-[0-9a-f]{8}"
+NETWORK = r"(?!ensemble-)\w+-[0-9a-f]{8}"
+FROZEN = r"(?!phase[23]-|student-|ensemble-)\w+-[0-9a-f]{8}"  # of phase 1: `frozen` or the network's name
 
 
 class Planned(NamedTuple):
@@ -95,6 +97,18 @@ def parent_of(wildcards):
     """The model that a phase starts from."""
     one = network(wildcards.model).one
     return one.layout.model(wildcards.seed, one.layout.parent_phase(one.phase)) / "model.ckpt"
+
+
+def prior_of(wildcards):
+    """The model whose forecasts an ensemble starts from."""
+    of = network(wildcards.model).one.layout.settings.ensemble
+    return [parent_of(wildcards)] if of.prior else []
+
+
+def drawing_of(wildcards):
+    """How an ensemble draws its members, as text that Snakemake compares."""
+    of = network(wildcards.model).one.layout.settings.ensemble
+    return of.model_dump_json(include=set(of.DRAWING))
 
 
 def feature_stores(of):
