@@ -25,7 +25,7 @@ class FlowDraw(NamedTuple):
 
     Args:
         time: of every sample, 0 noise to 1 data.
-        noise: x_0.
+        noise: x_0, of the field's shape.
         drop: class of every sample, see `emberformer.ensemble.conditioning`.
     """
 
