@@ -90,7 +90,7 @@ class FlowTraining(lightning.LightningModule):
         loss = terms.flow + of.alignment * terms.alignment
         if not torch.isfinite(loss):
             raise InputError(
-                f"step {self.global_step}", f"a loss of {float(loss)}", "a number",
+                f"step {self.global_step}", f"a loss of {loss.item()}", "a number",
                 "lower ensemble.learning_rate, or set ensemble.warm_start: null to begin anew",
             )  # fmt: skip
         told = {"train/loss": loss, "train/flow": terms.flow, "train/velocity_norm": terms.velocity_norm}

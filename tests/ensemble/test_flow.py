@@ -189,7 +189,9 @@ def test_a_warm_start_begins_as_the_old_network_only_where_the_new_patches_are_h
 @pytest.mark.slow
 def test_a_hundred_steps_learn_two_fields_and_keep_the_velocity_in_bounds():
     network, of = small_network(), conditions(2)
-    fields = torch.where(torch.arange(24) < torch.tensor([8, 16])[:, None], -1.0, 1.0)[:, None, None].expand(2, 1, 16, 24)
+    fields = torch.where(torch.arange(24) < torch.tensor([8, 16])[:, None], -1.0, 1.0)[:, None, None].expand(
+        2, 1, 16, 24
+    )
     chance, losses = torch.Generator().manual_seed(0), []
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(100):
