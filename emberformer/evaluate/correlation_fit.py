@@ -14,8 +14,8 @@ from scipy.special import ndtri
 from emberformer.data.fires import UNKNOWN
 from emberformer.errors import InputError
 from emberformer.evaluate.ensemble_scores import HECTARE, fair_crps
+from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.rival_ensembles import mixed
-from emberformer.evaluate.verification import ObservedForecast, observed_forecasts
 from emberformer.sampling import evenly_spaced
 
 CORRELATIONS = tuple(round(0.05 * k, 2) for k in range(21))
