@@ -214,6 +214,11 @@ class Settings(Stage):
             return self
         if not all(of_data.stays_burned for of_data in self.datasets.values()):
             raise ValueError("ensemble: arrival times are of fires that stay burned; these go out")
+        if of.leads != self.forecast.leads:
+            raise ValueError(
+                f"ensemble.leads: {of.leads}, and forecast.leads is {self.forecast.leads}; set both to the same, so that "
+                "the tables compare forecasts of the same leads"
+            )
         if of.prior and of.leads > self.model.lead_times:
             raise ValueError(
                 f"ensemble.leads: {of.leads}, and the network it starts from forecasts {self.model.lead_times} ahead; "

@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 from emberformer.arrival_leads import NEVER, UNKNOWN, burn_probability, observed_lead
 from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
+from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
@@ -37,7 +40,7 @@ def trained(tmp_path_factory):
     """Two landscapes of different window sizes, the network trained for two epochs and the ensemble for two."""
     settings, layout = tiny_experiment(
         tmp_path_factory.mktemp("ensemble"), {"tiny": (28, 42), "other": (50, 36)}, model={"lead_times": 2},
-        training={"crop": 2}, ensemble=ENSEMBLE,
+        training={"crop": 2}, ensemble=ENSEMBLE, forecast={"leads": 2},
     )  # fmt: skip
     prepare(settings, layout)
     train(settings, layout, 0, "cpu")
@@ -280,11 +283,61 @@ def test_an_ensemble_is_a_method_beside_its_network(trained):
 def test_without_patches_mask_and_prior_there_is_an_ensemble_too(trained):
     settings, _, _ = trained
     bare = {"patches": False, "alignment": 0.0, "prior": False, "mask_channel": False, "epochs": 1, "leads": 1}
-    settings = changed(settings, {"ensemble": bare})
+    settings = changed(settings, {"ensemble": bare, "forecast.leads": 1})
     layout = Layout(settings)
     model = load_ensemble(train_ensemble(settings, layout, 0, "cpu"))
     assert "frame_patches" not in model.generator.inputs
     hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
+
+
+def test_a_text_is_told_and_moves_the_members(trained, tmp_path):
+    settings, layout, _ = trained
+    stores = {}
+    for number, name in enumerate(settings.datasets):
+        fires = open_fires(layout.fires(name))
+        rng, count = np.random.default_rng(number), fires.sizes["fire"]
+        stores[name] = str(tmp_path / f"{name}.zarr")
+        write_texts(stores[name], rng.normal(size=(count, 5, 12)), rng.random((count, 5)) < 0.6, fires.fire_id.values)
+    told = changed(
+        settings,
+        {"ensemble": {"text": stores, "prior": False, "alignment": 0.0, "average": 0.0, "learning_rate": 0.02}},
+    )
+    path = train_ensemble(told, Layout(told), 0, "cpu")
+    model = load_ensemble(path)
+    assert model.text_features == 12
+    assert model.generator.network.text_proj.in_features == 12
+    members = hindcast_ensemble(told, Layout(told), 0, "tiny", "cpu").with_suffix(".members.zarr")
+    before = open_members(members).arrival_lead.values
+    fires = open_fires(layout.fires("tiny"))
+    write_texts(stores["tiny"], np.full((fires.sizes["fire"], 5, 12), 30.0), np.ones((fires.sizes["fire"], 5)) > 0,
+                fires.fire_id.values)  # fmt: skip
+    hindcast_ensemble(told, Layout(told), 0, "tiny", "cpu")
+    assert not np.array_equal(before, open_members(members).arrival_lead.values)
+
+
+def write_texts(path, tokens, mask, fire_ids):
+    names = {"tokens": (("fire", "token", "feature"), tokens), "mask": (("fire", "token"), mask)}
+    xr.Dataset(names, {"fire_id": ("fire", fire_ids.astype("T"))}).to_zarr(path, mode="w", zarr_format=3)
+
+
+def test_texts_that_are_none_are_refused(tmp_path):
+    ids, tokens, mask = np.array(["a", "b"]), np.ones((2, 3, 4)), np.array([[True, False, False], [False] * 3])
+    write_texts(tmp_path / "good.zarr", tokens, mask, ids)
+    texts = Texts(tmp_path / "good.zarr", ["b", "a"])
+    assert texts.shape == (3, 4)
+    assert texts.of(0)["text_mask"].tolist() == [True, False, False]  # without a text: one token of zeros
+    assert not texts.of(0)["text"].any()
+    assert texts.of(1)["text"].all()
+    with pytest.raises(InputError, match="such as c"):
+        Texts(tmp_path / "good.zarr", ["a", "c"])
+    with pytest.raises(InputError, match="no readable store"):
+        Texts(tmp_path / "none.zarr", ["a"])
+    write_texts(tmp_path / "nan.zarr", np.full((2, 3, 4), np.nan), mask, ids)
+    with pytest.raises(InputError, match="NaN"):
+        Texts(tmp_path / "nan.zarr", ["a", "b"])
+    xr.Dataset({"tokens": (("fire", "token"), tokens[..., 0])}).to_zarr(tmp_path / "flat.zarr")
+    with pytest.raises(InputError, match="expected a Zarr store"):
+        Texts(tmp_path / "flat.zarr", ["a"])
 
 
 def test_a_warm_start_tells_what_it_found(trained, caplog):
@@ -304,7 +357,9 @@ def refused(settings, match, **ensemble):
 
 def test_settings_that_do_not_fit_are_refused(trained):
     settings, layout, _ = trained
-    refused(settings, "lead_times", leads=3)
+    refused(settings, "forecast.leads is 2", leads=3)
+    with pytest.raises(InputError, match="lead_times"):
+        changed(settings, {"ensemble.leads": 3, "forecast.leads": 3})
     refused(settings, "at most 1", unconditional=0.9)
     refused(settings, "divisible", heads=3)
     refused(settings, "mask_channel", mask_channel=False)
