@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from scipy.ndimage import distance_transform_edt

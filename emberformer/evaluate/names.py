@@ -12,7 +12,7 @@ from emberformer.training_settings import Phase
 
 HEADLINE_NETWORK = "emberformer"
 _FORM = re.compile(
-    r"(?P<network>.+?)(?:-(?P<phase>phase2|phase3|student))?(?:-seed-(?P<seed>\d+)| \(mean of \d+ seeds\))"
+    r"(?P<network>.+?)(?:-(?P<phase>phase2|phase3|student|ensemble))?(?:-seed-(?P<seed>\d+)| \(mean of \d+ seeds\))"
 )
 
 

@@ -49,13 +49,13 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     store = hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
     return open_forecasts(store), open_members(store.with_suffix(".members.zarr"))
 
 
 def test_what_is_to_come_is_served_for_all_leads(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     landscape, fires = landscapes[0], landscapes[0].fires
@@ -76,7 +76,7 @@ def test_what_is_to_come_is_served_for_all_leads(trained):
 
 
 def test_what_is_to_come_turns_with_the_view(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     steps = list_steps(landscapes[:1], split, "train", frames_ahead=2)
@@ -95,7 +95,7 @@ def test_what_is_to_come_turns_with_the_view(trained):
 
 
 def test_steps_have_as_many_frames_ahead_as_are_asked_for(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     for ahead in (1, 3):
@@ -173,7 +173,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, mon
 
 
 def test_members_cover_every_step_and_their_share_is_the_burn_probability(drawn, trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     forecasts, members = drawn
     split = read_split(layout.split)["tiny"]
     sizes = {str(f): 5 for f in members.fire_id.values}
@@ -260,7 +260,7 @@ def test_the_reach_is_the_furthest_that_fire_went(trained):
 
 
 def test_a_draw_that_is_guided_is_no_probability(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     guided = changed(settings, {"ensemble": {"context_scale": 2.0, "members": 2}})
     assert Layout(guided).model_key("ensemble") == layout.model_key("ensemble")  # how is drawn trains nothing anew
     store = open_forecasts(hindcast_ensemble(guided, Layout(guided), 0, "other", "cpu"))
@@ -291,7 +291,7 @@ def test_without_patches_mask_and_prior_there_is_an_ensemble_too(trained):
 
 
 def test_a_text_is_told_and_moves_the_members(trained, tmp_path):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     stores = {}
     for number, name in enumerate(settings.datasets):
         fires = open_fires(layout.fires(name))
@@ -356,7 +356,7 @@ def refused(settings, match, **ensemble):
 
 
 def test_settings_that_do_not_fit_are_refused(trained):
-    settings, layout, _ = trained
+    _, layout, _ = trained
     refused(settings, "forecast.leads is 2", leads=3)
     with pytest.raises(InputError, match="lead_times"):
         changed(settings, {"ensemble.leads": 3, "forecast.leads": 3})
@@ -385,7 +385,7 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(trained, monkeypatch):
         return terms._replace(flow=terms.flow * torch.nan)
 
     monkeypatch.setattr(training, "flow_terms", broken)
-    with pytest.raises(InputError, match="lower ensemble.learning_rate"):
+    with pytest.raises(InputError, match=r"lower ensemble\.learning_rate"):
         train_ensemble(wild, Layout(wild), 0, "cpu")
 
 

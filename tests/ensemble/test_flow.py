@@ -78,8 +78,8 @@ def test_the_loss_is_zero_for_the_right_velocity_and_counts_open_pixels_alone():
 
     terms = flow_terms(Told(wrong_outside), conditions(2), field, burned, unknown, draw)
     assert terms.flow == pytest.approx(4.0)
+    part = field[..., :8]
     with pytest.raises(ValueError, match="noise of shape"):
-        part = field[..., :8]
         flow_terms(right, conditions(2), part, part > 2, part > 2, draw)
 
 
