@@ -123,10 +123,8 @@ def _charts(tables: Mapping[str, pd.DataFrame], methods: list[str], lead: int) -
         return table.loc[(table.dataset == POOLED) & (table.method == method) & table.lead.isin(leads)]
 
     ranks = {label(m): of("rank_histogram", m).n_forecasts.to_numpy() for m in methods}
-    by_lead = {
-        m: of("ensemble_scores", m, range(1, lead + 1)).pivot(index="lead", columns="metric", values="value")
-        for m in methods
-    }
+    every = range(1, lead + 1)
+    scores = {m: of("ensemble_scores", m, every).pivot(index="lead", columns="metric", values="value") for m in methods}
     bins = {m: of("reliability", m) for m in methods}
     return [
         rank_plot({name: counts for name, counts in ranks.items() if len(counts) > 2}),
