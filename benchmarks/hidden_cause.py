@@ -1,10 +1,10 @@
-"""A made-up world where fires have a cause in common that no forecast is told: how dry the fuel is, and where the wind turns.
+"""A world where fires have a cause in common that no forecast is told: how dry the fuel is, and where the wind turns.
 
-Cells catch fire from burning neighbours by chance. Within one step all cells of a fire share two numbers, the dryness of
-the fuel and the turn of the true wind against the one that is told; both are drawn anew for every step. So two futures of
-one state differ as wholes, and the areas they burn spread far more than chance in each cell alone would let them. The
-burned area is all of the state, so that simulations from it under the told wind, with dryness and turn drawn anew, are
-the exact forecast: the oracle.
+Cells catch fire from burning neighbours by chance. Within one step all cells of a fire share two numbers, the dryness
+of the fuel and the turn of the true wind against the one that is told; both are drawn anew for every step. So two
+futures of one state differ as wholes, and the areas they burn spread far more than chance in each cell alone would let
+them. The burned area is all of the state: simulations from it under the told wind, with dryness and turn drawn anew,
+are the exact forecast, the oracle.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def draw_wind(number: int, steps: int, rng: np.random.Generator) -> Float[np.nda
     wandering = rng.random((number, steps)) >= SHIFT_SHARE
     change = WANDER * rng.standard_normal((number, steps))
     for step in range(1, steps):
-        direction[:, step] = np.where(
-            wandering[:, step], direction[:, step - 1] + change[:, step], direction[:, step]
-        )
+        direction[:, step] = np.where(wandering[:, step], direction[:, step - 1] + change[:, step], direction[:, step])
     speed = rng.uniform(*WIND_SPEED, (number, steps))
     return np.stack([speed * np.cos(direction), speed * np.sin(direction)], -1)
 

@@ -19,7 +19,7 @@ from emberformer.settings import FeatureSettings
 HISTORY = 3  # frames that are told
 NEWEST = (1, 2, 3)  # frames from which is forecast
 CELL_M, STEP_S = 30.0, 1800.0
-SCALE = 3.5  # of the features: a patch is 4 cells
+SCALE = 2.0  # of the features: a patch is 7 cells
 TEST_TRUTHS = 16  # what may come after each test state, so that scores hang less on one draw of it
 
 
@@ -82,9 +82,7 @@ def draw_states(fires: int, leads: int, seed: int, newest: tuple[int, ...] = NEW
     winds = np.pad(wind, ((0, 0), (padding, 0), (0, 0)), constant_values=np.nan)
     at = [frames[:, last : last + HISTORY] for last in newest]
     after = [winds[:, last : last + padding + leads] for last in newest]
-    truths = [
-        [observed_lead(all_frames[fire, last : last + leads + 1]) for fire in range(fires)] for last in newest
-    ]
+    truths = [[observed_lead(all_frames[fire, last : last + leads + 1]) for fire in range(fires)] for last in newest]
     return States(
         np.tile(np.arange(fires), len(newest)),
         ground,
@@ -162,9 +160,7 @@ def encode(
 ) -> tuple[Float[Tensor, "n Gy Gx D"], Float[Tensor, "n D"]]:
     """Tokens of patches and CLS tokens of grey images."""
     with torch.inference_mode():
-        tokens = [
-            backbone.encode(dino_input(part, backbone.patch_size, SCALE)) for part in images.split(at_once)
-        ]
+        tokens = [backbone.encode(dino_input(part, backbone.patch_size, SCALE)) for part in images.split(at_once)]
     return torch.cat([of.patches for of in tokens]).clone(), torch.cat([of.cls for of in tokens]).clone()
 
 
