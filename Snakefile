@@ -58,6 +58,14 @@ rule ablations:
         "the verdicts are up to date: {input}"
 
 
+rule ensemble:
+    """An ensemble of futures: trained, drawn, and scored beside its rivals."""
+    input:
+        layout.ensemble_scores / "ensemble_scores.csv",
+    message:
+        "the scores of the ensembles are up to date: {input}"
+
+
 rule folds:
     """All folds of a cross-validation by year, or those of `--config folds=[0,1]`: their scores in one table."""
     input:

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from emberformer.errors import InputError
 from emberformer.ensemble_cli import ensemble_app
+from emberformer.errors import InputError
 from emberformer.features_cli import features_app
 from emberformer.forecast_cli import forecast_app
 from emberformer.options import (

@@ -234,6 +234,8 @@ class FireSteps(Dataset):
         terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
         arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
         arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
+        if "text" in self.inputs and landscape.texts is not None:
+            arrays |= landscape.texts.of(step.fire)
         to_come = replace(frames, rows=(int(landscape.frame_of[self._row_to_come(step, row)]),))
         return Sample(arrays, landscape, step.fire, frames, terrain, to_come)
 

@@ -1,15 +1,15 @@
-"""Command line of the ensemble: train, hindcast."""
+"""Command line of the ensemble: train, hindcast, rival, evaluate."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration, use_threads
 
 ensemble_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="An ensemble of futures: train, hindcast, rivals, evaluate."
+    no_args_is_help=True, rich_markup_mode=None, help="An ensemble of futures: train, hindcast, rival, evaluate."
 )
 Seed = Annotated[int, typer.Option(help="Seed of the ensemble, and of the network that it starts from.")]
 
@@ -52,3 +52,46 @@ def hindcast(
     use_threads(threads)
     settings, layout = open_configuration(config, dataset=dataset, variant=variant, changes=changes)
     typer.echo(hindcast_ensemble(settings, layout, seed, dataset, device))
+
+
+@ensemble_app.command()
+def rival(
+    config: Config,
+    dataset: DatasetName,
+    kind: Annotated[
+        Literal["threshold", "bernoulli", "correlated", "dropout", "deep"],
+        typer.Option("--rival", help="Which of them.", show_default=False),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of the network; a deep ensemble is of all seeds.")] = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    changes: Changes = None,
+) -> None:
+    """Members from the network's own forecasts of the test fires, which the ensemble is compared with.
+
+    Example: emberformer ensemble rival --config config/ensemble.yaml --dataset portillo --rival correlated --seed 0
+    """
+    from emberformer.ensemble.rivals import write_rivals
+
+    use_threads(threads)
+    settings, layout = open_configuration(config, dataset=dataset, changes=changes)
+    typer.echo(write_rivals(settings, layout, kind, None if kind == "deep" else seed, dataset, device))
+
+
+@ensemble_app.command()
+def evaluate(config: Config, changes: Changes = None) -> None:
+    """Score all ensembles on the same test forecasts, with intervals over fires: CRPS, spread, ranks, reliability.
+
+    Example: emberformer ensemble evaluate --config config/ensemble.yaml
+    """
+    from emberformer.ensemble.checkpoint import ensemble_settings
+    from emberformer.evaluate.ensemble_tables import evaluate_ensembles
+    from emberformer.evaluate.names import HEADLINE_ENSEMBLE
+
+    settings, layout = open_configuration(config, changes=changes)
+    ensemble_settings(settings, layout.config)
+    stores = {name: layout.ensembles(name) for name in settings.tested}
+    members = {method: {name: of[method] for name, of in stores.items()} for method in next(iter(stores.values()))}
+    fires = {name: layout.fires(name) for name in settings.tested}
+    evaluate_ensembles(members, fires, layout.ensemble_scores, settings.evaluation, subject=HEADLINE_ENSEMBLE)
+    typer.echo(layout.ensemble_scores)

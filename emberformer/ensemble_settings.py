@@ -9,13 +9,15 @@ from pydantic import Field, model_validator
 
 from emberformer.stage import Stage
 
+Rival = Literal["threshold", "bernoulli", "correlated", "dropout", "deep"]
+
 
 class EnsembleSettings(Stage):
     """A flow-matching diffusion transformer over arrival times (docs/ensemble.md)."""
 
     # Keys that say how members are drawn, and nothing of what is trained
     DRAWING: ClassVar[tuple[str, ...]] = (
-        "members", "steps", "solver", "context_scale", "dino_scale", "guidance", "seed",
+        "members", "steps", "solver", "context_scale", "dino_scale", "guidance", "seed", "rivals",
     )  # fmt: skip
 
     leads: int = Field(default=1, ge=1, description="coming frames whose burned areas a member tells together")
@@ -78,6 +80,11 @@ class EnsembleSettings(Stage):
     dino_scale: float = Field(default=1.0, description="guidance by the cached features; 1: as learned")
     guidance: Literal["nested", "additive"] = "nested"
     seed: int = Field(default=0, description="of the members")
+    rivals: tuple[Rival, ...] = Field(
+        default=("threshold", "bernoulli", "correlated"),
+        description="ensembles of the network's own forecasts that this one is compared with: one mask, independent "
+        "pixels, noise that is correlated as fits the validation fires; passes with dropout; all seeds (deep)",
+    )
 
     @model_validator(mode="after")
     def _it_fits(self):

@@ -16,8 +16,9 @@ def future_arrays(
 ) -> dict[str, np.ndarray]:
     """Arrays of one item on its whole raster, of those that are wanted.
 
-    `arrival_lead [H W]` uint8 is the first of the coming frames by which a pixel is burned (`emberformer.member_store`),
-    and unknown everywhere where the fire has fewer frames; `coming_wind [K 2]` the wind of their steps, m s-1.
+    `arrival_lead [H W]` uint8 is the first of the coming frames by which a pixel is burned, coded as in
+    `emberformer.arrival_leads`, and unknown everywhere where the fire has fewer frames; `coming_wind [K 2]` is the wind
+    of their steps, m s-1.
 
     Args:
         wanted: names of arrays.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from emberformer.data.fires import UNKNOWN, observed, open_fires, stays_burned
 from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
+from emberformer.data.texts import Texts
 from emberformer.errors import InputError
 from emberformer.features.channel_map import ChannelMap
 from emberformer.features.encoding import Encoding
@@ -66,6 +67,7 @@ class Landscape:
         conditions: TerrainNormaliser | None = None,
     ):
         self.foresees_wind = foresees_wind
+        self.texts: Texts | None = None  # what is told of the fires in words, where an ensemble is given it
         self.name, self.normaliser, self.number = name, normaliser, next(NUMBERS)
         self.features_location, self.device = features_location, device
         self.memory: Memory = memory

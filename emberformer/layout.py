@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+from emberformer.ensemble_settings import Rival
 from emberformer.errors import InputError
 from emberformer.settings import FeatureSettings, Settings, digest, expand
 from emberformer.training_settings import Phase
@@ -146,9 +147,7 @@ class Layout:
         return f"{phase}-{digest(self.model_key(self.parent_phase(phase)), of_phase)}"
 
     def parent_phase(self, phase: Phase) -> Phase:
-        """The phase whose best checkpoint a phase starts from; of the student, its teacher; of the ensemble, the network
-        whose forecasts it starts from.
-        """
+        """The phase whose best checkpoint a phase starts from: of the student its teacher, of an ensemble its prior."""
         done: list[Phase] = [known for known in self.phases if known not in ("student", "ensemble")]
         return done[done.index(phase) - 1] if phase in done else done[-1]
 
@@ -213,6 +212,31 @@ class Layout:
     def members(self, method: str, dataset: str) -> Path:
         """Member store of an ensemble, beside its forecast store."""
         return self.forecasts(method, dataset).with_suffix(".members.zarr")
+
+    def rival_members(self, rival: Rival, seed: int | str | None, dataset: str) -> Path:
+        """Member store of a rival ensemble, beside the network whose forecasts it is made of; of all seeds: None."""
+        network = self.model("0" if seed is None else seed, self.parent_phase("ensemble"))
+        folder = network.parent if seed is None else network
+        return folder / "ensembles" / rival / f"{dataset}.members.zarr"
+
+    def ensembles(self, dataset: str) -> dict[str, Path]:
+        """Member store of every ensemble that is compared, by the name of its method."""
+        found = {}
+        for name, one in self.trained.items():
+            if one.phase == "ensemble":
+                found |= {f"{name}-seed-{seed}": self.members(f"{name}-seed-{seed}", dataset) for seed in one.seeds}
+        of, seeds = self.settings.ensemble, self.settings.training.seeds
+        for rival in of.rivals if of is not None else ():
+            if rival == "deep":
+                found[rival] = self.rival_members(rival, None, dataset)
+            else:
+                found |= {f"{rival}-seed-{seed}": self.rival_members(rival, seed, dataset) for seed in seeds}
+        return found
+
+    @property
+    def ensemble_scores(self) -> Path:
+        """Folder of the tables of ensembles."""
+        return self.experiment / "ensembles"
 
     @property
     def methods(self) -> list[str]:

@@ -18,8 +18,8 @@ def patch_arrays(
 
     `occupancy [T Gy Gx]` is the share of each patch that burns, oldest first, 0 on padding, which lies on the left;
     `terrain_means [C Gy Gx]` are the normalised means of the terrain (`TerrainNormaliser.of_patches`), in which the
-    slope's direction turns with the view; `patch_valid [Gy Gx]` says which patches hold a real pixel, and `frame_cls [D]`
-    is the CLS token of the newest frame, which is of the whole frame in its first view.
+    slope's direction turns with the view; `patch_valid [Gy Gx]` says which patches hold a real pixel; `frame_cls [D]`
+    is the CLS token of the newest frame, as a whole and in its first view.
 
     Args:
         wanted: names of arrays.

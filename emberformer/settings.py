@@ -214,11 +214,20 @@ class Settings(Stage):
             return self
         if not all(of_data.stays_burned for of_data in self.datasets.values()):
             raise ValueError("ensemble: arrival times are of fires that stay burned; these go out")
+        if of.leads != self.forecast.leads:
+            raise ValueError(
+                f"ensemble.leads: {of.leads}, and forecast.leads is {self.forecast.leads}; set both to the same, so "
+                "that the tables compare forecasts of the same leads"
+            )
         if of.prior and of.leads > self.model.lead_times:
             raise ValueError(
                 f"ensemble.leads: {of.leads}, and the network it starts from forecasts {self.model.lead_times} ahead; "
                 "set model.lead_times, or prior: false"
             )
+        if "deep" in of.rivals and len(self.training.seeds) < 2:
+            raise ValueError("ensemble.rivals: a deep ensemble needs two or more training.seeds")
+        if "dropout" in of.rivals and not self.model.dropout:
+            raise ValueError("ensemble.rivals: dropout needs model.dropout above 0")
         if unknown := set(of.text) - set(self.datasets):
             raise ValueError(f"ensemble.text: no data set {', '.join(sorted(unknown))}")
         if of.text and set(of.text) != set(self.datasets):

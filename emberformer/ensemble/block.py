@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,6 +25,16 @@ class KeyValues:
         """The same for so many members of every sample, next to each other."""
         parts = (part.repeat_interleave(members, 0) for part in (self.key, self.value, self.bias))
         return KeyValues(*parts)
+
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def silent(layer: Layer) -> Layer:
+    """A layer that begins at zero, weights and offset."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class DiTBlock(nn.Module):
@@ -48,9 +60,7 @@ class DiTBlock(nn.Module):
         self.cross_kv = nn.Linear(d_model, 2 * d_model)
         self.cross_out = nn.Linear(d_model, d_model)
         self.mlp = nn.Sequential(nn.Linear(d_model, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, d_model))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(d_model, adaln * d_model))
-        nn.init.zeros_(self.modulation[1].weight)
-        nn.init.zeros_(self.modulation[1].bias)
+        self.modulation = nn.Sequential(nn.SiLU(), silent(nn.Linear(d_model, adaln * d_model)))
 
     def key_values(self, conditions: Float[Tensor, "B S D"], bias: Float[Tensor, "B S"]) -> KeyValues:
         """What the cross-attention looks at, once a sample for all steps and members."""

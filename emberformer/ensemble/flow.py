@@ -1,9 +1,10 @@
 """Flow matching: a straight path from noise to data, and a network that learns its velocity.
 
-x_t = (1 - t) x_0 + t x_1 with noise x_0 and data x_1, whose velocity is x_1 - x_0 (Lipman et al. 2023, arXiv:2210.02747;
-Liu et al. 2023, arXiv:2209.03003). Times are logit-normal (Esser et al. 2024, arXiv:2403.03206, section 3.1), and shifted
-towards the noise as there for images of many pixels (section 5.3.2): of a field of many equal pixels the large features,
-such as the area that will burn, are told at a time when a single pixel still says next to nothing.
+x_t = (1 - t) x_0 + t x_1 with noise x_0 and data x_1, whose velocity is x_1 - x_0 (Lipman et al. 2023,
+arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003). Times are logit-normal (Esser et al. 2024, arXiv:2403.03206,
+section 3.1), and shifted towards the noise as there for images of many pixels (section 5.3.2): of a field of many equal
+pixels the large features, such as the area that will burn, are told at a time when a single pixel still says next to
+nothing.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from emberformer.arrival_leads import burn_probability
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
-from emberformer.ensemble.checkpoint import EnsembleModel, ensemble_settings, load_ensemble, load_prior
+from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
 from emberformer.ensemble.drawing import Futures
 from emberformer.ensemble.prior import Prior
-from emberformer.ensemble.training import ensemble_inputs
+from emberformer.ensemble.training import ensemble_inputs, read_texts
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
@@ -59,6 +59,7 @@ def hindcast_ensemble(settings: Settings, layout: Layout, seed: int, dataset: st
     if prior is not None:
         prior.model.to(where)
     landscape = open_landscape(layout, dataset, model.sizes)
+    read_texts([landscape], of)
     futures = Futures(model.generator, of, model.reach)
     size = (landscape.fires.sizes["y"], landscape.fires.sizes["x"])
     store = layout.model_forecasts(seed, "ensemble", dataset)
@@ -142,7 +143,7 @@ def _block(landscape: Landscape, step: Step, split: str, members: np.ndarray, le
 
 
 def probability_blocks(members: Path, landscape: Landscape, leads: int) -> Iterator[ForecastBlock]:
-    """Burn probability of every forecast of a member store: the share of members; NaN where no frame is so far ahead."""
+    """Share of the members that burn, of every forecast of a member store; NaN where no frame is so far ahead."""
     store = open_members(members)
     sizes = dict(zip(map(str, landscape.fires.fire_id.values), map(int, landscape.row_size), strict=True))
     for number in range(store.sizes["forecast"]):

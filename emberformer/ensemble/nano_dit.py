@@ -8,13 +8,13 @@ the same at every time.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from emberformer.ensemble.block import DiTBlock
+from emberformer.ensemble.block import DiTBlock, silent
 from emberformer.ensemble.conditioning import BOTH, Conditioning, without_context, without_dino
 from emberformer.ensemble.prepared import Prepared
 from emberformer.ensemble.refinement import FieldRefinement
@@ -87,9 +87,7 @@ class NanoDiT(nn.Module):
             self.dino_patch_proj = nn.Linear(patch_features, d_model)
             self.null_dino_patches = nn.Parameter(torch.zeros(patch_features))
             if inject != "cross":
-                self.injection = nn.Linear(d_model, d_model)
-                nn.init.zeros_(self.injection.weight)
-                nn.init.zeros_(self.injection.bias)
+                self.injection = silent(nn.Linear(d_model, d_model))
             if patch_bias is not None and inject != "add":
                 self.patch_bias = nn.Parameter(torch.tensor(patch_bias))
         self.blocks = nn.ModuleList(DiTBlock(d_model, heads, 4 * d_model, adaln) for _ in range(depth))
@@ -114,10 +112,9 @@ class NanoDiT(nn.Module):
         signal = self.dino_proj(torch.where(no_dino[:, None], self.null_dino, of.cls))
         parts = {"context": self._told(of.context, of.context_mask, self.null_context, no_context, self.context_proj)}
         if self.text_proj is not None and self.null_text is not None:
-            text, mask = of.text, of.text_mask
-            if text is None or mask is None:
+            if of.text is None or of.text_mask is None:
                 raise ValueError("the network was made for a text: give `Conditioning.text` and its mask")
-            parts["text"] = self._told(text, mask, self.null_text, no_context, self.text_proj)
+            parts["text"] = self._told(of.text, of.text_mask, self.null_text, no_context, self.text_proj)
         parts["cls"] = (signal[:, None], signal.new_zeros(len(of), 1))
         tokens = self.embed_pixels(of.pixels)
         grid = (tokens.shape[2], tokens.shape[3])
@@ -129,7 +126,7 @@ class NanoDiT(nn.Module):
             if self.inject != "add":
                 parts["patches"] = (known, bias)
         sequence, bias = (torch.cat([part[n] for part in parts.values()], 1) for n in (0, 1))
-        conditions = tuple(block.key_values(sequence, bias) for block in self.blocks)
+        conditions = tuple(block.key_values(sequence, bias) for block in self._dit_blocks)
         lengths = {name: part[0].shape[1] for name, part in parts.items()}
         return Prepared(signal, tokens, conditions, self.refinement.of_ground(of.pixels), of.mean, lengths)
 
@@ -155,11 +152,15 @@ class NanoDiT(nn.Module):
         """Share of each token's cross-attention that goes to context, text, CLS and patches, mean over the blocks."""
         signal, x = self._begin(x_t, t, prepared)
         shares = []
-        for block, conditions in zip(self.blocks, prepared.conditions, strict=True):
+        for block, conditions in zip(self._dit_blocks, prepared.conditions, strict=True):
             shares.append(block.shares(x, signal, conditions))
             x = block(x, signal, conditions)
         parts = torch.stack(shares).mean(0).split(list(prepared.lengths.values()), -1)
         return {name: part.sum(-1) for name, part in zip(prepared.lengths, parts, strict=True)}
+
+    @property
+    def _dit_blocks(self) -> list[DiTBlock]:
+        return cast(list[DiTBlock], list(self.blocks))
 
     def _begin(self, x_t: Tensor, t: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         signal = prepared.signal + self.time(sinusoids(t * TIME_SCALE, self.d_model))
@@ -173,7 +174,7 @@ class NanoDiT(nn.Module):
         left_out: Bool[Tensor, " B"],
         projection: nn.Linear,
     ) -> tuple[Float[Tensor, "B S D"], Float[Tensor, "B S"]]:
-        """Projected tokens and the bias of their scores; what is left out is one null token, whatever its length was."""
+        """Projected tokens and the bias of their scores; what is left out is one null token, however long it was."""
         first = torch.arange(tokens.shape[1], device=tokens.device) == 0
         seen = torch.where(left_out[:, None], first, real)
         known = torch.where(left_out[:, None, None], null, tokens)
@@ -182,6 +183,7 @@ class NanoDiT(nn.Module):
     def _patches(self, of: Conditioning, left_out: Bool[Tensor, " B"]) -> tuple[Tensor, Tensor]:
         """Tokens of the patches with their places, and the bias of their scores."""
         assert self.dino_patch_proj is not None, "called where there are patches"
+        assert self.null_dino_patches is not None, "likewise"
         if of.patches is None or of.patch_mask is None:
             raise ValueError("the network was made for patches: give `Conditioning.patches` and their mask")
         known = torch.where(left_out[:, None, None], self.null_dino_patches, of.patches)

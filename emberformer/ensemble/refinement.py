@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from emberformer.ensemble.block import silent
 from emberformer.model.normalisation import norm_relu
 
 GROUPS = 4
@@ -32,12 +33,9 @@ class FieldRefinement(nn.Module):
         self.ground = nn.Conv2d(pixel_channels, channels, 3, padding=1)
         self.first = nn.Conv2d(1 + FROM_TOKENS, channels, 3, padding=1, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.last = nn.Conv2d(channels, 1, 3, padding=1)
+        self.last = silent(nn.Conv2d(channels, 1, 3, padding=1))
         self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, channels) for _ in range(2))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(d_model, 4 * channels))
-        for layer in (self.last, self.modulation[1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.modulation = nn.Sequential(nn.SiLU(), silent(nn.Linear(d_model, 4 * channels)))
 
     def of_ground(self, pixels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B R H W"]:
         """What the first convolution makes of the known pixels, once for all times."""

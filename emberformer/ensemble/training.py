@@ -6,8 +6,10 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from scipy.ndimage import distance_transform_edt
@@ -17,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from emberformer.arrival_leads import UNKNOWN, observed_lead
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
+from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.ensemble.arrival_field import field_of
 from emberformer.ensemble.checkpoint import (
@@ -27,7 +30,7 @@ from emberformer.ensemble.checkpoint import (
     new_generator,
     save_ensemble,
 )
-from emberformer.ensemble.conditioning import Conditioning, drop_codes
+from emberformer.ensemble.conditioning import drop_codes
 from emberformer.ensemble.flow import FlowDraw, FlowTerms, draw_times, flow_terms, shifted_time
 from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.prior import Prior
@@ -41,7 +44,7 @@ from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, St
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
-from emberformer.settings import Settings
+from emberformer.settings import Settings, expand
 
 log = logging.getLogger(__name__)
 PLACES = 32.0  # patches over which the window's place on the frame is drawn, so that every place is known
@@ -63,6 +66,11 @@ class FlowTraining(lightning.LightningModule):
         averaging = get_ema_multi_avg_fn(settings.average)
         self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
         self.average.requires_grad_(False)
+
+    @property
+    def averaged(self) -> Generator:
+        """The generator of the averaged weights."""
+        return cast(Generator, self.average.module)
 
     def on_fit_start(self) -> None:
         if self.prior is not None:
@@ -90,7 +98,7 @@ class FlowTraining(lightning.LightningModule):
         loss = terms.flow + of.alignment * terms.alignment
         if not torch.isfinite(loss):
             raise InputError(
-                f"step {self.global_step}", f"a loss of {float(loss)}", "a number",
+                f"step {self.global_step}", f"a loss of {loss.item()}", "a number",
                 "lower ensemble.learning_rate, or set ensemble.warm_start: null to begin anew",
             )  # fmt: skip
         told = {"train/loss": loss, "train/flow": terms.flow, "train/velocity_norm": terms.velocity_norm}
@@ -101,8 +109,9 @@ class FlowTraining(lightning.LightningModule):
 
     def on_after_backward(self) -> None:
         """Tell the gradient of what brings the patches in, which should be neither zero nor explode."""
-        patches = self.generator.network.dino_patch_proj
-        watched: dict[str, nn.Module] = {"all": self.generator} | ({"patches": patches} if patches is not None else {})
+        watched: dict[str, nn.Module] = {"all": self.generator}
+        if (patches := self.generator.network.dino_patch_proj) is not None:
+            watched["patches"] = patches
         for name, part in watched.items():
             gradients = [p.grad.norm() for p in part.parameters() if p.grad is not None]
             self.log(f"train/gradient_norm_{name}", torch.stack(gradients).norm(), on_step=False, on_epoch=True)
@@ -122,15 +131,15 @@ class FlowTraining(lightning.LightningModule):
             torch.randn(number, 1, *size, generator=chance).to(self.device),
             torch.zeros(number, dtype=torch.long, device=self.device),
         )
-        terms = self.terms(self.average.module, batch, draw)
+        terms = self.terms(self.averaged, batch, draw)
         self.log("val/flow", terms.flow, prog_bar=True, batch_size=number)
         self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)
         if batch_idx == 0:
             self._tell_attention(batch, draw)
 
     def _tell_attention(self, batch: dict[str, Tensor], draw: FlowDraw) -> None:
-        network, prior = self.average.module.network, self.prior(batch) if self.prior is not None else None
-        conditioning: Conditioning = self.average.module.conditioning(batch, prior)
+        network, prior = self.averaged.network, self.prior(batch) if self.prior is not None else None
+        conditioning = self.averaged.conditioning(batch, prior)
         for name, share in network.attention_shares(draw.noise, draw.time, network.prepare(conditioning)).items():
             self.log(f"val/attention_{name}", share.mean(), batch_size=len(share))
 
@@ -189,7 +198,8 @@ def train_ensemble(
     )
     trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/flow", "min"))
     landscapes = open_landscapes(layout, sizes)
-    generator = new_generator(sizes, of, None)
+    text_features = read_texts(landscapes, of)
+    generator = new_generator(sizes, of, text_features)
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
     batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator, prior)
@@ -205,10 +215,25 @@ def train_ensemble(
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     averaged = {key.removeprefix("average.module."): value for key, value in state.items() if "average.module." in key}
     score = math.nan if best.best_model_score is None else float(best.best_model_score)
-    model = EnsembleModel(generator, sizes, settings, reach_of(landscapes, split, of.leads), None, {})
+    model = EnsembleModel(generator, sizes, settings, reach_of(landscapes, split, of.leads), text_features, {})
     logs.end(trainer, save_ensemble(folder, averaged, model, layout, seed, score))
     run.end()
     return folder / "model.ckpt"
+
+
+def read_texts(landscapes: list[Landscape], of: EnsembleSettings) -> int | None:
+    """Give the landscapes the texts that the settings name; length of their embeddings, None without texts.
+
+    Raises:
+        InputError: a store that is none, or texts of different sizes.
+    """
+    for landscape in landscapes if of.text else ():
+        landscape.texts = Texts(expand(of.text[landscape.name]), list(map(str, landscape.fires.fire_id.values)))
+    shapes = {landscape.name: landscape.texts.shape for landscape in landscapes if landscape.texts is not None}
+    if len(set(shapes.values())) > 1:
+        remedy = "embed all of them with one model, padded to one length"
+        raise InputError("ensemble.text", f"tokens and features {shapes}", "the same for all data sets", remedy)
+    return next(iter(shapes.values()))[1] if shapes else None
 
 
 def _state(path: Path) -> dict[str, Tensor]:
@@ -274,5 +299,5 @@ def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], lead
         lead = observed_lead(landscape.burned(step.fire, range(row, row + leads + 1)))
         new = (lead > 0) & (lead < UNKNOWN)
         if new.any() and (lead == 0).any():
-            furthest = max(furthest, float(distance_transform_edt(lead != 0)[new].max()))
+            furthest = max(furthest, float(np.asarray(distance_transform_edt(lead != 0))[new].max()))
     return math.ceil(furthest)

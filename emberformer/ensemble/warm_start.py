@@ -26,9 +26,8 @@ class WarmStart(NamedTuple):
 
     def __str__(self) -> str:
         told = [f"{len(self.copied)} entries copied"]
-        for name in ("mismatched", "new", "skipped"):
-            if entries := getattr(self, name):
-                told.append(f"{name}: {', '.join(entries)}")
+        others = {"mismatched": self.mismatched, "new": self.new, "skipped": self.skipped}
+        told += [f"{name}: {', '.join(entries)}" for name, entries in others.items() if entries]
         return "; ".join(told)
 
 

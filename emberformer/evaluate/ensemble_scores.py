@@ -9,6 +9,7 @@ different sizes can be compared by it; it may be below 0. It is NaN for one memb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class CentralInterval(NamedTuple):
 def newly_burned_ha(
     arrival_lead: UInt8[np.ndarray, "member y x"],
     open_to_burn: Bool[np.ndarray, "lead y x"],
+    leads: Sequence[int],
     cell_m: float,
 ) -> Float[np.ndarray, "member lead"]:
     """Area in hectares that each member burns by each lead, of the pixels that were open to burn.
@@ -42,9 +44,9 @@ def newly_burned_ha(
     Args:
         arrival_lead: see `emberformer.arrival_leads`.
         open_to_burn: not burned at the initial time, and known then and at the lead.
+        leads: which leads.
         cell_m: side of a pixel in metres.
     """
-    leads = range(1, len(open_to_burn) + 1)
     pixels = [(arrival_lead[:, places] <= lead).sum(1) for lead, places in zip(leads, open_to_burn, strict=True)]
     return np.stack(pixels, -1) * cell_m**2 / HECTARE
 

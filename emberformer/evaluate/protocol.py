@@ -11,10 +11,11 @@ from emberformer.data.fires import stays_burned
 from emberformer.data.wsts.samples import FOLDS, Fold
 from emberformer.evaluate import arrivals, bands, fractions, strata
 from emberformer.evaluate.bootstrap import LEVEL
+from emberformer.evaluate.observed import HISTORY_LENGTHS
 from emberformer.evaluate.rows import Group, MethodScores
 from emberformer.evaluate.scored_part import IN_WORDS
 from emberformer.evaluate.scores import CLIP
-from emberformer.evaluate.verification import BINS, HISTORY_LENGTHS, RELIABILITY_BINS
+from emberformer.evaluate.verification import BINS, RELIABILITY_BINS
 from emberformer.protocols import PROTOCOLS, FollowedProtocol
 from emberformer.settings import EvaluationSettings
 

@@ -84,7 +84,7 @@ def score_rows(results: Mapping[str, MethodScores], of: type[Group] | type[Strat
                     "method": method,
                     **group._asdict(),
                     **score._asdict(),
-                    **_estimate(values, size),
+                    **estimated(values, size),
                     **size._asdict(),
                 }
                 row["prevalence"] = scores[Score(score.region, "", "prevalence")][0]
@@ -107,7 +107,7 @@ def difference_rows(results: Mapping[str, MethodScores]) -> pd.DataFrame:
                 if score in scores and score in others:
                     what = {"method": model, "baseline": other, "dataset": group.dataset, "lead": group.lead}
                     difference = scores[score] - others[score]
-                    rows.append(what | score._asdict() | _estimate(difference, size) | size._asdict())
+                    rows.append(what | score._asdict() | estimated(difference, size) | size._asdict())
     columns = ["method", "baseline", "dataset", "lead", *Score._fields, "value", "low", "high", *Size._fields]
     return pd.DataFrame(rows, columns=columns)
 
@@ -176,15 +176,15 @@ def reliability_rows(method: str, sums: Mapping[str, ForecastSums]) -> pd.DataFr
     return pd.concat(frames[1:] or frames)
 
 
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV; undefined values are empty."""
-    table.to_csv(path, index=False, float_format="%.6g")
-
-
-def _estimate(values: np.ndarray, size: Size) -> dict[str, float]:
+def estimated(values: np.ndarray, size: Size) -> dict[str, float]:
     """The score of the sample and its interval; one fire alone has none."""
     low, high = percentile_interval(values) if size.n_fires > 1 else (np.nan, np.nan)
     return {"value": float(values[0]), "low": low, "high": high}
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; undefined values are empty."""
+    table.to_csv(path, index=False, float_format="%.6g")
 
 
 def _column(score: Score) -> str:

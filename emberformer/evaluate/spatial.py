@@ -19,9 +19,9 @@ from emberformer.evaluate.arrivals import arrival_sums
 from emberformer.evaluate.bands import WIDTHS, band_sums
 from emberformer.evaluate.boundary_sums import SUMS, boundary_sums
 from emberformer.evaluate.fractions import WINDOWS, fraction_sums
+from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
-from emberformer.evaluate.verification import ObservedForecast, observed_forecasts
 
 
 class SpatialSums(NamedTuple):

@@ -18,8 +18,6 @@ at a threshold on an edge, Brier score, negative log-likelihood and calibration 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +25,12 @@ import pandas as pd
 import xarray as xr
 from scipy.sparse import csr_array
 from scipy.special import expit, logit
-from tqdm import tqdm
 
 from emberformer.calibration import Calibration
-from emberformer.data.fires import UNKNOWN, held, observed
+from emberformer.data.fires import UNKNOWN
 from emberformer.errors import InputError
-from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart, crop_of
+from emberformer.evaluate.observed import ObservedForecast, mismatch, observed_forecasts, where_of
+from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
 
@@ -40,7 +38,6 @@ BINS = 2048
 CENTRE = BINS // 2  # the bin whose lower edge is probability 0.5, or score 0
 BINS_PER_UNIT = {"probability": 64.0, "score": 1024 / 9}
 RELIABILITY_BINS = 15
-HISTORY_LENGTHS = (1, 2, 3, 4, 5)  # frames seen; the last group holds all longer histories too
 
 
 def bin_index(forecast: np.ndarray, score_kind: ScoreKind) -> np.ndarray:
@@ -132,71 +129,6 @@ class ForecastSums(NamedTuple):
         return csr_array((np.ones(len(rows)), (place[rows], rows)), shape=(len(fires), len(place)))
 
 
-class _Location(NamedTuple):
-    row_start: int
-    row_size: int
-
-
-class ObservedForecast(NamedTuple):
-    """One forecast at one lead time, with what was burned at its initial time and what was observed; rasters [y, x].
-
-    `burned` is what the forecast has no say in (`emberformer.data.fires.held`): nothing, where fires go out.
-    `history` is the number of frames seen; 5 = 5 or more.
-    """
-
-    fire_id: str
-    init_step: int
-    lead: int
-    history: int
-    values: np.ndarray
-    target: np.ndarray
-    burned: np.ndarray
-
-
-def observed_forecasts(
-    forecasts: xr.Dataset, fires: xr.Dataset, purpose: str, part: ScoredPart = EVERYTHING
-) -> Iterator[ObservedForecast]:
-    """Forecasts of a store for times that were observed, in its order, with a progress bar.
-
-    Args:
-        forecasts: an opened forecast store.
-        fires: the opened fires store of the same data set.
-        purpose: a word for the progress bar.
-        part: which of them, and of which pixels.
-
-    Raises:
-        InputError: the stores do not belong together.
-    """
-    where = _where(forecasts)
-    if {name: forecasts.sizes[name] for name in "yx"} != {name: fires.sizes[name] for name in "yx"}:
-        raise _mismatch(where, f"frames of {forecasts.sizes['y']} x {forecasts.sizes['x']}")
-    rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
-    locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
-    leads = forecasts.lead.values.tolist()
-    fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values
-    history, early = forecasts.history_length.values, _too_early(forecasts, part)
-    crop = cache(lambda fire_id: crop_of(fires, fire_id, part.crop))
-    for k in tqdm(range(len(fire_ids)), desc=f"{purpose} {where}", unit="forecast", mininterval=1):
-        if fire_ids[k] not in locations:
-            raise _mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
-        if early[k]:
-            continue
-        fire, step = locations[fire_ids[k]], int(init_steps[k])
-        rows, columns = crop(fire_ids[k])
-        burned = held(fires, fire.row_start + step)[rows, columns]
-        values = forecasts.probability[k].values[:, rows, columns]
-        for i, lead in enumerate(leads):
-            if step + lead < fire.row_size:
-                target = observed(fires, fire.row_start + step + lead)[rows, columns]
-                seen = min(int(history[k]), HISTORY_LENGTHS[-1])
-                yield ObservedForecast(fire_ids[k], step, lead, seen, values[i], target, burned)
-
-
-def _too_early(forecasts: xr.Dataset, part: ScoredPart) -> np.ndarray:
-    """Which forecasts are of the test and begin before the first step that is scored [forecast]."""
-    return (forecasts.split.values == "test") & (forecasts.init_step.values < part.first_step)
-
-
 def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart = EVERYTHING) -> ForecastSums:
     """Sum a forecast store against what was observed, a forecast at a time.
 
@@ -214,7 +146,7 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart = EVERYTH
     split_of = dict(zip(forecasts.fire_id.values.tolist(), forecasts.split.values.tolist(), strict=True))
     about, columns, counts, others = [], [], [], []
     for one in observed_forecasts(forecasts, fires, "verify", part):
-        count, *of_row = _of_forecast(one, kind, calibration, _where(forecasts))
+        count, *of_row = _of_forecast(one, kind, calibration, where_of(forecasts))
         columns.append(np.flatnonzero(count).astype(np.int32))
         counts.append(count[columns[-1]].astype(np.uint32))  # of one forecast: 4e9 pixels in a bin are out of reach
         others.append(of_row)
@@ -251,7 +183,7 @@ def _of_forecast(
     forecast, target = one.values[new_fire], one.target[new_fire]
     low, high = (forecast.min(), forecast.max()) if forecast.size else (0, 0)
     if np.isnan(low):
-        raise _mismatch(where, f"no forecast (NaN) for known pixels of {one.fire_id} from step {one.init_step}")
+        raise mismatch(where, f"no forecast (NaN) for known pixels of {one.fire_id} from step {one.init_step}")
     if kind == "probability" and (low < 0 or high > 1):
         raise InputError(
             where, f"probabilities from {low:g} to {high:g} for {one.fire_id} from step {one.init_step}", "0 to 1",
@@ -275,14 +207,3 @@ def _of_forecast(
 def _errors_and_reliability(forecast: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     errors = np.array([np.square(forecast - target).sum(), log_loss(forecast, target).sum()])
     return errors, np.concatenate(reliability(forecast, target, RELIABILITY_BINS))
-
-
-def _where(forecasts: xr.Dataset) -> str:
-    return f"forecasts of {forecasts.attrs['method']} for {forecasts.attrs['dataset']}"
-
-
-def _mismatch(where: str, found: str) -> InputError:
-    expected = "a forecast for every known pixel of the fires in the fires store, on its grid"
-    return InputError(
-        where, found, expected, "make the forecasts again; docs/forecast-store.md says what a store holds"
-    )

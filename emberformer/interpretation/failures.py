@@ -10,8 +10,8 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 from emberformer.data.fires import UNKNOWN, fire_position
+from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.scores import reliability
-from emberformer.evaluate.verification import ObservedForecast, observed_forecasts
 from emberformer.geometry import distance_to, surroundings
 
 KINDS = {

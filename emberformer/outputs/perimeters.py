@@ -16,7 +16,7 @@ follow the NWCG data standard for the wildland fire event polygon:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import geopandas
@@ -85,8 +85,8 @@ def perimeters(forecast: xr.Dataset, probabilities: Sequence[float] = PROBABILIT
                 "poly_MapMethod": "Modeled",
                 "poly_Source": f"{forecast.attrs['method']} {forecast.attrs['model_hash']}",
             }
-            rows.append(own | _outline(forecast, region, grid, areas))
-    return _table(rows, grid)
+            rows.append(own | outline(forecast, region, grid, areas))
+    return table(rows, grid, COLUMNS)
 
 
 def newest_perimeter(forecast: xr.Dataset) -> geopandas.GeoDataFrame:
@@ -104,7 +104,7 @@ def newest_perimeter(forecast: xr.Dataset) -> geopandas.GeoDataFrame:
         "poly_MapMethod": None,
         "poly_Source": "observed",
     }
-    return _table([row | _outline(forecast, upright.burned.values == 1, grid, cell_areas(grid))], grid)
+    return table([row | outline(forecast, upright.burned.values == 1, grid, cell_areas(grid))], grid, COLUMNS)
 
 
 def check_probabilities(probabilities: Sequence[float]) -> None:
@@ -118,7 +118,8 @@ def check_probabilities(probabilities: Sequence[float]) -> None:
             raise InputError("probabilities of perimeters", f"{p}", "numbers above 0 and up to 1", "such as 0.5")
 
 
-def _outline(forecast: xr.Dataset, region: np.ndarray, grid: Grid, areas: np.ndarray) -> dict[str, Any]:
+def outline(forecast: xr.Dataset, region: np.ndarray, grid: Grid, areas: np.ndarray) -> dict[str, Any]:
+    """What a row says of a region of pixels: its outline and area, of which forecast; first row in the north."""
     area = float(areas[region].sum())
     return {
         "geometry": polygonise(region, grid.transform),
@@ -133,13 +134,14 @@ def _outline(forecast: xr.Dataset, region: np.ndarray, grid: Grid, areas: np.nda
     }
 
 
-def _table(rows: list[dict[str, Any]], grid: Grid) -> geopandas.GeoDataFrame:
+def table(rows: list[dict[str, Any]], grid: Grid, kinds: Mapping[str, str]) -> geopandas.GeoDataFrame:
+    """Rows as a layer, without outlines of nothing; `kinds` of its columns by their names."""
     drawn = [row | {"poly_PolygonDateTime": row["valid_time"]} for row in rows if row["area_ha"]]
     columns = {
         name: pd.to_datetime([row[name] for row in drawn], utc=True).astype(dtype)
         if dtype.startswith("datetime")
         else pd.Series([row[name] for row in drawn], dtype=object if dtype == "str" else dtype)
-        for name, dtype in COLUMNS.items()
+        for name, dtype in kinds.items()
     }
     outlines = geopandas.GeoSeries([row["geometry"] for row in drawn], crs=grid.crs)
     return geopandas.GeoDataFrame(columns, geometry=outlines)

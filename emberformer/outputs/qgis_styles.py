@@ -80,6 +80,14 @@ def newest_perimeter_style() -> str:
     return _text(root)
 
 
+def members_style() -> str:
+    """Style of the perimeters of members: thin blue outlines over each other, shown until the next valid time."""
+    root = _layer({"mode": TWO_TIME_FIELDS, "startField": "valid_time", "endField": "valid_until"})
+    renderer = ElementTree.SubElement(root, "renderer-v2", type="singleSymbol", forceraster="0")
+    _outline(ElementTree.SubElement(renderer, "symbols"), "0", colours.ISOCHRONE, 0.2)
+    return _text(root)
+
+
 def isochrones_style() -> str:
     """Style of the isochrones: blue lines with their time; the temporal controller adds one after another."""
     root = _layer({"mode": TIME_FIELD, "startField": "arrival_time", "accumulate": "1"}, labelsEnabled="1")

@@ -44,7 +44,7 @@ def write_probability(forecast: xr.Dataset, lead: int, path: Path) -> None:
     """
     values = north_up(forecast).probability.sel(lead=lead).values
     meaning = "probability of being burned by valid_time"
-    _write(path, Band(values, np.nan, "1", meaning, "AVERAGE"), forecast, _lead_tags(forecast, lead))
+    write_band(path, Band(values, np.nan, "1", meaning, "AVERAGE"), forecast, _lead_tags(forecast, lead))
 
 
 def write_percent(forecast: xr.Dataset, lead: int, path: Path) -> None:
@@ -52,14 +52,14 @@ def write_percent(forecast: xr.Dataset, lead: int, path: Path) -> None:
     probability = north_up(forecast).probability.sel(lead=lead).values
     percent = np.where(np.isnan(probability), UNKNOWN, np.rint(100 * np.nan_to_num(probability))).astype(np.uint8)
     meaning = "probability of being burned by valid_time, rounded"
-    _write(path, Band(percent, UNKNOWN, "%", meaning, "AVERAGE"), forecast, _lead_tags(forecast, lead))
+    write_band(path, Band(percent, UNKNOWN, "%", meaning, "AVERAGE"), forecast, _lead_tags(forecast, lead))
 
 
 def write_burned(forecast: xr.Dataset, path: Path) -> None:
     """The newest observed fire: uint8 1 burned, 0 not, 255 unknown; overviews are majorities."""
     values = north_up(forecast).burned.values
     band = Band(values, UNKNOWN, "1", "burned at init_time: 1 burned, 0 not", "MODE")
-    _write(path, band, forecast, {"valid_time": iso(forecast.init_time.values), "lead": "0"})
+    write_band(path, band, forecast, {"valid_time": iso(forecast.init_time.values), "lead": "0"})
 
 
 def write_arrival_time(forecast: xr.Dataset, threshold: float, path: Path) -> None:
@@ -71,11 +71,20 @@ def write_arrival_time(forecast: xr.Dataset, threshold: float, path: Path) -> No
     meaning = "seconds from init_time until the probability of being burned reaches the threshold"
     band = Band(values, np.nan, "s", meaning, "NEAREST")
     tags = {"valid_time": iso(forecast.valid_time.values[-1]), "threshold": f"{threshold:g}"}
-    _write(path, band, forecast, tags)
+    write_band(path, band, forecast, tags)
 
 
-def _write(path: Path, band: Band, forecast: xr.Dataset, tags: Mapping[str, str]) -> None:
-    """Write a raster; made in memory, for GDAL does not say that a disk is full."""
+def write_band(path: Path, band: Band, forecast: xr.Dataset, tags: Mapping[str, str]) -> None:
+    """Write a raster of a forecast, with its tags and these.
+
+    Made in memory, for GDAL does not say that a disk is full.
+
+    Args:
+        path: file to write.
+        band: its values, first row in the north.
+        forecast: see `emberformer.outputs.fire_forecast`.
+        tags: what else the file says.
+    """
     grid = grid_of(forecast)
     with MemoryFile() as memory:
         _fill(memory, band, grid, _common_tags(forecast) | dict(tags))

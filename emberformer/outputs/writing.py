@@ -93,7 +93,7 @@ def check_wanted(folder: Path, probabilities: Sequence[float], formats: Collecti
     check_probabilities(probabilities)
     if unknown := [name for name in formats or () if name not in FORMATS]:
         raise InputError("formats", f"{unknown}", f"some of {', '.join(FORMATS)}", "leave the others out")
-    _refuse_foreign_files(folder)
+    refuse_foreign_files(folder)
 
 
 def possible_formats(forecast: xr.Dataset) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _of_lead(write: Callable[[xr.Dataset, int, Path], None], forecast: xr.Datase
     return lambda path: write(forecast, lead, path)
 
 
-def _refuse_foreign_files(folder: Path) -> None:
+def refuse_foreign_files(folder: Path) -> None:
     """Refuse a folder with files that no forecast wrote, for it is going to be replaced as a whole."""
     if not folder.exists():
         return

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emberformer.evaluate.observed import HISTORY_LENGTHS
 from emberformer.evaluate.strata import class_names
-from emberformer.evaluate.verification import HISTORY_LENGTHS
 from emberformer.report.figures import Picture, class_plot
 from emberformer.report.scoreboard import Scoreboard, select
 from emberformer.report.verdict import number

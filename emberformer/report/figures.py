@@ -101,7 +101,7 @@ def forest_plot(board: Scoreboard, metric: str) -> Picture:
         f"minus {baseline} {interval_text(estimate, signed=True)}" for baseline, estimate in differences.items()
     )
     alt = f"{method_label(board.headline)}, difference in new-fire {name}: {said}."
-    return _chart(draw, alt, f"New-fire {name}", max(SIZE[1], 1.2 + 0.36 * len(differences)))
+    return chart(draw, alt, f"New-fire {name}", max(SIZE[1], 1.2 + 0.36 * len(differences)))
 
 
 def class_plot(
@@ -128,11 +128,11 @@ def class_plot(
         axes.set_xticks(range(len(classes)), list(classes))
         axes.set(xlabel=axis, ylabel=score)
         axes.set_ylim(bottom=0)
-        _legend_above(axes)
+        legend_above(axes)
 
     said = "; ".join(f"{method_label(m)} {', '.join(number(e.value, 2) for e in of)}" for m, of in scores.items())
     named = ", ".join(name.replace("\n", " ") for name in classes)
-    return _chart(draw, f"{score} by {axis} ({named}): {said}.", caption)
+    return chart(draw, f"{score} by {axis} ({named}): {said}.", caption)
 
 
 def training_curves(curves: Mapping[int, pd.DataFrame]) -> list[Picture]:
@@ -164,6 +164,26 @@ def reliability_plot(board: Scoreboard) -> list[Picture]:
     return [_frequency_chart(parts, board.first_seed, before), _number_chart(parts)] if parts else []
 
 
+def chart(draw: Callable[[Axes], None], alt: str, caption: str, height: float = SIZE[1]) -> Picture:
+    """A chart in the style of the page, as SVG; equal charts have equal bytes."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(data_uri(buffer.getvalue(), "image/svg+xml"), alt, caption)
+
+
+def legend_above(axes: Axes) -> None:
+    """A legend over the whole width, in as many columns as its names leave room for; the figure grows by its rows."""
+    handles, names = axes.get_legend_handles_labels()
+    columns = int(np.clip(SIZE[0] // (HANDLE + LETTER * max(map(len, names))), 1, 3))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (-(-len(names) // columns) - 1))
+    figure.legend(handles, names, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
+
+
 def _frequency_chart(parts: Mapping[str, pd.DataFrame], calibrated: str, before: pd.DataFrame) -> Picture:
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color="#333333", linewidth=1, linestyle=(0, (4, 3)), label="perfect")
@@ -179,13 +199,13 @@ def _frequency_chart(parts: Mapping[str, pd.DataFrame], calibrated: str, before:
             )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set(xlabel="mean forecast probability", ylabel="observed frequency")
-        _legend_above(axes)
+        legend_above(axes)
 
     said = "; ".join(f"{method_label(method)} {_reliability_text(part)}" for method, part in parts.items())
     if len(before):
         said += f"; {method_label(calibrated)} before calibration {_reliability_text(before)}"
     alt = f"Reliability of the new-fire probabilities, forecast then observed: {said}."
-    return _chart(draw, alt, "Reliability")
+    return chart(draw, alt, "Reliability")
 
 
 def _number_chart(parts: Mapping[str, pd.DataFrame]) -> Picture:
@@ -196,11 +216,11 @@ def _number_chart(parts: Mapping[str, pd.DataFrame]) -> Picture:
             pixels[(part.lower.to_numpy() * RELIABILITY_BINS).round().astype(int)] = part.n_pixels
             axes.stairs(pixels, edges, color=_look(method, place)[0], label=method_label(method), linewidth=1.6)
         axes.set(xlim=(-0.02, 1.02), yscale="log", xlabel="forecast probability", ylabel="pixels in the bin")
-        _legend_above(axes)
+        legend_above(axes)
 
     said = "; ".join(f"{method_label(m)} {int(part.n_pixels.sum())} in {len(part)} bins" for m, part in parts.items())
     alt = f"Histogram of the new-fire probabilities, in pixels: {said}."
-    return _chart(draw, alt, "How often each probability was forecast")
+    return chart(draw, alt, "How often each probability was forecast")
 
 
 def _course(curves: Mapping[int, pd.DataFrame], columns: Mapping[str, tuple[str, str]], label: str) -> Picture:
@@ -229,18 +249,9 @@ def _course(curves: Mapping[int, pd.DataFrame], columns: Mapping[str, tuple[str,
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if drawn:
-            _legend_above(axes)
+            legend_above(axes)
 
-    return _chart(draw, f"{label.capitalize()} by epoch: {'; '.join(said) or 'no values'}.", label.capitalize())
-
-
-def _chart(draw: Callable[[Axes], None], alt: str, caption: str, height: float = SIZE[1]) -> Picture:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
-        draw(figure.add_subplot())
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(data_uri(buffer.getvalue(), "image/svg+xml"), alt, caption)
+    return chart(draw, f"{label.capitalize()} by epoch: {'; '.join(said) or 'no values'}.", label.capitalize())
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -259,16 +270,6 @@ def _look(method: str, place: int) -> tuple[str, str]:
 
 def _seed_colour(place: int) -> str:
     return (MODEL_COLOUR, "#56B4E9", "#003E66")[place % 3]
-
-
-def _legend_above(axes: Axes) -> None:
-    """A legend over the whole width, in as many columns as its names leave room for; the figure grows by its rows."""
-    handles, names = axes.get_legend_handles_labels()
-    columns = int(np.clip(SIZE[0] // (HANDLE + LETTER * max(map(len, names))), 1, 3))
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (-(-len(names) // columns) - 1))
-    figure.legend(handles, names, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
 
 
 def _reliability_text(part: pd.DataFrame) -> str:

@@ -78,8 +78,8 @@ def test_the_loss_is_zero_for_the_right_velocity_and_counts_open_pixels_alone():
 
     terms = flow_terms(Told(wrong_outside), conditions(2), field, burned, unknown, draw)
     assert terms.flow == pytest.approx(4.0)
+    part = field[..., :8]
     with pytest.raises(ValueError, match="noise of shape"):
-        part = field[..., :8]
         flow_terms(right, conditions(2), part, part > 2, part > 2, draw)
 
 
@@ -189,7 +189,9 @@ def test_a_warm_start_begins_as_the_old_network_only_where_the_new_patches_are_h
 @pytest.mark.slow
 def test_a_hundred_steps_learn_two_fields_and_keep_the_velocity_in_bounds():
     network, of = small_network(), conditions(2)
-    fields = torch.where(torch.arange(24) < torch.tensor([8, 16])[:, None], -1.0, 1.0)[:, None, None].expand(2, 1, 16, 24)
+    fields = torch.where(torch.arange(24) < torch.tensor([8, 16])[:, None], -1.0, 1.0)[:, None, None].expand(
+        2, 1, 16, 24
+    )
     chance, losses = torch.Generator().manual_seed(0), []
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(100):

@@ -187,7 +187,9 @@ def test_every_parameter_has_a_gradient_after_two_steps():
     network = small_network(text_features=5, aligned_features=4)
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
     for step in range(3):
-        prepared = network.prepare(conditions(4, seed=step, text=3), torch.tensor([BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING]))
+        prepared = network.prepare(
+            conditions(4, seed=step, text=3), torch.tensor([BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING])
+        )
         velocity, middle = network.velocity(noise(4), torch.rand(4), prepared)
         optimizer.zero_grad()
         ((velocity - noise(4, seed=5)).square().mean() + network.alignment(middle).square().mean()).backward()

@@ -24,9 +24,9 @@ def test_areas_by_hand():
     arrival_lead = np.array([[[0, 1, 2]], [[0, 2, NEVER]]], np.uint8)
     not_burned = np.array([[[False, True, True]]] * 2)
     # pixels of 100 m are a hectare
-    np.testing.assert_array_equal(es.newly_burned_ha(arrival_lead, not_burned, 100), [[1, 2], [0, 1]])
+    np.testing.assert_array_equal(es.newly_burned_ha(arrival_lead, not_burned, [1, 2], 100), [[1, 2], [0, 1]])
     not_burned[1, 0, 1] = False  # not known at lead 2
-    np.testing.assert_array_equal(es.newly_burned_ha(arrival_lead, not_burned, 200), [[4, 4], [0, 0]])
+    np.testing.assert_array_equal(es.newly_burned_ha(arrival_lead, not_burned, [1, 2], 200), [[4, 4], [0, 0]])
 
 
 def test_crps_by_hand():

@@ -94,7 +94,7 @@ def test_the_fit_finds_the_correlation_that_made_the_truth(tmp_path, rho):
     half = np.full((1, 10, 10), 0.5, np.float32)
     drawn = correlated_levels(rho)((240, 10, 10), np.random.default_rng(3))
     truth = (members_of(half, np.zeros((10, 10), np.uint8), drawn) == 1).astype(np.uint8)
-    fit = fit_correlation([stores(tmp_path / "f.zarr", truth, half)], members=16, seed=0)
+    fit = fit_correlation([stores(tmp_path / "f.zarr", truth, half)], members=16, seed=0, most=200)
     assert fit.rho == pytest.approx(rho, abs=0.15)
     assert fit.tried[fit.rho] == min(fit.tried.values())
 

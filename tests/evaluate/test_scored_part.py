@@ -8,10 +8,11 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from emberformer.errors import InputError
+from emberformer.evaluate.observed import observed_forecasts
 from emberformer.evaluate.scored_part import ScoredPart, crop_of, raster_size
 from emberformer.evaluate.spatial import spatial_sums_of
 from emberformer.evaluate.tables import evaluate
-from emberformer.evaluate.verification import BINS, observed_forecasts, sums_of
+from emberformer.evaluate.verification import BINS, sums_of
 from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
 from emberformer.protocols import FollowedProtocol
 from emberformer.settings import EvaluationSettings

@@ -83,3 +83,81 @@ rule ensemble_hindcast:
             --threads {threads} \
             2>&1 | tee {log:q}
         """
+
+
+rule ensemble_rival:
+    """Members from the network's own forecasts; of a deep ensemble, from those of all seeds."""
+    input:
+        rival_inputs,
+        code("ensemble.rivals"),
+    output:
+        RIVAL / "{dataset}.members.zarr" / STORE,
+    log:
+        LOGS / "rival" / "{model}{of_seed}-{rival}-{dataset}.log",
+    benchmark:
+        LOGS / "rival" / "{model}{of_seed}-{rival}-{dataset}.tsv"
+    wildcard_constraints:
+        model=NETWORK,
+        of_seed=r"(/seed-\d+)?",
+        rival=one_of(RIVALS),
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        config=config_of,
+        seed=lambda wildcards: (wildcards.of_seed or "/seed-0").removeprefix("/seed-"),
+        gpu=lambda wildcards: int(wildcards.rival == "dropout"),
+        mem_mb=8000,
+        runtime=240,
+    params:
+        drawn=settings.ensemble.model_dump_json(include={"members", "seed"}) if settings.ensemble else "",
+        every=settings.forecast.every,
+    message:
+        "draw members of {wildcards.dataset} with the rival {wildcards.rival}"
+    shell:
+        """
+        emberformer ensemble rival \
+            --config {resources.config:q} \
+            --dataset {wildcards.dataset:q} \
+            --rival {wildcards.rival} \
+            --seed {resources.seed} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule ensemble_evaluate:
+    """Scores of all ensembles on the same test forecasts, with their uncertainty."""
+    input:
+        layout.split,
+        ALL_FIRES,
+        ALL_MEMBERS,
+        code("evaluate.ensemble_tables"),
+    output:
+        layout.ensemble_scores / "ensemble_scores.csv",
+        layout.ensemble_scores / "ensemble_differences.csv",
+        layout.ensemble_scores / "rank_histogram.csv",
+        layout.ensemble_scores / "reliability.csv",
+        layout.ensemble_scores / "per_fire.csv",
+        layout.ensemble_scores / "ensembles.json",
+    log:
+        LOGS / "ensemble_evaluate.log",
+    benchmark:
+        LOGS / "ensemble_evaluate.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        config=CONFIG,
+        mem_mb=8000,
+        runtime=60,
+    params:
+        methods=sorted(layout.ensembles(DATASETS[0])),
+        settings=lambda wildcards: settings.evaluation.model_dump_json(),
+    message:
+        "evaluate all ensembles: {output[0]}"
+    shell:
+        """
+        emberformer ensemble evaluate \
+            --config {resources.config:q} \
+            >{log:q} 2>&1
+        """

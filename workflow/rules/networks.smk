@@ -4,6 +4,7 @@
 # Under which configuration and variant a folder is made is therefore a resource, like the path of the configuration.
 from typing import NamedTuple
 
+from emberformer.ensemble_settings import Rival
 from emberformer.errors import InputError
 from emberformer.layout import Trained, features_key
 
@@ -11,6 +12,8 @@ FEATURES = layout.root / "{dataset}" / "features" / "{key}.zarr"
 MODEL = layout.root / "models" / "{model}" / "seed-{seed}"
 FINETUNED = r"phase[23]-[0-9a-f]{8}"
 STUDENT = r"student-[0-9a-f]{8}"
+RIVAL = layout.root / "models" / "{model}{of_seed}" / "ensembles" / "{rival}"
+RIVALS = get_args(Rival)
 ENSEMBLE = r"ensemble-[0-9a-f]{8}"
 NETWORK = r"(?!ensemble-)\w+-[0-9a-f]{8}"
 FROZEN = r"(?!phase[23]-|student-|ensemble-)\w+-[0-9a-f]{8}"  # of phase 1: `frozen` or the network's name
@@ -105,6 +108,14 @@ def prior_of(wildcards):
     return [parent_of(wildcards)] if of.prior else []
 
 
+def rival_inputs(wildcards):
+    """What a rival ensemble is made of: the network's forecasts, and of one that is fitted those of all data sets."""
+    of, seeds = network(wildcards.model).one.layout, [wildcards.of_seed.removeprefix("/seed-")]
+    seeds, phase = (seeds if seeds[0] else list(map(str, of.settings.training.seeds))), of.parent_phase("ensemble")
+    stores = [of.model_forecasts(seed, phase, dataset) / STORE for seed in seeds for dataset in DATASETS]
+    return [of.split, *ALL_FIRES, *stores]
+
+
 def drawing_of(wildcards):
     """How an ensemble draws its members, as text that Snakemake compares."""
     of = network(wildcards.model).one.layout.settings.ensemble
@@ -134,4 +145,5 @@ def forecast_stores(of):
 
 ALL_FEATURES = sorted({store for one in layout.trained.values() for store in feature_stores(one.layout)})
 ALL_MODELS = sorted({one.folder(seed) / "model.ckpt" for one in layout.trained.values() for seed in one.seeds})
+ALL_MEMBERS = [path / STORE for dataset in settings.tested for path in layout.ensembles(dataset).values()]
 ALL_FORECASTS = sorted(set(forecast_stores(layout)))
