@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -124,6 +124,20 @@ class ToldStates:
         """Arrays of some states."""
         found = {name: values[index] for name, values in self.arrays.items()}
         return {**found, "terrain_patches": self.terrain_patches[self.fire[index]]}
+
+    def with_wind(self, coming_wind: Float[Tensor, "n K 2"]) -> ToldStates:
+        """The same, told another wind for the coming steps."""
+        return replace(self, arrays={**self.arrays, "coming_wind": coming_wind})
+
+    def with_features_of(self, other: Int[Tensor, " n"]) -> ToldStates:
+        """The same with the cached features, of frames and ground, of other states."""
+        swapped = {name: self.arrays[name][other] for name in ("frame_patches", "frame_cls")}
+        return replace(
+            self,
+            arrays={**self.arrays, **swapped},
+            terrain_patches=self.terrain_patches[self.fire[other]],
+            fire=torch.arange(len(self)),
+        )
 
 
 def told_states(states: States) -> ToldStates:

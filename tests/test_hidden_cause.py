@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import hidden_cause
 from benchmarks.hidden_cause import (
@@ -119,7 +120,7 @@ def test_the_truth_of_a_state_is_one_more_member_of_the_oracle():
 
 def test_what_is_told_is_of_the_state_and_nothing_of_the_truth():
     states = draw_test_states(3, 1, seed=3)
-    told = told_states(states).batch(np.array([2]))
+    told = told_states(states).batch(torch.tensor([2]))
     assert told["frame_patches"].shape == (1, 1, 8, 8, 96)
     assert told["terrain_patches"].shape == (1, 2, 8, 8, 96)
     assert told["wind"].shape == (1, HISTORY, 2)
