@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +23,17 @@ from torch import Tensor
 
 from benchmarks.hidden_cause import futures
 from benchmarks.hidden_cause_scores import FutureScores, brier, growth_cosine, new_areas, overlap, score_futures
-from benchmarks.hidden_cause_states import States, ToldStates, draw_states, draw_test_states, told_states
+from benchmarks.hidden_cause_states import (
+    ANYWHERE,
+    NEAR,
+    States,
+    ToldStates,
+    draw_states,
+    draw_test_states,
+    told_states,
+)
 from benchmarks.hidden_cause_training import draw_members, probabilities, train_generator, train_map
+from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.sampling import Guidance
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.evaluate.ensemble_scores import variance
@@ -38,9 +46,10 @@ from emberformer.evaluate.rival_ensembles import (
 )
 
 MEMBERS = 19  # the outermost of them bound an interval that holds 90 %
+FIRES = (234, 20, 40)  # for training, validation and test
 OF_CHANGES = 8  # members where only a mean is looked at
 SETTINGS = EnsembleSettings(side=7, d_model=64, depth=4, heads=4, prior=False, batch_size=16)
-SCALES = (1.0, 2.0, 4.0)
+SCALES = (2.0, 4.0)  # of guidance; 1 is as learned
 THRESHOLDS = tuple(np.arange(0.1, 0.91, 0.05).tolist())
 CORRELATIONS = tuple(np.arange(0, 1.01, 0.1).tolist())
 WITHOUT_MASK = {
@@ -76,10 +85,10 @@ class Effort:
     without_mask: int = 900
 
 
-def make_world(leads: int, seed: int = 1, fires: tuple[int, int, int] = (234, 20, 40)) -> World:
-    """A world of so many fires for training, validation and test; the first two with three states each."""
-    train, validation = (draw_states(number, leads, seed + n) for n, number in enumerate(fires[:2]))
-    test = draw_test_states(fires[2], leads, seed + 2)
+def make_world(leads: int, seed: int = 1, fires: tuple[int, int, int] = FIRES, reach: int = NEAR) -> World:
+    """A world of so many fires for training, validation and test, the first two with three states each."""
+    train, validation = (draw_states(number, leads, seed + n, reach) for n, number in enumerate(fires[:2]))
+    test = draw_test_states(fires[2], leads, seed + 2, reach)
     return World(*(Part(of, told_states(of)) for of in (train, validation, test)))
 
 
@@ -130,25 +139,27 @@ def measure_rivals(world: World, effort: Effort, settings: EnsembleSettings, see
     return found
 
 
-def measure_generator(
-    world: World, effort: Effort, settings: EnsembleSettings, seed: int
-) -> dict[str, Mapping[str, float]]:
-    """Scores of futures of one seed, as they are, with the wind told wrongly, and with guidance."""
-    generator = train_generator(world.train.told, settings, effort.generator, seed)
-    states, told, leads = world.test.states, world.test.told, settings.leads
-    found: dict[str, Mapping[str, float]] = {
-        "generator": _with_cosine(draw_members(generator, told, settings, MEMBERS), states, leads)
-    }
+def measure_generator(generator: Generator, test: Part, settings: EnsembleSettings) -> dict[str, dict[str, float]]:
+    """Scores of futures, and where growth goes when another wind is told, in simulations too."""
+    states, told, leads = test.states, test.told, settings.leads
+    found = {"generator": _with_cosine(draw_members(generator, told, settings, MEMBERS), states, leads)}
     coming = told.arrays["coming_wind"]
     for name, wind in (("opposite wind", -coming), ("wind of another fire", coming.roll(1, 0))):
         otherwise = draw_members(generator, told.with_wind(wind), settings, OF_CHANGES)
-        simulated = futures(states.burned, states.ground_of_each, wind.numpy(), OF_CHANGES, np.random.default_rng(5))
+        rng = np.random.default_rng(5)
+        simulated = futures(states.burned, states.ground_of_each, wind.numpy(), OF_CHANGES, rng)
         found[name] = swap_cosines(otherwise, states, wind, leads)
         found[f"{name}, oracle"] = swap_cosines(simulated, states, wind, leads)
-    for scale in SCALES[1:]:
+    return found
+
+
+def measure_guidance(generator: Generator, test: Part, settings: EnsembleSettings) -> dict[str, dict[str, float]]:
+    """Scores of futures that are no longer drawn as learned."""
+    found = {}
+    for scale in SCALES:
         for name, guidance in (("context", Guidance(context=scale)), ("DINO", Guidance(dino=scale))):
-            drawn = draw_members(generator, told, settings, OF_CHANGES, guidance=guidance)
-            found[f"{name} scale {scale:g}"] = _with_cosine(drawn, states, leads)
+            drawn = draw_members(generator, test.told, settings, OF_CHANGES, guidance)
+            found[f"{name} scale {scale:g}"] = _with_cosine(drawn, test.states, settings.leads)
     return found
 
 
@@ -203,9 +214,11 @@ def main() -> None:
     world = make_world(given.leads)
     print(json.dumps({"oracle": oracle(world.test.states, given.leads)}, indent=1), flush=True)
     for seed in range(given.seeds):
-        found = measure_rivals(world, effort, settings, seed) | measure_generator(world, effort, settings, seed)
+        generator = train_generator(world.train.told, settings, effort.generator, seed)
+        found = measure_rivals(world, effort, settings, seed) | measure_generator(generator, world.test, settings)
+        found |= measure_guidance(generator, world.test, settings)
         if given.leads == 1:
-            found |= measure_without_mask(world, effort, settings, seed)
+            found |= measure_without_mask(make_world(1, reach=ANYWHERE), effort, settings, seed)
         print(json.dumps({f"seed {seed}": found}, indent=1), flush=True)
 
 

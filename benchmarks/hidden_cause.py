@@ -83,9 +83,9 @@ def draw_wind(number: int, steps: int, rng: np.random.Generator) -> Float[np.nda
     return np.stack([speed * np.cos(direction), speed * np.sin(direction)], -1)
 
 
-def ignite(number: int, rng: np.random.Generator) -> Bool[np.ndarray, "n y x"]:
-    """A burning spot of 13 cells near the middle of every ground."""
-    centre = rng.integers(SIZE // 2 - 4, SIZE // 2 + 5, (number, 2))
+def ignite(number: int, rng: np.random.Generator, reach: int = 4) -> Bool[np.ndarray, "n y x"]:
+    """A burning spot of 13 cells, at most so many rows and columns from the middle of every ground."""
+    centre = rng.integers(SIZE // 2 - reach, SIZE // 2 + reach + 1, (number, 2))
     row, column = np.indices((SIZE, SIZE))
     return np.hypot(row - centre[:, 0, None, None], column - centre[:, 1, None, None]) <= 2
 

@@ -18,6 +18,7 @@ from emberformer.settings import FeatureSettings
 
 HISTORY = 3  # frames that are told
 NEWEST = (1, 2, 3)  # frames from which is forecast
+NEAR, ANYWHERE = 4, 16  # reaches of ignitions: fires keep off the edge for long, or are to be found
 CELL_M, STEP_S = 30.0, 1800.0
 SCALE = 2.0  # of the features: a patch is 7 cells
 TEST_TRUTHS = 16  # what may come after each test state, so that scores hang less on one draw of it
@@ -61,30 +62,30 @@ class States:
         return Ground(self.ground.fuel[self.fire], self.ground.elevation[self.fire])
 
 
-def draw_states(fires: int, leads: int, seed: int, newest: tuple[int, ...] = NEWEST) -> States:
+def draw_states(fires: int, leads: int, seed: int, reach: int = NEAR) -> States:
     """All states of so many fires.
 
     Args:
         fires: number of them.
         leads: coming steps, K.
         seed: of all chance.
-        newest: frames of each fire from which is forecast.
+        reach: rows and columns from the middle within which fires begin.
     """
     rng = np.random.default_rng(seed)
     steps = max(NEWEST) + leads
     ground, wind = draw_ground(fires, rng), draw_wind(fires, steps, rng)
-    burned = [ignite(fires, rng)]
+    burned = [ignite(fires, rng, reach)]
     for step in range(steps):
         burned.append(burn(burned[-1], ground, wind[:, step], draw_cause(fires, rng), rng))
     all_frames = np.stack(burned, 1).astype(np.uint8)
     padding = HISTORY - 1
     frames = np.pad(all_frames, ((0, 0), (padding, 0), (0, 0), (0, 0)), constant_values=255)
     winds = np.pad(wind, ((0, 0), (padding, 0), (0, 0)), constant_values=np.nan)
-    at = [frames[:, last : last + HISTORY] for last in newest]
-    after = [winds[:, last : last + padding + leads] for last in newest]
-    truths = [[observed_lead(all_frames[fire, last : last + leads + 1]) for fire in range(fires)] for last in newest]
+    at = [frames[:, last : last + HISTORY] for last in NEWEST]
+    after = [winds[:, last : last + padding + leads] for last in NEWEST]
+    truths = [[observed_lead(all_frames[fire, last : last + leads + 1]) for fire in range(fires)] for last in NEWEST]
     return States(
-        np.tile(np.arange(fires), len(newest)),
+        np.tile(np.arange(fires), len(NEWEST)),
         ground,
         np.concatenate(at),
         np.concatenate(after),
@@ -92,9 +93,9 @@ def draw_states(fires: int, leads: int, seed: int, newest: tuple[int, ...] = NEW
     )
 
 
-def draw_test_states(number: int, leads: int, seed: int) -> States:
+def draw_test_states(number: int, leads: int, seed: int, reach: int = NEAR) -> States:
     """One state of each of so many fires, with several truths; the frames from which is forecast take turns."""
-    states = draw_states(number, leads, seed)
+    states = draw_states(number, leads, seed, reach)
     chosen = np.arange(number) + number * (np.arange(number) % len(NEWEST))
     of = States(states.fire[chosen], states.ground, states.frames[chosen], states.wind[chosen], states.truth[chosen])
     truth = futures(of.burned, of.ground_of_each, of.coming_wind, TEST_TRUTHS, np.random.default_rng([seed, 1]))
