@@ -239,6 +239,11 @@ class Layout:
         return self.experiment / "ensembles"
 
     @property
+    def foresight(self) -> Path:
+        """Folder of the study of how far ahead features can be predicted."""
+        return self.experiment / "foresight"
+
+    @property
     def methods(self) -> list[str]:
         """All methods that are scored: every trained network once a seed, then the baselines."""
         models = [f"{name}-seed-{seed}" for name, one in self.trained.items() for seed in one.seeds]

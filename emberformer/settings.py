@@ -20,6 +20,7 @@ from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
+from emberformer.foresight_settings import ForesightSettings
 from emberformer.model_settings import ModelSettings
 from emberformer.protocols import PROTOCOLS, FollowedProtocol, ProtocolName, with_protocol
 from emberformer.stage import Stage, merged
@@ -158,6 +159,9 @@ class Settings(Stage):
     ensemble: EnsembleSettings | None = Field(
         default=None, description="an ensemble of futures beside the forecasts; null: none"
     )
+    foresight: ForesightSettings | None = Field(
+        default=None, description="a study of how far ahead features can be predicted; null: none"
+    )
     variants: dict[Name, dict[str, Any]] = Field(
         default={},
         description="further networks on the same data and split, scored beside this one: for each the keys of "
@@ -235,6 +239,16 @@ class Settings(Stage):
         return self
 
     @model_validator(mode="after")
+    def _the_pixels_reach_as_far(self):
+        of = self.foresight
+        if of is not None and of.pixel_rollout and of.gaps[-1] > self.forecast.leads:
+            raise ValueError(
+                f"foresight.pixel_rollout: gaps reach {of.gaps[-1]} frames and forecast.leads {self.forecast.leads}; "
+                "set forecast.leads to the longest gap"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _variants_are_valid(self):
         for name, changes in self.variants.items():
             if name in (*get_args(BaselineName), "emberformer") or re.search(
@@ -277,7 +291,7 @@ class Settings(Stage):
         Raises:
             ValueError: its keys do not fit.
         """
-        own = {"variants", "phase2", "phase3", "distillation"}
+        own = {"variants", "phase2", "phase3", "distillation", "foresight"}
         if "ensemble" not in self.variants[name]:
             own.add("ensemble")
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])

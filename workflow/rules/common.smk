@@ -56,6 +56,7 @@ FOUNDATIONS = [
     "settings",
     "stage",
     "ensemble_settings",
+    "foresight_settings",
     "training_settings",
     "ndws_settings",
     "sim2real_settings",
