@@ -37,3 +37,29 @@ def predict(config: Config, threads: Threads = None, changes: Changes = None) ->
     use_threads(threads)
     settings, layout = open_configuration(config, changes=changes)
     typer.echo(write_predictions(settings, layout))
+
+
+@foresight_app.command()
+def heads(config: Config, threads: Threads = None, changes: Changes = None) -> None:
+    """Compare heads by which the wind enters, with features and with the burned area as the target.
+
+    Example: emberformer foresight heads --config config/foresight.yaml
+    """
+    from emberformer.foresight.heads import write_head_grid
+
+    use_threads(threads)
+    settings, layout = open_configuration(config, changes=changes)
+    typer.echo(write_head_grid(settings, layout))
+
+
+@foresight_app.command()
+def probe(config: Config, threads: Threads = None, changes: Changes = None) -> None:
+    """Read the fire from predicted features, and compare with copied ones and with forecasts in pixels.
+
+    Example: emberformer foresight probe --config config/foresight.yaml
+    """
+    from emberformer.foresight.probe import write_probe
+
+    use_threads(threads)
+    settings, layout = open_configuration(config, changes=changes)
+    typer.echo(write_probe(settings, layout))

@@ -135,7 +135,7 @@ class Layout:
         """
         settings = self.settings
         if phase == "phase1":
-            training = settings.training.model_copy(update={"seeds": ()})
+            training = settings.training.identity()
             order = list(settings.datasets)  # of the training's steps, before they are drawn
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network

@@ -239,6 +239,13 @@ class Settings(Stage):
         return self
 
     @model_validator(mode="after")
+    def _future_features_are_told_by_tokens(self):
+        seen = (self.model.network, self.model.fire) == ("emberformer", "dino")
+        if self.training.loss.future_features and not seen:
+            raise ValueError("training.loss.future_features needs model.network emberformer and fire dino")
+        return self
+
+    @model_validator(mode="after")
     def _the_pixels_reach_as_far(self):
         of = self.foresight
         if of is not None and of.pixel_rollout and of.gaps[-1] > self.forecast.leads:

@@ -37,7 +37,7 @@ class Conditions(nn.Module):
 
     def forward(
         self, coming: Float[Tensor, "B g 2"], newest: Float[Tensor, "B 2"]
-    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B g D"]]:
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B _ D"]]:
         """What is told of the steps to come; the vector alone where no head takes them.
 
         Args:

@@ -64,6 +64,7 @@ FOUNDATIONS = [
 ]
 VERSIONED = [
     "dataset",
+    "feature_loss",
     "features",
     "losses",
     "model",
