@@ -86,11 +86,12 @@ def evaluate(config: Config, changes: Changes = None) -> None:
     """
     from emberformer.ensemble.checkpoint import ensemble_settings
     from emberformer.evaluate.ensemble_tables import evaluate_ensembles
+    from emberformer.evaluate.names import HEADLINE_ENSEMBLE
 
     settings, layout = open_configuration(config, changes=changes)
     ensemble_settings(settings, layout.config)
     stores = {name: layout.ensembles(name) for name in settings.tested}
     members = {method: {name: of[method] for name, of in stores.items()} for method in next(iter(stores.values()))}
     fires = {name: layout.fires(name) for name in settings.tested}
-    evaluate_ensembles(members, fires, layout.ensemble_scores, settings.evaluation, subject="emberformer-ensemble")
+    evaluate_ensembles(members, fires, layout.ensemble_scores, settings.evaluation, subject=HEADLINE_ENSEMBLE)
     typer.echo(layout.ensemble_scores)

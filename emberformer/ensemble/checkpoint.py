@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -104,7 +105,7 @@ def save_ensemble(
                   "conditions": json.dumps(sizes.conditions.to_dict()) if sizes.conditions else None},
         "settings": model.settings.model_dump(mode="json"),
         "features": {name: features_key(model.settings.features) for name in model.settings.datasets},
-        "parent": layout.model_key(layout.parent_phase("ensemble")),
+        "parent": digest_of(trained_parent(layout, seed, "ensemble")) if prior_of(model.settings) else None,
         "reach": model.reach,
         "text_features": model.text_features,
         "seed": seed,
@@ -116,6 +117,16 @@ def save_ensemble(
     torch.save(content, partial)
     os.replace(partial, folder / "model.ckpt")
     return folder / "model.ckpt"
+
+
+def prior_of(settings: Settings) -> bool:
+    """Whether an ensemble starts from a network."""
+    return settings.ensemble is not None and settings.ensemble.prior
+
+
+def digest_of(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint, by which an ensemble knows the network that it starts from."""
+    return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def load_ensemble(path: Path) -> EnsembleModel:

@@ -267,7 +267,7 @@ def make_batches(
             )
     inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
     hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
-    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads,
+    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads, "at_front": True,
               "block": None if prior is None else prior.model.block}  # fmt: skip
     dataset = FireSteps(
         landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,

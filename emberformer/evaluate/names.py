@@ -11,6 +11,7 @@ from emberformer.errors import InputError
 from emberformer.training_settings import Phase
 
 HEADLINE_NETWORK = "emberformer"
+HEADLINE_ENSEMBLE = f"{HEADLINE_NETWORK}-ensemble"
 _FORM = re.compile(
     r"(?P<network>.+?)(?:-(?P<phase>phase2|phase3|student|ensemble))?(?:-seed-(?P<seed>\d+)| \(mean of \d+ seeds\))"
 )

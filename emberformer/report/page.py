@@ -24,6 +24,8 @@ from emberformer.report.cases import CALENDAR_FROM, Case, Choice, choose_fires, 
 from emberformer.report.circumstances import by_circumstance
 from emberformer.report.data_table import data_rows
 from emberformer.report.durations import duration_text
+from emberformer.report.ensembles import COLUMNS as ENSEMBLE
+from emberformer.report.ensembles import read_ensembles
 from emberformer.report.figures import forest_plot, reliability_plot, training_curves
 from emberformer.report.interpretation import KINDS, read_interpretations
 from emberformer.report.leads import far_ahead, way_ahead
@@ -164,6 +166,8 @@ def _sources(
         "answer": plain_answer(board, ahead, settings.split, sees_wind.get(board.first_seed)),
         "far_ahead": far_ahead(board, seconds),
         "way_ahead": _way_ahead(board, layout),
+        "ensembles": read_ensembles(layout, fires),
+        "ensemble_columns": ENSEMBLE,
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,

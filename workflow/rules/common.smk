@@ -56,6 +56,7 @@ FOUNDATIONS = [
     "settings",
     "stage",
     "ensemble_settings",
+    "feature_settings",
     "foresight_settings",
     "training_settings",
     "ndws_settings",

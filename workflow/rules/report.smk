@@ -5,6 +5,8 @@ rule report:
     """Tables, curves and maps in one file that opens offline."""
     input:
         rules.evaluate.output,
+        rules.ensemble_evaluate.output if settings.ensemble else [],
+        FORESIGHT if settings.foresight else [],
         layout.split,
         ALL_FIRES,
         ALL_FORECASTS,
