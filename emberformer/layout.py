@@ -135,7 +135,7 @@ class Layout:
         """
         settings = self.settings
         if phase == "phase1":
-            training = settings.training.model_copy(update={"seeds": ()})
+            training = settings.training.identity()
             order = list(settings.datasets)  # of the training's steps, before they are drawn
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
@@ -237,6 +237,11 @@ class Layout:
     def ensemble_scores(self) -> Path:
         """Folder of the tables of ensembles."""
         return self.experiment / "ensembles"
+
+    @property
+    def foresight(self) -> Path:
+        """Folder of the study of how far ahead features can be predicted."""
+        return self.experiment / "foresight"
 
     @property
     def methods(self) -> list[str]:
