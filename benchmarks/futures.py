@@ -23,10 +23,10 @@ from emberformer.checkpoint import Sizes, build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
+from emberformer.ensemble.batches import ensemble_inputs
 from emberformer.ensemble.checkpoint import new_generator
 from emberformer.ensemble.drawing import Futures
 from emberformer.ensemble.prior import Prior
-from emberformer.ensemble.training import ensemble_inputs
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.model_settings import ModelSettings
 

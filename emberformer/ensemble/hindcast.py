@@ -17,10 +17,10 @@ from emberformer.arrival_leads import burn_probability
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
+from emberformer.ensemble.batches import ensemble_inputs, read_texts
 from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
 from emberformer.ensemble.drawing import Futures, member_seed
 from emberformer.ensemble.prior import Prior
-from emberformer.ensemble.training import ensemble_inputs, read_texts
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape

@@ -15,11 +15,12 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
+from emberformer.ensemble.batches import reach_of
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
 from emberformer.ensemble.hindcast import hindcast_ensemble, members_of, whole_frames
-from emberformer.ensemble.training import reach_of, train_ensemble
+from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout

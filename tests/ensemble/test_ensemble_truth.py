@@ -1,7 +1,7 @@
 """On a truth with a hidden cause, futures from a generator beat members that are drawn from probabilities.
 
-Figures of the full effort stand in docs/ensemble.md; here each network is trained for a part of it, and thresholds leave
-a margin to what was measured.
+Figures of the full effort stand in docs/ensemble.md; here each network is trained for a part of it, and thresholds
+leave a margin to what was measured.
 """
 
 from __future__ import annotations
