@@ -220,8 +220,7 @@ class Layout:
 
     def ensembles(self, dataset: str) -> dict[str, Path]:
         """Member store of every ensemble that is compared, by the name of its method."""
-        own = [(name, one.seeds) for name, one in self.trained.items() if one.phase == "ensemble"]
-        names = [f"{name}-seed-{seed}" for name, seeds in own for seed in seeds]
+        names = [f"{n}-seed-{s}" for n, one in self.trained.items() if one.phase == "ensemble" for s in one.seeds]
         found = {name: self.members(name, dataset) for name in names}
         of, seeds = self.settings.ensemble, self.settings.training.seeds
         for rival in of.rivals if of is not None else ():
