@@ -36,7 +36,7 @@ class NextFeatures(nn.Module):
         self._tokens: Tensor | None = None
         model.decoder.register_forward_pre_hook(self._keep)
 
-    def _keep(self, decoder: nn.Module, given: tuple[Tensor, ...]) -> None:
+    def _keep(self, decoder: nn.Module, given: tuple[Tensor | None, ...]) -> None:
         self._tokens = given[0]
 
     def forward(

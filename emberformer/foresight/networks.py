@@ -1,7 +1,8 @@
 """Predictors that are trained: from a history of components to the change of the newest frame's.
 
 The output layer begins at zero, so that every network begins as persistence, which has the identity within its reach
-(X60).
+(X60). Components come in and their change goes out in units of their own deviation, or the first few would be all that
+a network learns in a short training.
 """
 
 from __future__ import annotations
@@ -21,17 +22,24 @@ class Linear(nn.Module):
     """An affine map of the newest patch, its terrain, and the mean wind to come, another for each gap.
 
     Args:
-        components: K.
+        scale: deviation of the components, K.
         static: terrain channels, S.
-        outputs: numbers that are predicted of a patch.
+        outputs: deviation of the numbers that are predicted of a patch, Q.
         gaps: frames ahead.
         wind: false: no wind is told.
     """
 
-    def __init__(self, components: int, static: int, outputs: int, gaps: tuple[int, ...], wind: bool):
+    scale: Tensor
+    outputs: Tensor
+
+    def __init__(
+        self, scale: Float[Tensor, " K"], static: int, outputs: Float[Tensor, " Q"], gaps: tuple[int, ...], wind: bool
+    ):
         super().__init__()
         self.gaps, self.wind = gaps, wind
-        self.out = nn.ModuleList(_zero(nn.Linear(components + static + 2, outputs)) for _ in gaps)
+        self.register_buffer("scale", scale)
+        self.register_buffer("outputs", outputs)
+        self.out = nn.ModuleList(_zero(nn.Linear(len(scale) + static + 2, len(outputs))) for _ in gaps)
 
     def forward(
         self,
@@ -45,7 +53,8 @@ class Linear(nn.Module):
         moments = patches.shape[1]
         told = wind[:, moments : moments + gap].mean(1) * self.wind
         told = told[:, None, None].expand(-1, *static.shape[1:3], -1)
-        return self.out[self.gaps.index(gap)](torch.cat([patches[:, -1], static, told], -1))
+        x = torch.cat([patches[:, -1] / self.scale, static, told], -1)
+        return self.outputs * self.out[self.gaps.index(gap)](x)
 
 
 class Network(nn.Module):
@@ -55,9 +64,9 @@ class Network(nn.Module):
         trunk: mlp: the newest patch; mlp_3x3: it and the patches around it; transformer: each patch along its history;
             transformer_cross: likewise, and then attention between all patches.
         head: how the conditions enter.
-        components: K.
+        scale: deviation of the components, K.
         static: terrain channels, S.
-        outputs: numbers that are predicted of a patch.
+        outputs: deviation of the numbers that are predicted of a patch, Q.
         gaps: frames ahead.
         d_model: length of a token.
         layers: blocks of the trunk.
@@ -65,14 +74,17 @@ class Network(nn.Module):
         wind: false: no wind is told.
     """
 
+    scale: Tensor
+    outputs: Tensor
+
     def __init__(
         self,
         *,
         trunk: Trained,
         head: Head,
-        components: int,
+        scale: Float[Tensor, " K"],
         static: int,
-        outputs: int,
+        outputs: Float[Tensor, " Q"],
         gaps: tuple[int, ...],
         d_model: int,
         layers: int,
@@ -81,8 +93,10 @@ class Network(nn.Module):
     ):
         super().__init__()
         self.gaps, self.wind = gaps, wind
+        self.register_buffer("scale", scale)
+        self.register_buffer("outputs", outputs)
         side = 3 if trunk == "mlp_3x3" else 1
-        self.tokens = nn.Conv2d(components, d_model, side, padding=side // 2)
+        self.tokens = nn.Conv2d(len(scale), d_model, side, padding=side // 2)
         self.static = nn.Linear(static, d_model)
         self.past_wind = nn.Linear(2, d_model, bias=False)
         along = trunk.startswith("transformer")
@@ -92,7 +106,7 @@ class Network(nn.Module):
         self.mlp = nn.Sequential(*(FeedForward(d_model, 2 * d_model, 0.0) for _ in range(layers)))
         self.cross = CrossPatch(d_model, 1, heads, 2 * d_model, 0.0) if trunk == "transformer_cross" else None
         self.norm = nn.LayerNorm(d_model)
-        self.out = nn.ModuleList(_zero(nn.Linear(d_model, outputs)) for _ in gaps)
+        self.out = nn.ModuleList(_zero(nn.Linear(d_model, len(outputs))) for _ in gaps)
 
     def forward(
         self,
@@ -113,7 +127,7 @@ class Network(nn.Module):
         """
         moments, grid = patches.shape[1], patches.shape[2:4]
         seen = moments if self.temporal is not None else 1
-        x = self.tokens(patches[:, -seen:].flatten(0, 1).movedim(-1, 1))
+        x = self.tokens((patches[:, -seen:] / self.scale).flatten(0, 1).movedim(-1, 1))
         x = x.unflatten(0, (-1, seen)).flatten(3).permute(0, 3, 1, 2) + self.static(static).flatten(1, 2)[:, :, None]
         if self.temporal is not None:
             led = self.past_wind(wind[:, :moments] * self.wind)
@@ -124,7 +138,7 @@ class Network(nn.Module):
         x = self.mlp(x)
         if self.cross is not None:
             x = x + self.cross(x.unflatten(1, grid)).flatten(1, 2)
-        return self.out[self.gaps.index(gap)](self.norm(x)).unflatten(1, grid)
+        return (self.outputs * self.out[self.gaps.index(gap)](self.norm(x))).unflatten(1, grid)
 
 
 Predicting = Linear | Network
@@ -135,8 +149,8 @@ def build_network(
     trunk: Trained,
     head: Head,
     static: int,
-    components: int,
-    outputs: int,
+    scale: Float[Tensor, " K"],
+    outputs: Float[Tensor, " Q"],
     wind: bool,
     gaps: tuple[int, ...] | None = None,
 ) -> Predicting:
@@ -147,16 +161,16 @@ def build_network(
         trunk: which predictor.
         head: how the conditions enter; the linear one has no head.
         static: terrain channels.
-        components: K.
-        outputs: numbers that are predicted of a patch.
+        scale: deviation of the components.
+        outputs: deviation of the numbers that are predicted of a patch.
         wind: whether the wind is told.
         gaps: frames ahead; None: those of the study.
     """
     gaps = gaps or of.gaps
     if trunk == "linear":
-        return Linear(components, static, outputs, gaps, wind)
+        return Linear(scale, static, outputs, gaps, wind)
     return Network(
-        trunk=trunk, head=head, components=components, static=static, outputs=outputs, gaps=gaps,
+        trunk=trunk, head=head, scale=scale, static=static, outputs=outputs, gaps=gaps,
         d_model=of.d_model, layers=of.layers, heads=of.heads, wind=wind,
     )  # fmt: skip
 

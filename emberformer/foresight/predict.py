@@ -188,7 +188,12 @@ def save_predictors(path: Path, standard: Standard, predictors: Mapping[str, Pre
     """Write what was fitted and trained, in plain types."""
     networks = {name: one.network.state_dict() for name, one in predictors.items() if isinstance(one, Learned)}
     content = {
-        "standard": {"mean": standard.mean, "deviation": standard.deviation, "directions": standard.directions},
+        "standard": {
+            "mean": standard.mean,
+            "deviation": standard.deviation,
+            "directions": standard.directions,
+            "scale": standard.scale,
+        },
         "damping": next(one.damping for one in predictors.values() if isinstance(one, Damped)),
         "ridge": {name: one.weight for name, one in predictors.items() if isinstance(one, Ridge)},
         "networks": networks,
@@ -217,10 +222,10 @@ def load_predictors(path: Path, clips: Sequence[Clips], of: ForesightSettings) -
     }  # fmt: skip
     for name, weight in content["ridge"].items():
         found[name] = Ridge(standard, of.neighbour_components if name == "ridge_3x3" else 0, weight)
-    static, components = clips[0].static.shape[-1], standard.directions.shape[1]
+    static, scale = clips[0].static.shape[-1], standard.scale
     for name, state in content["networks"].items():
         trunk = name.removesuffix(WITHOUT_WIND)
-        network = build_network(of, trunk, of.head, static, components, components, name == trunk)
+        network = build_network(of, trunk, of.head, static, scale, scale, name == trunk)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

@@ -26,11 +26,13 @@ class Standard:
         mean: of each dimension.
         deviation: of each dimension; 1 where it does not vary.
         directions: V, orthonormal columns, by falling variance.
+        scale: deviation of each component, by which networks are told them and tell their change.
     """
 
     mean: Float[Tensor, " D"]
     deviation: Float[Tensor, " D"]
     directions: Float[Tensor, "D K"]
+    scale: Float[Tensor, " K"]
 
     def of(self, features: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Standard features."""
@@ -70,7 +72,8 @@ def fit_standard(clips: Sequence[Clips], components: int) -> Standard:
     deviation = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1.0)
     values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
     order = np.argsort(values)[::-1][: min(components, length)]
-    return Standard(*(torch.from_numpy(a.astype(np.float32)) for a in (mean, deviation, vectors[:, order])))
+    scale = np.sqrt(np.maximum(values[order], 1e-6 * values[order[0]]))
+    return Standard(*(torch.from_numpy(a.astype(np.float32)) for a in (mean, deviation, vectors[:, order], scale)))
 
 
 def fit_cls(clips: Sequence[Clips]) -> Standard:
@@ -78,7 +81,7 @@ def fit_cls(clips: Sequence[Clips]) -> Standard:
     tokens = torch.cat([part.cls[_of_training(part)] for part in clips]).float()
     deviation = tokens.std(0, correction=0)
     return Standard(
-        tokens.mean(0), torch.where(deviation > 1e-6, deviation, 1.0), torch.zeros(tokens.shape[1], 0)
+        tokens.mean(0), torch.where(deviation > 1e-6, deviation, 1.0), torch.zeros(tokens.shape[1], 0), torch.zeros(0)
     )  # fmt: skip
 
 

@@ -87,11 +87,10 @@ def train_predictor(
     gaps = gaps or of.gaps
     torch.manual_seed(of.seed)
     rng = np.random.default_rng(of.seed)
-    outputs = windows.components[0].shape[-1] if target == "feature" else 1
+    scale = windows.standard.scale
+    outputs = scale if target == "feature" else torch.ones(1)
     static = windows.clips[0].static.shape[-1]
-    network = build_network(
-        of, trunk, head or of.head, static, windows.components[0].shape[-1], outputs, wind, gaps
-    )  # fmt: skip
+    network = build_network(of, trunk, head or of.head, static, scale, outputs, wind, gaps)  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), of.learning_rate, weight_decay=of.weight_decay)
     schedule = warm_cosine(optimizer, 0.05, of.steps)
     choose = _Drawn(windows, gaps, of, rng)

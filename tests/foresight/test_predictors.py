@@ -57,7 +57,8 @@ def batch(windows):
 
 def untrained(trunk, head="film_global", wind=True, static=5, components=8):
     of = ForesightSettings(gaps=(1, 2), d_model=16, layers=1, heads=2)
-    return build_network(of, trunk, head, static, components, components, wind)
+    scale = torch.linspace(2, 0.5, components)
+    return build_network(of, trunk, head, static, scale, scale, wind)
 
 
 def randomised(network):

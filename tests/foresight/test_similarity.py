@@ -17,7 +17,7 @@ from emberformer.foresight.sums import SUMS, Pool, better_by, feature_sums, rati
 from emberformer.overrides import changed
 from tests.stores import prepare, tiny_experiment
 
-PLAIN = Standard(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 2.0]), torch.eye(2))
+PLAIN = Standard(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 2.0]), torch.eye(2), torch.ones(2))
 STUDY = {"gaps": [1, 2], "similarity_gaps": 3, "components": 8, "neighbour_components": 4, "maps": 2}
 
 
