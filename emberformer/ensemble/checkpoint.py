@@ -109,7 +109,7 @@ def save_ensemble(
         "reach": model.reach,
         "text_features": model.text_features,
         "seed": seed,
-        "validation_flow": score,
+        "validation_loss": score,
         "provenance": provenance(),
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
@@ -144,7 +144,7 @@ def load_ensemble(path: Path) -> EnsembleModel:
             conditions=TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
         )  # fmt: skip
         reach, text_features = content["reach"], content["text_features"]
-        about = {key: content[key] for key in ("features", "parent", "seed", "validation_flow", "provenance")}
+        about = {key: content[key] for key in ("features", "parent", "seed", "validation_loss", "provenance")}
         settings = content["settings"]
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(

@@ -79,6 +79,13 @@ class FlowTraining(lightning.LightningModule):
         field = field_of(lead, self.settings.leads)
         return flow_terms(generator.network, conditioning, field, lead == 0, lead == UNKNOWN, draw, to_come)
 
+    def loss(self, terms: FlowTerms) -> Tensor:
+        """What training lowers: the error of the velocity, or for a network that tells how likely each value is their
+        cross-entropy, which is least for the same network and does not grow without bounds towards the data.
+        """
+        of = self.settings
+        return (terms.levels if of.predicts == "levels" else terms.flow) + of.alignment * terms.alignment
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         of, device = self.settings, self.device
         number, size = len(batch["index"]), batch["arrival_lead"].shape[1:]
@@ -89,13 +96,18 @@ class FlowTraining(lightning.LightningModule):
         )
         batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
         terms = self.terms(self.generator, batch, draw)
-        loss = terms.flow + of.alignment * terms.alignment
+        loss = self.loss(terms)
         if not torch.isfinite(loss):
             raise InputError(
                 f"step {self.global_step}", f"a loss of {loss.item()}", "a number",
                 "lower ensemble.learning_rate, or set ensemble.warm_start: null to begin anew",
             )  # fmt: skip
-        told = {"train/loss": loss, "train/flow": terms.flow, "train/velocity_norm": terms.velocity_norm}
+        told = {
+            "train/loss": loss,
+            "train/flow": terms.flow,
+            "train/levels": terms.levels,
+            "train/velocity_norm": terms.velocity_norm,
+        }
         if of.alignment:
             told["train/alignment"] = terms.alignment
         self.log_dict(told, on_step=False, on_epoch=True, batch_size=number)
@@ -126,7 +138,8 @@ class FlowTraining(lightning.LightningModule):
             torch.zeros(number, dtype=torch.long, device=self.device),
         )
         terms = self.terms(self.averaged, batch, draw)
-        self.log("val/flow", terms.flow, prog_bar=True, batch_size=number)
+        self.log("val/loss", self.loss(terms), prog_bar=True, batch_size=number)
+        self.log("val/flow", terms.flow, batch_size=number)
         self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)
         if batch_idx == 0:
             self._tell_attention(batch, draw)
@@ -175,7 +188,7 @@ def train_ensemble(
     in_training = in_training.model_copy(
         update={"training": in_training.training.model_copy(update={"patience": of.epochs})}
     )
-    trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/flow", "min"))
+    trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
     generator = new_generator(sizes, of, text_features)
