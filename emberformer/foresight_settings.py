@@ -47,13 +47,13 @@ class ForesightSettings(Stage):
         description="mse is what is scored; smooth_l1 (beta 0.1) with 1 - cosine aims at the median of what may come",
     )
     d_model: int = Field(default=128, ge=8)
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=1, ge=1, description="blocks of a trunk")
     heads: int = Field(default=4, ge=1)
     crop: int = Field(default=7, ge=3, description="side in patches of the window about the fire that is trained on")
     batch_size: int = Field(default=16, ge=1)
     steps: int = Field(default=600, ge=1, description="of the optimiser")
     validations: int = Field(default=6, ge=1, description="times that validation looks for the best weights")
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(1e-4, 1e-3, 1e-2, 1e-1),

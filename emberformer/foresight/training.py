@@ -93,13 +93,13 @@ def train_predictor(
     network = build_network(of, trunk, head or of.head, static, scale, outputs, wind, gaps)  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), of.learning_rate, weight_decay=of.weight_decay)
     schedule = warm_cosine(optimizer, 0.05, of.steps)
-    choose = _Drawn(windows, gaps, of, rng)
+    choose, usual = _Drawn(windows, gaps, of, rng), usual_loss(windows, of, target, gaps)
     every = max(1, of.steps // of.validations)
     best, kept = np.inf, {}
     for step in tqdm(range(1, of.steps + 1), desc=label or trunk, unit="step", delay=1, mininterval=2):
         gap, batch = choose()
         change = network(batch.patches, batch.valid_t, batch.wind, batch.static, gap)
-        loss = prediction_loss(windows, batch, gap, change, target, of.loss)
+        loss = prediction_loss(windows, batch, gap, change, target, of.loss) / usual[gap]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
@@ -160,6 +160,20 @@ def prediction_loss(
         return (predicted - wanted).square().mean()
     apart = 1 - functional.cosine_similarity(predicted, wanted, dim=-1)
     return functional.smooth_l1_loss(predicted, wanted, beta=0.1) + apart.mean()
+
+
+@torch.inference_mode()
+def usual_loss(windows: Windows, of: ForesightSettings, target: Target, gaps: Sequence[int]) -> dict[int, float]:
+    """Loss of persistence at each gap on training windows, by which losses are told so that no gap rules the others."""
+    found, count = dict.fromkeys(gaps, 0.0), 0
+    outputs = len(windows.standard.scale) if target == "feature" else 1
+    for batch in windows.in_order("train", 1):
+        count += len(batch.rows)
+        for gap in gaps:
+            still = torch.zeros(*batch.share.shape, outputs)
+            loss = prediction_loss(windows, batch, gap, still, target, of.loss)
+            found[gap] += float(loss) * len(batch.rows)
+    return {gap: max(total / count, 1e-9) for gap, total in found.items()}
 
 
 @torch.inference_mode()

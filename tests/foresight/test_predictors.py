@@ -19,7 +19,7 @@ from emberformer.foresight.predict import (
     write_predictions,
 )
 from emberformer.foresight.standard import fit_standard
-from emberformer.foresight.training import Learned, prediction_loss, train_predictor
+from emberformer.foresight.training import Learned, prediction_loss, train_predictor, usual_loss
 from emberformer.foresight.windows import Windows, cropped
 from emberformer.foresight_settings import ForesightSettings
 from tests.stores import prepare, tiny_experiment
@@ -247,3 +247,17 @@ def test_missing_predictors_are_told(stores, tmp_path):
     clips = read_clips(layout, settings.foresight, ("test",))
     with pytest.raises(InputError, match="foresight predict"):
         load_predictors(tmp_path / "none.pt", clips, settings.foresight)
+
+
+def test_losses_are_told_by_that_of_persistence(windows):
+    of = ForesightSettings(**STUDY)
+    usual = usual_loss(windows, of, "feature", (1, 2))
+    errors = []
+    for batch in windows.in_order("train", 1):
+        wanted = windows.standard.of(batch.later(2))
+        errors.append(
+            (float((Copy(windows.standard)(batch, 2) - wanted)[batch.valid].square().mean()), len(batch.rows))
+        )
+    values, counts = np.array(errors).T
+    assert usual[2] == pytest.approx((values * counts).sum() / counts.sum(), rel=1e-4)
+    assert usual[1] < usual[2]
