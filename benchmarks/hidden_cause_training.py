@@ -129,7 +129,7 @@ def optimise(
         nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
         optimizer.step()
         course.step()
-        yield float(found)
+        yield found.item()
 
 
 def probabilities(network: ProbabilityMap, told: ToldStates) -> Float[np.ndarray, "n lead y x"]:
