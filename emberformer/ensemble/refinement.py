@@ -18,8 +18,9 @@ class FieldRefinement(nn.Module):
     """Tokens to values of every pixel, with what is known of the pixels and the field itself beside them.
 
     A linear map of each token to its pixels, two 3 x 3 convolutions with GroupNorm that time and CLS token modulate,
-    and a last one that begins at 0. GroupNorm takes away what all pixels share, such as that the fire is a fast one:
-    a second linear map of each token, which begins at 0 too, is added without it, interpolated between the tokens.
+    and a last one that begins at 0. GroupNorm takes away what all pixels share, such as that the fire is a fast one: to
+    scores of several values a second linear map of each token, which begins at 0 too, is added without it, interpolated
+    between the tokens.
 
     Args:
         d_model: length of a token.
@@ -41,7 +42,7 @@ class FieldRefinement(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.last = silent(nn.Conv2d(channels, values, 3, padding=1))
         self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, channels) for _ in range(2))
-        self.coarse = silent(nn.Linear(d_model, values))
+        self.coarse = silent(nn.Linear(d_model, values)) if values > 1 else None
         self.modulation = nn.Sequential(nn.SiLU(), silent(nn.Linear(d_model, 4 * channels)))
 
     def of_ground(self, pixels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B R H W"]:
@@ -63,6 +64,8 @@ class FieldRefinement(nn.Module):
         hidden = self.first(torch.cat([field, fine], 1)) + ground
         hidden = norm_relu(self.norms[0], hidden, 1 + scale1, shift1)  # type: ignore[arg-type]
         hidden = norm_relu(self.norms[1], self.second(hidden), 1 + scale2, shift2)  # type: ignore[arg-type]
+        if self.coarse is None:
+            return self.last(hidden)
         coarse = self.coarse(tokens).transpose(1, 2).unflatten(2, (height, width))
         shared = functional.interpolate(coarse, field.shape[2:], mode="bilinear", align_corners=False)
         return self.last(hidden) + shared
