@@ -16,6 +16,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/hindcast.smk"
 include: "workflow/rules/ensemble.smk"
+include: "workflow/rules/foresight.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/experiments.smk"
@@ -64,6 +65,14 @@ rule ensemble:
         layout.ensemble_scores / "ensemble_scores.csv",
     message:
         "the scores of the ensembles are up to date: {input}"
+
+
+rule foresight:
+    """How far ahead features can be predicted: tables of similarity, predictors, heads, and the fire read from them."""
+    input:
+        FORESIGHT,
+    message:
+        "the study of foresight is up to date: {input}"
 
 
 rule folds:

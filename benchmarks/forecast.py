@@ -34,10 +34,10 @@ SIDE, HISTORY, REPEATS = 400, 6, 7
 SCALES = (1.0, 0.5)  # patches of 14 and of 28 pixels
 
 
-def seconds(run: Callable[[], object]) -> float:
+def seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
     """Median time of some runs, after one that does not count."""
     times = []
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + 1):
         begin = time.perf_counter()
         run()
         times.append(time.perf_counter() - begin)

@@ -53,6 +53,8 @@ GOALS = {
     # Forecast
     "command, forecast of a new fire, scale 1, s": Goal("<", 10),
     "command, forecast of a new fire, scale 0.5, s": Goal("<", 10),
+    "futures, 16 of a fire that reaches all of its frame, s": Goal("<", 60),
+    "futures, 16 of a fire that reaches a quarter of its frame, s": Goal("<", 60),
     "forecast, newest frame from pixels, scale 1, s": Goal("<", 1),
     "forecast, six frames from pixels, scale 1, s": Goal("<", 1),
     "forecast, newest frame from pixels, scale 0.5, s": Goal("<", 1),

@@ -17,6 +17,7 @@ from emberformer.ensemble_cli import ensemble_app
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
 from emberformer.forecast_cli import forecast_app
+from emberformer.foresight_cli import foresight_app
 from emberformer.options import (
     Changes,
     Config,
@@ -56,7 +57,8 @@ class InPipelineOrder(TyperGroup):
 
     def list_commands(self, ctx) -> list[str]:
         order = [
-            *("simulate", "ingest", "split", "features", "check", "sizes", "train", "finetune", "distil", "sweep"),
+            *("simulate", "ingest", "split", "features", "foresight", "check", "sizes", "train", "finetune", "distil"),
+            *("sweep", "ensemble"),
             *("hindcast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "forecast", "schema"),
         ]
         return sorted(super().list_commands(ctx), key=order.index)
@@ -127,6 +129,7 @@ def split(config: Config) -> None:
 
 app.add_typer(features_app, name="features")
 app.add_typer(ensemble_app, name="ensemble")
+app.add_typer(foresight_app, name="foresight")
 app.add_typer(studies_app)
 
 

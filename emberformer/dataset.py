@@ -21,7 +21,7 @@ from emberformer.patch_arrays import patch_arrays
 from emberformer.sampling import evenly_spaced
 from emberformer.token_batches import Sample, TokenBatches
 from emberformer.whole_frames import whole_frame_arrays
-from emberformer.windows import choose_window, padded, pixel_slices, turn
+from emberformer.windows import choose_window, padded, perimeter, pixel_slices, turn
 
 CACHED_INPUTS = (
     "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories", "resolution",
@@ -97,6 +97,8 @@ class FireSteps(Dataset):
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
         lead_times: above 1 each item's lead is drawn, up to this and as far as its fire has frames; `Step.lead` then
             says nothing.
+        at_front: crops lie around the newest perimeter, and not around what is to burn, so that their place tells
+            nothing of it.
         leads: coming frames that `arrival_lead`, `coming_wind` and `patches_to_come` are of, K.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
@@ -129,12 +131,13 @@ class FireSteps(Dataset):
         block: int | None = None,
         lead_times: int = 1,
         leads: int = 1,
+        at_front: bool = False,
     ):
         self.category_dropout, self.rate_noise = category_dropout, rate_noise
         self.inputs, self.hidden = frozenset(inputs), frozenset(hidden)
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
-        self.block, self.lead_times, self.leads = block, lead_times, leads
+        self.block, self.lead_times, self.leads, self.at_front = block, lead_times, leads, at_front
         self._tokens = TokenBatches(self.inputs, history, buffers, pinned, block)
         if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
             self._layers = [landscape.layer_reader for landscape in self.landscapes]
@@ -195,7 +198,7 @@ class FireSteps(Dataset):
         burned = landscape.burned(step.fire, observed)
         seen_later = step.step + lead < landscape.row_size[step.fire]
         target = landscape.target(step.fire, row + lead) if seen_later else np.full_like(burned[0], UNKNOWN)
-        growth = (target == 1) & (burned[-1] == 0) if landscape.stays_burned else target == 1
+        growth = perimeter(burned[-1]) if self.at_front else _growth(landscape, burned[-1], target)
         rows, columns = choose_window(burned[-1], growth, self.size(index), landscape.grid, pixels, rng)
         y, x = pixel_slices(rows, pixels), pixel_slices(columns, pixels)
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
@@ -255,6 +258,10 @@ class FireSteps(Dataset):
         if not self.rate_noise or seen == 1:  # without a past to take the rate from, nothing but the time tells it
             return landscape.resolution
         return landscape.resolution * np.array([1, np.exp(self.rate_noise * rng.standard_normal())], np.float32)
+
+
+def _growth(landscape: Landscape, burned: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return (target == 1) & (burned == 0) if landscape.stays_burned else target == 1
 
 
 def whole_frames_at_once(device: torch.device) -> int:

@@ -44,7 +44,10 @@ class EnsembleSettings(Stage):
         description="start from the forecast of the last phase's network, which is told to every pixel and not trained "
         "further; its `lead_times` must reach as far as `leads`",
     )
-    predicts: Literal["field", "velocity"] = "field"
+    predicts: Literal["levels", "field", "velocity"] = Field(
+        default="levels",
+        description="levels: how likely each value of the field is, beginning with what the prior and the noise say",
+    )
     refinement_channels: int = Field(default=16, ge=4, multiple_of=4)
     text: dict[str, Path] = Field(
         default={}, description="data set -> Zarr store of text embeddings a fire (docs/ensemble.md); empty: no text"
@@ -54,7 +57,7 @@ class EnsembleSettings(Stage):
     context_only: float = Field(default=0.30, ge=0, le=1, description="share that is told weather and text alone")
     dino_only: float = Field(default=0.05, ge=0, le=1, description="share that is told the cached features alone")
     # Training
-    time_shift: float = Field(default=4.0, gt=0, description="above 1 times near the noise are learned and drawn more")
+    time_shift: float = Field(default=6.0, gt=0, description="above 1 times near the noise are learned and drawn more")
     alignment: float = Field(
         default=0.0, ge=0, description="weight of aligning the middle block to the cached features of the frame to come"
     )

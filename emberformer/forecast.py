@@ -14,15 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from rasterio import Affine
 
+from emberformer.arrival_leads import burn_probability
 from emberformer.checkpoint import Sizes, load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.new_fire import NewFire
 from emberformer.dataset import Step
 from emberformer.dataset_settings import DatasetSettings
+from emberformer.ensemble.checkpoint import EnsembleModel, digest_of, ensemble_settings, load_ensemble
+from emberformer.ensemble.new_fire import members_of_new_fire
+from emberformer.ensemble.prior import Prior
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
@@ -32,6 +36,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
+from emberformer.outputs.members import write_member_files
 from emberformer.outputs.writing import PROBABILITIES, check_wanted, write_outputs
 from emberformer.provenance import provenance
 from emberformer.rollout import make_rollout
@@ -84,7 +89,8 @@ def forecast_fire(
     winds: Float[np.ndarray, "L 2"],
     told: ForecastSettings,
     device: str = "auto",
-) -> xr.Dataset:
+    ensemble: EnsembleModel | None = None,
+) -> tuple[xr.Dataset, UInt8[np.ndarray, "M y x"] | None]:
     """Probability that a pixel is burned at each lead time, from the newest frame of a fire on.
 
     Args:
@@ -93,9 +99,10 @@ def forecast_fire(
         winds: towards east and north, m/s, of each step to forecast.
         told: how a rollout goes on; `leads` follows from the winds.
         device: auto, cpu, cuda or cuda:N.
+        ensemble: one that starts from this network; None: no members are drawn.
 
     Returns:
-        A forecast of one fire (`emberformer.outputs.fire_forecast`).
+        A forecast of one fire (`emberformer.outputs.fire_forecast`), and the members.
 
     Raises:
         InputError: the backbone cannot be had.
@@ -110,13 +117,17 @@ def forecast_fire(
         steps = [Step(0, 0, int(landscape.row_size[0]) - 1)]
         batch = rollout_inputs(rollout, landscape, steps, of.model).__getitems__([0])
         (probability,) = forecast_steps(rollout, landscape, steps, batch, winds[None], of.model, where)
-        burned = landscape.fires.burned[-1].values
+        burned, members = landscape.fires.burned[-1].values, None
+        if ensemble is not None:
+            prior = Prior(trained.model, trained.about["calibration"], len(winds))
+            whole = members_of_new_fire(ensemble, prior, landscape, winds, where)
+            members = whole[:, : burned.shape[0], : burned.shape[1]]
     fire = source.fires[0]
     ground = source.grounds[fire.window.ground]
     transform = Affine(*ground.transform)
     transform @= Affine.translation(fire.window.column, fire.window.row)
     init = fire.valid_time[-1].astype("datetime64[s]")
-    return fire_forecast(
+    found = fire_forecast(
         probability,
         burned,
         y=transform.f + transform.e * (np.arange(burned.shape[0]) + 0.5),
@@ -127,6 +138,7 @@ def forecast_fire(
         wind=winds,
         attributes=_described(trained, source, told),
     )
+    return found, members
 
 
 def _described(trained: Trained, source: FireSource, told: ForecastSettings) -> dict[str, Any]:
@@ -153,6 +165,7 @@ def forecast_files(
     probabilities: Sequence[float] | None = None,
     formats: Sequence[str] | None = None,
     device: str = "auto",
+    ensemble: Path | None = None,
 ) -> dict[str, Path]:
     """Forecast a new fire and write the files that docs/forecast-files.md describes.
 
@@ -164,6 +177,7 @@ def forecast_files(
         probabilities: of the perimeters; None: the writers' own.
         formats: which of `emberformer.outputs.writing.FORMATS`; None: the usual ones.
         device: auto, cpu, cuda or cuda:N.
+        ensemble: checkpoint of an ensemble that starts from this network, whose members go to the folder's `members`.
 
     Returns:
         What a file holds -> the file.
@@ -175,13 +189,37 @@ def forecast_files(
     check_wanted(folder, told_probabilities, formats)
     variables = list(fire.source.weather_variables)
     winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
-    found = forecast_fire(trained, fire.source, winds, told, device)
+    futures = None if ensemble is None else ensemble_of(trained, ensemble, len(winds))
+    found, members = forecast_fire(trained, fire.source, winds, told, device, futures)
     found.attrs["provenance"]["notes"] = list(fire.notes)
     bands = [band.name for band in fire.source.bands]
     elevation = None
     if "elevation" in bands:
         elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
-    return write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
+    files = write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
+    if members is not None:
+        shared = found.assign(probability=(found.probability.dims, burn_probability(members, len(winds))))
+        files |= write_member_files(shared, members, folder.with_name(f"{folder.name}_members"))
+    return files
+
+
+def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel:
+    """A trained ensemble for a network.
+
+    Raises:
+        InputError: it starts from another network, tells other leads, or was trained with a text.
+    """
+    ensemble = load_ensemble(checkpoint)
+    of = ensemble_settings(ensemble.settings, checkpoint)
+    if ensemble.about["parent"] not in (None, digest_of(trained.checkpoint)):
+        remedy = "name the network that it was trained on, by --model or --config with --phase and --seed"
+        raise InputError(checkpoint, f"an ensemble of another network than {trained.checkpoint}", "its own", remedy)
+    if of.leads != leads:
+        raise InputError("--leads", str(leads), f"{of.leads}, as the ensemble tells", f"use --leads {of.leads}")
+    if ensemble.text_features is not None:
+        remedy = "train an ensemble without `text` for new fires"
+        raise InputError(checkpoint, "an ensemble that is told a text", "one without", remedy)
+    return ensemble
 
 
 def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]:

@@ -51,6 +51,10 @@ def forecast(
     leads: Annotated[int, typer.Option(min=1, help="Steps to forecast.")] = 1,
     feedback: Annotated[Feedback, typer.Option(help="What a forecast becomes in the next step.")] = "stochastic",
     members: Annotated[int, typer.Option(min=1, help="Of a stochastic rollout.")] = 5,
+    ensemble: Annotated[
+        Path | None,
+        typer.Option(help="model.ckpt of an ensemble that starts from this network: its futures go to OUT_members."),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Time of the first perimeter, such as 2026-01-31T14:00.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the polygons' times.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of the polygons, where a file has several.")] = None,
@@ -113,7 +117,7 @@ def forecast(
         name=name,
     )
     told = ForecastSettings(leads=leads, feedback=feedback, members=members)
-    for what, path in forecast_files(trained, fire, told, out, probability, formats, device).items():
+    for what, path in forecast_files(trained, fire, told, out, probability, formats, device, ensemble).items():
         typer.echo(f"{what}: {path}")
 
 

@@ -135,7 +135,7 @@ class Layout:
         """
         settings = self.settings
         if phase == "phase1":
-            training = settings.training.model_copy(update={"seeds": ()})
+            training = settings.training.identity()
             order = list(settings.datasets)  # of the training's steps, before they are drawn
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
@@ -215,28 +215,29 @@ class Layout:
 
     def rival_members(self, rival: Rival, seed: int | str | None, dataset: str) -> Path:
         """Member store of a rival ensemble, beside the network whose forecasts it is made of; of all seeds: None."""
-        network = self.model("0" if seed is None else seed, self.parent_phase("ensemble"))
-        folder = network.parent if seed is None else network
-        return folder / "ensembles" / rival / f"{dataset}.members.zarr"
+        network = self.model(seed or 0, self.parent_phase("ensemble"))
+        return (network.parent if seed is None else network) / "ensembles" / rival / f"{dataset}.members.zarr"
 
     def ensembles(self, dataset: str) -> dict[str, Path]:
         """Member store of every ensemble that is compared, by the name of its method."""
-        found = {}
-        for name, one in self.trained.items():
-            if one.phase == "ensemble":
-                found |= {f"{name}-seed-{seed}": self.members(f"{name}-seed-{seed}", dataset) for seed in one.seeds}
+        names = [f"{n}-seed-{s}" for n, one in self.trained.items() if one.phase == "ensemble" for s in one.seeds]
+        found = {name: self.members(name, dataset) for name in names}
         of, seeds = self.settings.ensemble, self.settings.training.seeds
         for rival in of.rivals if of is not None else ():
-            if rival == "deep":
-                found[rival] = self.rival_members(rival, None, dataset)
-            else:
-                found |= {f"{rival}-seed-{seed}": self.rival_members(rival, seed, dataset) for seed in seeds}
+            for seed in (None,) if rival == "deep" else seeds:
+                name = rival if seed is None else f"{rival}-seed-{seed}"
+                found[name] = self.rival_members(rival, seed, dataset)
         return found
 
     @property
     def ensemble_scores(self) -> Path:
         """Folder of the tables of ensembles."""
         return self.experiment / "ensembles"
+
+    @property
+    def foresight(self) -> Path:
+        """Folder of the study of how far ahead features can be predicted."""
+        return self.experiment / "foresight"
 
     @property
     def methods(self) -> list[str]:

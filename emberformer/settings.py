@@ -11,7 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -20,6 +20,8 @@ from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
+from emberformer.feature_settings import FeatureSettings
+from emberformer.foresight_settings import ForesightSettings
 from emberformer.model_settings import ModelSettings
 from emberformer.protocols import PROTOCOLS, FollowedProtocol, ProtocolName, with_protocol
 from emberformer.stage import Stage, merged
@@ -37,70 +39,6 @@ VARIED = (
     "distillation",
     "ensemble",
 )  # keys in which a variant may differ
-
-
-class FeatureSettings(Stage):
-    """Everything that decides the numbers in a feature store, and nothing else."""
-
-    weights: str = Field(
-        default="facebook/dinov2-small",
-        description="name on the Hub, a folder of `save_pretrained`, or 'random' (the real architecture, untrained)",
-    )
-    revision: str = Field(default="main", description="revision on the Hub")
-    architecture: Literal[
-        "dinov2-tiny", "dinov2-small", "dinov2-base", "dinov2-large",
-        "dinov2-small-registers", "dinov2-base-registers", "dinov2-large-registers",
-        "dinov3-small", "dinov3-base", "mae-base", "clip-base",
-    ] = Field(
-        default="dinov2-small", description="with `weights: random` only; dinov2-tiny is for tests and demos"
-    )  # fmt: skip
-    seed: int = Field(default=0, description="with `weights: random` only")
-    scale: float = Field(
-        default=1.0,
-        gt=0,
-        description="enlarges (>1) or shrinks (<1) the raster before DINOv2; patch / scale must be whole",
-    )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        default="bfloat16",
-        description="arithmetic of the backbone's matrix products (autocast); float16 needs a CUDA device",
-    )
-    runtime: Literal["torch", "openvino"] = Field(
-        default="torch", description="what runs the backbone; openvino is for CPUs: pip install 'emberformer[openvino]'"
-    )
-    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(),
-        description="blocks, counted from 1, whose tokens are stored too, before the final LayerNorm; rising",
-    )
-    dtype: Literal["float16", "float32", "bfloat16", "int8"] = Field(
-        default="float16",
-        description="how patch tokens are stored; int8: about a blank image's tokens, with one scale a token",
-    )
-    components: int | None = Field(
-        default=None, ge=4, description="store this many principal components of the tokens instead of all features"
-    )
-    channel_map: Literal["bands", "triplets", "pca3", "learned"] = Field(
-        default="bands", description="terrain's images: one a band; three bands an image; one by `channel_file`"
-    )
-    channel_file: Path | None = Field(
-        default=None, description="linear map of pca3 (made by `emberformer features fit-channels`) or learned"
-    )
-    window: int | None = Field(
-        default=None,
-        ge=14,
-        description="side in pixels of a crop around where the fire began, not resized; null: the whole raster",
-    )
-
-    @model_validator(mode="after")
-    def _a_map_has_its_file(self):
-        if (self.channel_map in ("pca3", "learned")) != (self.channel_file is not None):
-            raise ValueError("channel_file belongs to channel_map pca3 or learned: give both, or neither")
-        return self
-
-    @model_validator(mode="after")
-    def _layers_rise(self):
-        if list(self.layers) != sorted(set(self.layers)):
-            raise ValueError(f"layers {self.layers} must rise, each block once")
-        return self
 
 
 class ForecastSettings(Stage):
@@ -157,6 +95,9 @@ class Settings(Stage):
     distillation: DistillationSettings | None = Field(default=None, description="a small network for deployment")
     ensemble: EnsembleSettings | None = Field(
         default=None, description="an ensemble of futures beside the forecasts; null: none"
+    )
+    foresight: ForesightSettings | None = Field(
+        default=None, description="a study of how far ahead features can be predicted; null: none"
     )
     variants: dict[Name, dict[str, Any]] = Field(
         default={},
@@ -235,6 +176,23 @@ class Settings(Stage):
         return self
 
     @model_validator(mode="after")
+    def _future_features_are_told_by_tokens(self):
+        seen = (self.model.network, self.model.fire) == ("emberformer", "dino")
+        if self.training.loss.future_features and not seen:
+            raise ValueError("training.loss.future_features needs model.network emberformer and fire dino")
+        return self
+
+    @model_validator(mode="after")
+    def _the_pixels_reach_as_far(self):
+        of = self.foresight
+        if of is not None and of.pixel_rollout and of.gaps[-1] > self.forecast.leads:
+            raise ValueError(
+                f"foresight.pixel_rollout: gaps reach {of.gaps[-1]} frames and forecast.leads {self.forecast.leads}; "
+                "set forecast.leads to the longest gap"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _variants_are_valid(self):
         for name, changes in self.variants.items():
             if name in (*get_args(BaselineName), "emberformer") or re.search(
@@ -277,7 +235,7 @@ class Settings(Stage):
         Raises:
             ValueError: its keys do not fit.
         """
-        own = {"variants", "phase2", "phase3", "distillation"}
+        own = {"variants", "phase2", "phase3", "distillation", "foresight"}
         if "ensemble" not in self.variants[name]:
             own.add("ensemble")
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])

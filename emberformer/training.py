@@ -13,7 +13,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor
+from torch import Tensor, nn
 
 from emberformer.calibration import Calibration
 from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landscapes, save_model
@@ -23,6 +23,7 @@ from emberformer.errors import InputError
 from emberformer.evaluate.calibration_fit import FOLDS, calibration_of_counts
 from emberformer.evaluate.scores import average_precision_of_counts, f1_of_counts
 from emberformer.evaluate.verification import BINS, CENTRE
+from emberformer.feature_loss import NextFeatures, feature_inputs
 from emberformer.features.reading import Memory
 from emberformer.forecast_counts import counts_of_forecast, fire_folds
 from emberformer.freezing import FrozenAtFirst
@@ -32,6 +33,7 @@ from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
 from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, over_processes
 from emberformer.model.decoders.pretrained import pretrained_decoders
+from emberformer.model.emberformer import EmberFormer
 from emberformer.network import SpreadNetwork
 from emberformer.optimisation import parameter_groups, warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
@@ -128,6 +130,8 @@ class SpreadTraining(lightning.LightningModule):
             "backbone": self.backbone_rate or rate,
         }
         groups = parameter_groups(self.model.parts(), self.model, rates)
+        if isinstance(self.penalty, nn.Module):  # what is learned beside the network
+            groups.append({"params": list(self.penalty.parameters()), "lr": rate, "name": "penalty"})
         optimizer = torch.optim.AdamW(groups, weight_decay=of.weight_decay)
         schedule = warm_cosine(optimizer, of.warmup, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -208,12 +212,18 @@ def begin_training(
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
     model = begin_model(sizes, settings)
-    steps, batches, validation = make_loaders(settings, layout, landscapes, split, seed, trainer, model.inputs)
+    weight = settings.training.loss.future_features
+    inputs = (*model.inputs, *feature_inputs(weight))
+    steps, batches, validation = make_loaders(settings, layout, landscapes, split, seed, trainer, inputs)
     waiting = [decoder.part for decoder in pretrained_decoders(model)]
     frozen = FrozenAtFirst(waiting, settings.model.decoder_freeze_epochs)
     trainer.callbacks += [EachEpoch(steps, seed), frozen]  # type: ignore[attr-defined]
     total = len(batches) * settings.training.epochs
-    training = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser))
+    ahead = None
+    if weight:
+        assert isinstance(model, EmberFormer), "settings see to it"
+        ahead = NextFeatures(model, settings.model.d_model, sizes.features, weight)
+    training = SpreadTraining(model, settings.training, total, Slope.of(sizes.normaliser), penalty=ahead)
     return Beginning(trainer, training, sizes, landscapes, batches, validation)
 
 

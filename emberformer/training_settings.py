@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,12 @@ class LossSettings(Stage):
         default=0.0,
         ge=0,
         description="weight of a penalty on forecast growth that wind and slope speak against",
+    )
+    future_features: float = Field(
+        default=0.0,
+        ge=0,
+        description="phase 1: weight of telling the next frame's cached features from the newest tokens "
+        "(network: emberformer, fire: dino); 0: they are not told",
     )
 
     @model_validator(mode="after")
@@ -79,6 +85,13 @@ class TrainingSettings(Stage):
     )
     precision: Precision = "32-true"
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one model a seed")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a trained network. A term of the loss that came later and is not asked for is no part of it."""
+        told = self.model_dump(mode="json") | {"seeds": []}
+        if not self.loss.future_features:
+            del told["loss"]["future_features"]
+        return told
 
 
 class FinetuningSettings(Stage):

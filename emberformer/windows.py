@@ -17,11 +17,11 @@ def choose_window(
     pixels: int,
     rng: np.random.Generator,
 ) -> tuple[slice, slice]:
-    """Patch rows and columns to serve: all, or a random window that holds a random pixel of what is to burn.
+    """Patch rows and columns to serve: all, or a random window that holds a random pixel of an area of interest.
 
     Args:
         burned: newest frame, 1 = burned.
-        growth: what is to burn; where there is nothing, a burned pixel serves.
+        growth: what is to burn, or another area of interest; where there is nothing, a burned pixel serves.
         size: rows and columns to serve.
         grid: all rows and columns.
         pixels: raster pixels on a side of a patch.
@@ -37,6 +37,17 @@ def choose_window(
         start = low + int(rng.integers(max(high - low, 0) + 1))
         windows.append(slice(start, start + side))
     return windows[0], windows[1]
+
+
+def perimeter(burned: np.ndarray) -> np.ndarray:
+    """Burned pixels with a neighbour that is not, those at the raster's edge left out.
+
+    >>> perimeter(np.array([[1, 1, 1, 0]] * 3)).astype(int).tolist()
+    [[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
+    """
+    lit = np.pad(burned == 1, 1, mode="edge")
+    inside = lit[:-2, 1:-1] & lit[2:, 1:-1] & lit[1:-1, :-2] & lit[1:-1, 2:]
+    return (burned == 1) & ~inside
 
 
 def pixel_slices(patches: slice, pixels: int) -> slice:

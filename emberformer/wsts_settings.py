@@ -23,6 +23,11 @@ class WildfireSpreadTSSettings(SourceSettings):
         description="a day without a file between two with one: unknown puts in a frame in which nothing is known; "
         "skip closes the gap, as the data set's own loader does",
     )
+    missing_attributes: Literal["refuse", "unknown"] = Field(
+        default="refuse",
+        description="an HDF5 file without img_dates or lnglat: refuse does as `on_error` says; unknown reads it, with "
+        "days counted from 1970-01-01 or without a place",
+    )
     on_error: Literal["stop", "skip"] = Field(
         default="stop", description="skip: fires whose files cannot be used are left out, and listed in the store"
     )

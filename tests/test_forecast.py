@@ -70,7 +70,7 @@ def test_a_new_fire_is_forecast_as_one_of_a_data_set(trained):
     for k in chosen[:5]:
         fire_id, step = str(known.fire_id.values[k]), int(known.init_step[k])
         source = source_of(fires, fire_id, step + 1)
-        found = forecast_fire(network, source, winds_of(fires, fire_id, step, 2), THRESHOLD, "cpu")
+        found, _ = forecast_fire(network, source, winds_of(fires, fire_id, step, 2), THRESHOLD, "cpu")
         np.testing.assert_allclose(found.probability, known.probability[k], atol=1e-5)
         assert found.init_time == known.init_time[k]
         assert (found.valid_time.values == known.valid_time[k].values).all()
@@ -92,7 +92,7 @@ def test_frames_before_the_history_do_not_matter(trained):
         fires=(replace(fire, weather=fire.weather[dropped:], valid_time=fire.valid_time[dropped:]),),
     )  # fmt: skip
     winds = np.array([[3.0, 1.0]])
-    both = [forecast_fire(network, source, winds, THRESHOLD, "cpu").probability for source in (whole, cut)]
+    both = [forecast_fire(network, source, winds, THRESHOLD, "cpu")[0].probability for source in (whole, cut)]
     np.testing.assert_array_equal(*both)
 
 

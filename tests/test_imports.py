@@ -56,6 +56,8 @@ def test_finds_what_python_imports():
         "data_settings",
         "ndws_settings",
         "ensemble_settings",
+        "feature_settings",
+        "foresight_settings",
         "sim2real_settings",
         "wsts_settings",
         "model_settings",

@@ -16,7 +16,7 @@ from emberformer.future_arrays import coming_winds
 from emberformer.hindcast import hindcast
 from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
-from emberformer.rollout import Rollout, _ahead, make_rollout
+from emberformer.rollout import Rollout, make_rollout, told_ahead
 from emberformer.settings import ForecastSettings, Settings
 from emberformer.training import train
 from tests.stores import TRAINING, prepare, tiny_experiment
@@ -122,7 +122,7 @@ def test_a_direct_forecast_sees_what_its_lead_has(prepared):
     first, third = (FireSteps([landscape], [Step(0, 0, 1, lead)], 3, inputs=names)[0] for lead in (1, 3))
     batch = {name: values[None] for name, values in first.items()}
     winds = torch.from_numpy(coming_winds(landscape, 0, int(landscape.row_start[0]) + 1, 3))[None]
-    found = _ahead(batch, winds, 3)
+    found = told_ahead(batch, winds, 3)
     assert int(found["lead"]) == int(third["lead"]) == 3
     assert torch.allclose(found["wind"][0], third["wind"], atol=1e-6)
     assert not torch.allclose(found["wind"], batch["wind"])

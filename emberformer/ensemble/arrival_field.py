@@ -24,6 +24,25 @@ def field_of(arrival_lead: UInt8[Tensor, "*n H W"], leads: int) -> Float[Tensor,
     return value.clamp(max=1)
 
 
+def level_values(leads: int, like: Tensor) -> Float[Tensor, " V"]:
+    """The values that a field can have: those of leads 1 ... K, and that of what is not reached.
+
+    >>> level_values(2, torch.ones(1)).tolist()
+    [-1.0, 0.0, 1.0]
+    """
+    return torch.linspace(-1, 1, leads + 1, device=like.device, dtype=like.dtype)
+
+
+def level_shares(probability: Float[Tensor, "B K H W"]) -> Float[Tensor, "B V H W"]:
+    """Probability of each value, from that of being burned by each lead, which never falls.
+
+    >>> level_shares(torch.tensor([0.25, 0.75]).view(1, 2, 1, 1)).flatten().tolist()
+    [0.25, 0.5, 0.25]
+    """
+    before = torch.cat([torch.zeros_like(probability[:, :1]), probability], 1)
+    return torch.cat([probability, torch.ones_like(probability[:, :1])], 1) - before
+
+
 def leads_of(field: Float[Tensor, "*n H W"], leads: int) -> UInt8[Tensor, "*n H W"]:
     """The nearest arrival lead of every pixel: 1 ... K, or NEVER; the inverse of `field_of`.
 

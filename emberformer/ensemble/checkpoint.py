@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -104,11 +105,11 @@ def save_ensemble(
                   "conditions": json.dumps(sizes.conditions.to_dict()) if sizes.conditions else None},
         "settings": model.settings.model_dump(mode="json"),
         "features": {name: features_key(model.settings.features) for name in model.settings.datasets},
-        "parent": layout.model_key(layout.parent_phase("ensemble")),
+        "parent": digest_of(trained_parent(layout, seed, "ensemble")) if prior_of(model.settings) else None,
         "reach": model.reach,
         "text_features": model.text_features,
         "seed": seed,
-        "validation_flow": score,
+        "validation_loss": score,
         "provenance": provenance(),
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
@@ -116,6 +117,16 @@ def save_ensemble(
     torch.save(content, partial)
     os.replace(partial, folder / "model.ckpt")
     return folder / "model.ckpt"
+
+
+def prior_of(settings: Settings) -> bool:
+    """Whether an ensemble starts from a network."""
+    return settings.ensemble is not None and settings.ensemble.prior
+
+
+def digest_of(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint, by which an ensemble knows the network that it starts from."""
+    return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def load_ensemble(path: Path) -> EnsembleModel:
@@ -133,7 +144,7 @@ def load_ensemble(path: Path) -> EnsembleModel:
             conditions=TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
         )  # fmt: skip
         reach, text_features = content["reach"], content["text_features"]
-        about = {key: content[key] for key in ("features", "parent", "seed", "validation_flow", "provenance")}
+        about = {key: content[key] for key in ("features", "parent", "seed", "validation_loss", "provenance")}
         settings = content["settings"]
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(

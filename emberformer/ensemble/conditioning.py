@@ -29,6 +29,7 @@ class Conditioning:
         grid: rows and columns of the patches.
         pixels: what is known of every pixel of the raster, and does not change from step to step of the sampler.
         mean: a deterministic forecast of the field, from which the network starts; None: there is none.
+        shares: probability of each value of the field by this forecast, see `emberformer.ensemble.arrival_field`.
         text: embeddings of a text, such as an incident report; None: the network knows of none.
         text_mask: which of them are real.
         origin: row and column of the raster's upper left corner on the whole frame, in patches.
@@ -42,6 +43,7 @@ class Conditioning:
     grid: tuple[int, int]
     pixels: Float[Tensor, "B K H W"]
     mean: Float[Tensor, "B 1 H W"] | None = None
+    shares: Float[Tensor, "B V H W"] | None = None
     text: Float[Tensor, "B L E"] | None = None
     text_mask: Bool[Tensor, "B L"] | None = None
     origin: Float[Tensor, "B 2"] | None = None

@@ -97,6 +97,17 @@ class Futures:
         return max(1, AT_ONCE // ((window[0].stop - window[0].start) * (window[1].stop - window[1].start)))
 
 
+def member_seed(seed: int, fire_id: str, init_time: np.datetime64) -> int:
+    """Seed of the members of one forecast, which follows from nothing else.
+
+    >>> noon = np.datetime64("2026-01-31T12:00")
+    >>> member_seed(0, "a", noon) == member_seed(0, "a", noon) != member_seed(0, "b", noon)
+    True
+    """
+    words = f"{fire_id} {init_time.astype('datetime64[s]')}".encode()
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint32)[0])
+
+
 def cut(batch: dict[str, Tensor], rows: slice, columns: slice, pixels: int) -> dict[str, Tensor]:
     """A window of patches of a batch of whole frames, and its place.
 

@@ -40,11 +40,14 @@ class FlowTerms(NamedTuple):
 
     Args:
         flow: mean squared error of the velocity over the pixels that are open to forecast.
+        levels: mean cross-entropy of the values of the field over these pixels, in nats; 0 for a network that tells
+            no shares of them.
         alignment: 1 - cosine between the middle block and the features to come; 0 where it is not asked for.
         velocity_norm: root mean square of the network's velocity over these pixels.
     """
 
     flow: Float[Tensor, ""]
+    levels: Float[Tensor, ""]
     alignment: Float[Tensor, ""]
     velocity_norm: Float[Tensor, ""]
 
@@ -93,15 +96,19 @@ def flow_terms(
         raise ValueError(f"noise of shape {tuple(draw.noise.shape)} for a field of {tuple(field.shape)}")
     t = draw.time[:, None, None, None]
     x_t = held((1 - t) * draw.noise + t * field, burned, unknown)
-    velocity, middle = network.velocity(x_t, draw.time, network.prepare(conditioning, draw.drop))
+    velocity, middle, scores = network.denoised(x_t, draw.time, network.prepare(conditioning, draw.drop))
     is_open = ~(burned | unknown)
     count = is_open.sum().clamp(min=1)
     error = torch.where(is_open, velocity - (field - draw.noise), 0).square().sum() / count
     norm = torch.where(is_open, velocity, 0).square().sum().div(count).sqrt()
-    aligned = error.new_zeros(())
+    levels = aligned = error.new_zeros(())
+    if scores is not None:
+        number = ((field[:, 0] + 1) * network.leads / 2).round().long()
+        surprise = functional.cross_entropy(scores, number, reduction="none")[:, None]
+        levels = torch.where(is_open, surprise, 0).sum() / count
     if features_to_come is not None:
         aligned = (1 - _alignment(network, middle, conditioning.grid, features_to_come)).mean()
-    return FlowTerms(error, aligned, norm.detach())
+    return FlowTerms(error, levels, aligned, norm.detach())
 
 
 def _alignment(

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from emberformer.ensemble.arrival_field import level_shares
 from emberformer.ensemble.conditioning import Conditioning
 from emberformer.ensemble.context import CONTEXT_FEATURES, context_tokens
 from emberformer.ensemble.nano_dit import NanoDiT
@@ -53,8 +54,9 @@ class Generator(nn.Module):
         pixels = [torch.cat(ground, -1).permute(0, 3, 1, 2)]
         if self.mask_channel:
             pixels.append(batch["fire_pixels"])
-        mean = None
+        mean = shares = None
         if prior is not None:
+            shares = level_shares(prior)
             mean = 2 * (1 - prior).mean(1, keepdim=True) - 1
             pixels.append(torch.logit(prior, 1e-6).clamp(-SURE, SURE) / SURE)
         told = (batch[name] for name in ("wind", "coming_wind", "valid_t", "fire_pixels", "resolution"))
@@ -65,7 +67,7 @@ class Generator(nn.Module):
             patches = torch.cat([batch["frame_patches"][:, -1].float(), terrain], -1).flatten(1, 2)
             valid = batch["patch_valid"].flatten(1)
         return Conditioning(
-            context, context_mask, batch["frame_cls"].float(), patches, valid, grid, torch.cat(pixels, 1), mean,
+            context, context_mask, batch["frame_cls"].float(), patches, valid, grid, torch.cat(pixels, 1), mean, shares,
             batch.get("text"), batch.get("text_mask"), batch.get("origin"),
         )  # fmt: skip
 
@@ -116,6 +118,7 @@ def build_generator(
         inject=settings.inject,
         patch_bias=settings.patch_bias,
         predicts=settings.predicts,
+        leads=settings.leads,
         refinement_channels=settings.refinement_channels,
         aligned_features=features if settings.alignment else None,
     )

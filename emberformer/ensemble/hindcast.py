@@ -17,10 +17,10 @@ from emberformer.arrival_leads import burn_probability
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
+from emberformer.ensemble.batches import ensemble_inputs, read_texts
 from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
-from emberformer.ensemble.drawing import Futures
+from emberformer.ensemble.drawing import Futures, member_seed
 from emberformer.ensemble.prior import Prior
-from emberformer.ensemble.training import ensemble_inputs, read_texts
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
@@ -129,9 +129,8 @@ def members_of(
     inputs = {name: values.to(device) for name, values in batch.items()}
     height, width = batch["fire_pixels"].shape[2:]
     unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))[None].to(device)
-    fire_id = str(landscape.fires.fire_id.values[step.fire])
-    chance = np.random.SeedSequence([futures.settings.seed, step.step, *fire_id.encode()])
-    seed = int(chance.generate_state(1, np.uint32)[0])
+    fires, row = landscape.fires, int(landscape.row_start[step.fire]) + step.step
+    seed = member_seed(futures.settings.seed, str(fires.fire_id.values[step.fire]), fires.valid_time.values[row])
     return futures(inputs, None if prior is None else prior(inputs), unknown, seed)
 
 

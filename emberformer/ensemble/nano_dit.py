@@ -8,12 +8,13 @@ the same at every time.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from emberformer.ensemble.arrival_field import level_values
 from emberformer.ensemble.block import DiTBlock, silent
 from emberformer.ensemble.conditioning import BOTH, Conditioning, without_context, without_dino
 from emberformer.ensemble.prepared import Prepared
@@ -21,8 +22,24 @@ from emberformer.ensemble.refinement import FieldRefinement
 from emberformer.model.position import place_encoding, sinusoids
 
 Inject = Literal["cross", "add", "both"]
+Predicts = Literal["levels", "field", "velocity"]
+RAREST = 1e-6  # probability below which a deterministic forecast tells no more
 TIME_SCALE = 1000.0  # of a time in [0, 1]: unscaled, the sinusoids of 0 and 1 would be all but equal
 CLOSEST = 0.05  # to time 1, up to which a velocity follows from the forecast of the field (arXiv:2511.13720)
+
+
+class Denoised(NamedTuple):
+    """What a network makes of a field at a time.
+
+    Args:
+        velocity: towards the field that is to be expected.
+        middle: tokens after the middle block.
+        scores: of each value of the field, before their softmax; None where the network gives none.
+    """
+
+    velocity: Float[Tensor, "B 1 H W"]
+    middle: Float[Tensor, "B N D"]
+    scores: Float[Tensor, "B V H W"] | None
 
 
 class NanoDiT(nn.Module):
@@ -43,7 +60,9 @@ class NanoDiT(nn.Module):
         inject: how patches reach the field's tokens: through cross-attention, added at their own place, or both.
         patch_bias: added to the scores of the patches in every cross-attention, and learned from there; None: there is
             none. Far below 0, a network that is warm-started without patches begins as it was.
-        predicts: the field itself, from which the velocity follows (Li and He 2025, arXiv:2511.13720), or the velocity.
+        predicts: how likely each value of the field is, the field itself (Li and He 2025, arXiv:2511.13720), or the
+            velocity; see `denoised`.
+        leads: of the field.
         refinement_channels: channels of the convolutions at full resolution.
         aligned_features: length of the features to which the middle block is aligned; None: it is not.
     """
@@ -64,7 +83,8 @@ class NanoDiT(nn.Module):
         adaln: Literal[6, 9] = 9,
         inject: Inject = "both",
         patch_bias: float | None = None,
-        predicts: Literal["field", "velocity"] = "field",
+        predicts: Predicts = "field",
+        leads: int = 1,
         refinement_channels: int = 16,
         aligned_features: int | None = None,
     ):
@@ -72,8 +92,9 @@ class NanoDiT(nn.Module):
         if patch_pixels % side:
             raise ValueError(f"a token of {side} pixels does not divide a patch of {patch_pixels}")
         self.side, self.finer, self.d_model = side, patch_pixels // side, d_model
-        self.inject, self.predicts = inject, predicts
-        self.embed = nn.Conv2d(1, d_model, side, stride=side, bias=False)
+        self.inject, self.predicts, self.leads = inject, predicts, leads
+        told, values = (3, leads + 1) if predicts == "levels" else (1, 1)
+        self.embed = nn.Conv2d(told, d_model, side, stride=side, bias=False)
         self.embed_pixels = nn.Conv2d(pixel_channels, d_model, side, stride=side)
         self.time = nn.Sequential(nn.Linear(d_model, d_model), nn.SiLU(), nn.Linear(d_model, d_model))
         self.context_proj = nn.Linear(context_features, d_model)
@@ -92,7 +113,7 @@ class NanoDiT(nn.Module):
                 self.patch_bias = nn.Parameter(torch.tensor(patch_bias))
         self.blocks = nn.ModuleList(DiTBlock(d_model, heads, 4 * d_model, adaln) for _ in range(depth))
         self.norm = nn.LayerNorm(d_model)
-        self.refinement = FieldRefinement(d_model, side, pixel_channels, refinement_channels)
+        self.refinement = FieldRefinement(d_model, side, pixel_channels, refinement_channels, told, values)
         self.alignment = nn.Linear(d_model, aligned_features) if aligned_features else None
 
     def forward(
@@ -128,29 +149,71 @@ class NanoDiT(nn.Module):
         sequence, bias = (torch.cat([part[n] for part in parts.values()], 1) for n in (0, 1))
         conditions = tuple(block.key_values(sequence, bias) for block in self._dit_blocks)
         lengths = {name: part[0].shape[1] for name, part in parts.items()}
-        return Prepared(signal, tokens, conditions, self.refinement.of_ground(of.pixels), of.mean, lengths)
+        return Prepared(signal, tokens, conditions, self.refinement.of_ground(of.pixels), of.mean, of.shares, lengths)
 
     def velocity(
         self, x_t: Float[Tensor, "B 1 H W"], t: Float[Tensor, " B"], prepared: Prepared
     ) -> tuple[Float[Tensor, "B 1 H W"], Float[Tensor, "B N D"]]:
         """Velocity, and the tokens after the middle block."""
-        signal, x = self._begin(x_t, t, prepared)
+        found = self.denoised(x_t, t, prepared)
+        return found.velocity, found.middle
+
+    def denoised(self, x_t: Float[Tensor, "B 1 H W"], t: Float[Tensor, " B"], prepared: Prepared) -> Denoised:
+        """Velocity towards the field that is to be expected, and what it follows from.
+
+        With `levels`, each value v of the field has the score
+
+            log share(v) - (x_t - t v)^2 / (2 (1 - t)^2) + correction(v)
+
+        of the deterministic forecast, of the noise that was added, and of the network, and the expected field is the
+        mean of the values by the softmax of their scores (Dieleman et al. 2022, arXiv:2211.15089). Without the
+        network's part that is exact where pixels burn independently of each other: what it learns is how they burn
+        together, and how far the forecast as a whole may be off.
+        """
+        told, scores = self._evidence(x_t, t, prepared) if self.predicts == "levels" else (x_t, None)
+        signal, x = self._begin(told, t, prepared)
         middle = x
         for number, (block, conditions) in enumerate(zip(self.blocks, prepared.conditions, strict=True), 1):
             x = block(x, signal, conditions)
             if number == (len(self.blocks) + 1) // 2:
                 middle = x
-        found = self.refinement(self.norm(x), x_t, prepared.ground, signal)
+        found = self.refinement(self.norm(x), told, prepared.ground, signal)
         if self.predicts == "velocity":
-            return found, middle
-        field = found if prepared.mean is None else found + prepared.mean
-        return (field - x_t) / (1 - t).clamp(min=CLOSEST)[:, None, None, None], middle
+            return Denoised(found, middle, None)
+        if scores is not None:
+            scores = scores + found.float()
+            values = level_values(self.leads, scores)[None, :, None, None]
+            field = (scores.softmax(1) * values).sum(1, keepdim=True)
+        else:
+            field = found if prepared.mean is None else found + prepared.mean
+        return Denoised((field - x_t) / (1 - t).clamp(min=CLOSEST)[:, None, None, None], middle, scores)
+
+    def _evidence(
+        self, x_t: Float[Tensor, "B 1 H W"], t: Float[Tensor, " B"], prepared: Prepared
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B V H W"]]:
+        """What the field tells, and the score of each value where pixels are independent.
+
+        Beside the field itself: the field weighed with how uncertain the forecast is, of whose sum over an area a fast
+        or slow fire is to be seen in the noise, and by how much the field changes what is expected of the pixel.
+        """
+        values = level_values(self.leads, x_t)[None, :, None, None]
+        time = t[:, None, None, None]
+        shares = prepared.shares
+        if shares is None:
+            shares = x_t.new_full((1, self.leads + 1, 1, 1), 1 / (self.leads + 1))
+        mean = (shares * values).sum(1, keepdim=True)
+        variance = (shares * (values - mean) ** 2).sum(1, keepdim=True)
+        noise = (1 - time).clamp(min=CLOSEST)
+        scores = shares.clamp(min=RAREST).log() - (x_t - time * values) ** 2 / (2 * noise**2)
+        expected = (scores.softmax(1) * values).sum(1, keepdim=True)
+        return torch.cat([x_t, variance * x_t, expected - mean], 1), scores
 
     def attention_shares(
         self, x_t: Float[Tensor, "B 1 H W"], t: Float[Tensor, " B"], prepared: Prepared
     ) -> dict[str, Float[Tensor, "B N"]]:
         """Share of each token's cross-attention that goes to context, text, CLS and patches, mean over the blocks."""
-        signal, x = self._begin(x_t, t, prepared)
+        told = self._evidence(x_t, t, prepared)[0] if self.predicts == "levels" else x_t
+        signal, x = self._begin(told, t, prepared)
         shares = []
         for block, conditions in zip(self._dit_blocks, prepared.conditions, strict=True):
             shares.append(block.shares(x, signal, conditions))

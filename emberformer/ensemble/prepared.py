@@ -20,6 +20,7 @@ class Prepared:
         conditions: keys and values of each block's cross-attention.
         ground: what the refinement makes of the known pixels.
         mean: of `Conditioning`.
+        shares: of `Conditioning`.
         lengths: number of tokens of context, text, CLS and patches, in their order in the cross-attention.
     """
 
@@ -28,12 +29,12 @@ class Prepared:
     conditions: tuple[KeyValues, ...]
     ground: Float[Tensor, "B R H W"]
     mean: Float[Tensor, "B 1 H W"] | None
+    shares: Float[Tensor, "B V H W"] | None
     lengths: dict[str, int]
 
     def repeated(self, members: int) -> Prepared:
         """The same for so many members of every sample, next to each other."""
         signal, tokens, ground = (of.repeat_interleave(members, 0) for of in (self.signal, self.tokens, self.ground))
-        mean = None if self.mean is None else self.mean.repeat_interleave(members, 0)
-        return Prepared(
-            signal, tokens, tuple(of.repeated(members) for of in self.conditions), ground, mean, self.lengths
-        )
+        mean, shares = (None if of is None else of.repeat_interleave(members, 0) for of in (self.mean, self.shares))
+        conditions = tuple(of.repeated(members) for of in self.conditions)
+        return Prepared(signal, tokens, conditions, ground, mean, shares, self.lengths)

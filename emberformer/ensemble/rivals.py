@@ -81,6 +81,7 @@ def _levels(settings: Settings, layout: Layout, rival: Rival, seed: int) -> tupl
     stores: list[tuple[xr.Dataset, xr.Dataset]] = [
         (open_forecasts(layout.model_forecasts(seed, phase, name)), open_fires(layout.fires(name)))
         for name in settings.datasets
+        if name not in settings.split.test_landscapes  # which have no fires for validation
     ]
     fit = fit_correlation(stores, of.members, of.seed)
     log.info("fair CRPS (ha) by correlation: %s", json.dumps(fit.tried))

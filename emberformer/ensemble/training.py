@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from emberformer.arrival_leads import UNKNOWN, observed_lead
+from emberformer.arrival_leads import UNKNOWN
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
-from emberformer.data.texts import Texts
-from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.ensemble.arrival_field import field_of
+from emberformer.ensemble.batches import make_batches, reach_of, read_texts
 from emberformer.ensemble.checkpoint import (
     EnsembleModel,
     ensemble_settings,
@@ -38,13 +34,11 @@ from emberformer.ensemble.warm_start import warm_start
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.finetuning import training_of
-from emberformer.landscape import Landscape
 from emberformer.layout import Layout
-from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
-from emberformer.settings import Settings, expand
+from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
 PLACES = 32.0  # patches over which the window's place on the frame is drawn, so that every place is known
@@ -85,6 +79,13 @@ class FlowTraining(lightning.LightningModule):
         field = field_of(lead, self.settings.leads)
         return flow_terms(generator.network, conditioning, field, lead == 0, lead == UNKNOWN, draw, to_come)
 
+    def loss(self, terms: FlowTerms) -> Tensor:
+        """What training lowers: the error of the velocity, or for a network that tells how likely each value is their
+        cross-entropy, which is least for the same network and does not grow without bounds towards the data.
+        """
+        of = self.settings
+        return (terms.levels if of.predicts == "levels" else terms.flow) + of.alignment * terms.alignment
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         of, device = self.settings, self.device
         number, size = len(batch["index"]), batch["arrival_lead"].shape[1:]
@@ -95,13 +96,18 @@ class FlowTraining(lightning.LightningModule):
         )
         batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
         terms = self.terms(self.generator, batch, draw)
-        loss = terms.flow + of.alignment * terms.alignment
+        loss = self.loss(terms)
         if not torch.isfinite(loss):
             raise InputError(
                 f"step {self.global_step}", f"a loss of {loss.item()}", "a number",
                 "lower ensemble.learning_rate, or set ensemble.warm_start: null to begin anew",
             )  # fmt: skip
-        told = {"train/loss": loss, "train/flow": terms.flow, "train/velocity_norm": terms.velocity_norm}
+        told = {
+            "train/loss": loss,
+            "train/flow": terms.flow,
+            "train/levels": terms.levels,
+            "train/velocity_norm": terms.velocity_norm,
+        }
         if of.alignment:
             told["train/alignment"] = terms.alignment
         self.log_dict(told, on_step=False, on_epoch=True, batch_size=number)
@@ -132,7 +138,8 @@ class FlowTraining(lightning.LightningModule):
             torch.zeros(number, dtype=torch.long, device=self.device),
         )
         terms = self.terms(self.averaged, batch, draw)
-        self.log("val/flow", terms.flow, prog_bar=True, batch_size=number)
+        self.log("val/loss", self.loss(terms), prog_bar=True, batch_size=number)
+        self.log("val/flow", terms.flow, batch_size=number)
         self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)
         if batch_idx == 0:
             self._tell_attention(batch, draw)
@@ -151,21 +158,6 @@ class FlowTraining(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": warm_cosine(optimizer, of.warmup, self.total_steps), "interval": "step"},
         }
-
-
-@dataclass(frozen=True)
-class Batches:
-    """What a training is served.
-
-    Args:
-        steps: what begins an epoch.
-        training: batches of it.
-        validation: batches of validation, windows as in training.
-    """
-
-    steps: EpochSteps
-    training: Prefetched
-    validation: Prefetched
 
 
 def train_ensemble(
@@ -196,7 +188,7 @@ def train_ensemble(
     in_training = in_training.model_copy(
         update={"training": in_training.training.model_copy(update={"patience": of.epochs})}
     )
-    trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/flow", "min"))
+    trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
     generator = new_generator(sizes, of, text_features)
@@ -221,83 +213,5 @@ def train_ensemble(
     return folder / "model.ckpt"
 
 
-def read_texts(landscapes: list[Landscape], of: EnsembleSettings) -> int | None:
-    """Give the landscapes the texts that the settings name; length of their embeddings, None without texts.
-
-    Raises:
-        InputError: a store that is none, or texts of different sizes.
-    """
-    for landscape in landscapes if of.text else ():
-        landscape.texts = Texts(expand(of.text[landscape.name]), list(map(str, landscape.fires.fire_id.values)))
-    shapes = {landscape.name: landscape.texts.shape for landscape in landscapes if landscape.texts is not None}
-    if len(set(shapes.values())) > 1:
-        remedy = "embed all of them with one model, padded to one length"
-        raise InputError("ensemble.text", f"tokens and features {shapes}", "the same for all data sets", remedy)
-    return next(iter(shapes.values()))[1] if shapes else None
-
-
 def _state(path: Path) -> dict[str, Tensor]:
     return load_ensemble(path).generator.state_dict()
-
-
-def make_batches(
-    settings: Settings,
-    of: EnsembleSettings,
-    layout: Layout,
-    landscapes: list[Landscape],
-    split: dict[str, dict[str, str]],
-    seed: int,
-    trainer: lightning.Trainer,
-    generator: Generator,
-    prior: Prior | None,
-) -> Batches:
-    """Batches of training and validation.
-
-    Raises:
-        InputError: a split without training or validation steps.
-    """
-    training, device = settings.training, trainer.strategy.root_device
-    of_train = list_steps(landscapes, split, "train", frames_ahead=of.leads)
-    of_validation = list_steps(landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads)
-    for name, steps in (("train", of_train), ("validation", of_validation)):
-        if not steps:
-            expected = f"fires with {of.leads + 1} frames or more in every split"
-            raise InputError(
-                layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires"
-            )
-    inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
-    hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
-    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads,
-              "block": None if prior is None else prior.model.block}  # fmt: skip
-    dataset = FireSteps(
-        landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,
-        category_dropout=training.category_dropout, **served,
-    )  # fmt: skip
-    order = GridBatches([], of.batch_size, True, seed)
-    epochs = EpochSteps(dataset, order, of.steps_per_fire)
-    windows = FireSteps(landscapes, of_validation, settings.model.history, training.crop, buffers=BUFFERS, **served)
-    in_order = GridBatches([windows.shape(n) for n in range(len(windows))], of.batch_size, False)
-    return Batches(
-        epochs,
-        Prefetched(StepBatches(dataset, order), device=device),
-        Prefetched(StepBatches(windows, in_order), device=device),
-    )
-
-
-def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Arrays that an ensemble and the network that it starts from are served."""
-    of_prior = (*prior.model.inputs, "lead") if prior is not None else ()
-    return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
-
-
-def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], leads: int) -> int:
-    """Pixels that fire went in so many frames at most, over all training steps."""
-    furthest = 1.0
-    for step in list_steps(landscapes, split, "train", frames_ahead=leads):
-        landscape = landscapes[step.landscape]
-        row = int(landscape.row_start[step.fire]) + step.step
-        lead = observed_lead(landscape.burned(step.fire, range(row, row + leads + 1)))
-        new = (lead > 0) & (lead < UNKNOWN)
-        if new.any() and (lead == 0).any():
-            furthest = max(furthest, float(np.asarray(distance_transform_edt(lead != 0))[new].max()))
-    return math.ceil(furthest)

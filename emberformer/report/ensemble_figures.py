@@ -168,8 +168,8 @@ def _picture(panels: Mapping[str, np.ndarray], front: np.ndarray, leads: int, ti
             if front.any():
                 axes.contour(front, levels=[0.5], colors="white", linewidths=0.8)
             axes.set_title(name, fontsize=9.5, loc="left")
-        for axes in figure.axes:
-            axes.set(xticks=[], yticks=[])
+        for place, axes in enumerate(figure.axes):
+            axes.set(xticks=[], yticks=[], visible=place < len(panels))
         chosen = evenly_spaced(leads, 5) + 1
         keys = [Line2D([], [], marker="s", linestyle="", color=BURNED_COLOUR, label="burned before")]
         keys += [Line2D([], [], marker="s", linestyle="", color=RAMP(lead / leads), label=f"by lead {lead}")

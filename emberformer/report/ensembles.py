@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -118,18 +118,19 @@ def _said(differences: pd.DataFrame, lead: int) -> list[str]:
 
 
 def _charts(tables: Mapping[str, pd.DataFrame], methods: list[str], lead: int) -> list[Picture]:
-    def of(name: str, method: str) -> pd.DataFrame:
+    def of(name: str, method: str, leads: Collection[int] = (lead,)) -> pd.DataFrame:
         table = tables[name]
-        return table.loc[(table.dataset == POOLED) & (table.method == method)]
+        return table.loc[(table.dataset == POOLED) & (table.method == method) & table.lead.isin(leads)]
 
-    ranks = {label(m): of("rank_histogram", m).query("lead == @lead").n_forecasts.to_numpy() for m in methods}
-    by_lead = {m: of("ensemble_scores", m).pivot(index="lead", columns="metric", values="value") for m in methods}
-    bins = {m: of("reliability", m).query("lead == @lead") for m in methods}
+    ranks = {label(m): of("rank_histogram", m).n_forecasts.to_numpy() for m in methods}
+    every = range(1, lead + 1)
+    scores = {m: of("ensemble_scores", m, every).pivot(index="lead", columns="metric", values="value") for m in methods}
+    bins = {m: of("reliability", m) for m in methods}
     return [
         rank_plot({name: counts for name, counts in ranks.items() if len(counts) > 2}),
         spread_skill_plot(
-            {label(m): table.area_spread_ha.to_numpy() for m, table in by_lead.items()},
-            {label(m): table.area_rmse_ha.to_numpy() for m, table in by_lead.items()},
+            {label(m): table.area_spread_ha.to_numpy() for m, table in scores.items()},
+            {label(m): table.area_rmse_ha.to_numpy() for m, table in scores.items()},
         ),
         burn_reliability_plot(
             {label(m): table.mean_forecast.to_numpy() for m, table in bins.items()},

@@ -27,6 +27,7 @@ from emberformer.report.durations import duration_text
 from emberformer.report.ensembles import COLUMNS as ENSEMBLE
 from emberformer.report.ensembles import read_ensembles
 from emberformer.report.figures import forest_plot, reliability_plot, training_curves
+from emberformer.report.foresight import read_foresight
 from emberformer.report.interpretation import KINDS, read_interpretations
 from emberformer.report.leads import far_ahead, way_ahead
 from emberformer.report.maps import Panel, draw_case, fuel_colours
@@ -168,6 +169,7 @@ def _sources(
         "way_ahead": _way_ahead(board, layout),
         "ensembles": read_ensembles(layout, fires),
         "ensemble_columns": ENSEMBLE,
+        "foresight": read_foresight(layout),
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,

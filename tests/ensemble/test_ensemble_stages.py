@@ -15,11 +15,12 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
+from emberformer.ensemble.batches import reach_of
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
 from emberformer.ensemble.hindcast import hindcast_ensemble, members_of, whole_frames
-from emberformer.ensemble.training import reach_of, train_ensemble
+from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
@@ -139,7 +140,7 @@ def test_a_training_leaves_model_curve_settings_and_monitors(trained):
     assert (curve["train/gradient_norm_patches"].dropna() > 0).any()
     shares = curve[["val/attention_context", "val/attention_cls", "val/attention_patches"]].dropna().sum(axis=1)
     assert np.allclose(shares, 1, atol=1e-4)
-    assert model.about["validation_flow"] == pytest.approx(curve["val/flow"].min(), abs=1e-6)
+    assert model.about["validation_loss"] == pytest.approx(curve["val/loss"].min(), abs=1e-6)
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, monkeypatch):
@@ -382,7 +383,7 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(trained, monkeypatch):
 
     def broken(*arguments):
         terms = real(*arguments)
-        return terms._replace(flow=terms.flow * torch.nan)
+        return terms._replace(flow=terms.flow * torch.nan, levels=terms.levels * torch.nan)
 
     monkeypatch.setattr(training, "flow_terms", broken)
     with pytest.raises(InputError, match=r"lower ensemble\.learning_rate"):

@@ -8,7 +8,7 @@ import torch
 from emberformer.ensemble.arrival_field import field_of, held, leads_of
 from emberformer.ensemble.conditioning import BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING, drop_codes
 from emberformer.ensemble.flow import FlowDraw, draw_times, flow_terms, shifted_time
-from emberformer.ensemble.nano_dit import NanoDiT
+from emberformer.ensemble.nano_dit import Denoised, NanoDiT
 from emberformer.ensemble.prepared import Prepared
 from emberformer.ensemble.sampling import Guidance, sample_fields
 from emberformer.ensemble.warm_start import warm_start
@@ -57,10 +57,10 @@ class Told(NanoDiT):
 
     def prepare(self, conditioning, drop=None):
         signal = torch.zeros(len(conditioning), 1) + (0 if drop is None else drop[:, None])
-        return Prepared(signal, torch.zeros(len(conditioning), 1, 1), (), conditioning.pixels[:, :1], None, {})
+        return Prepared(signal, torch.zeros(len(conditioning), 1, 1), (), conditioning.pixels[:, :1], None, None, {})
 
-    def velocity(self, x_t, t, prepared):
-        return self.of(x_t, t, prepared.signal), torch.zeros(len(x_t), 1, 1)
+    def denoised(self, x_t, t, prepared):
+        return Denoised(self.of(x_t, t, prepared.signal), torch.zeros(len(x_t), 1, 1), None)
 
 
 def test_the_loss_is_zero_for_the_right_velocity_and_counts_open_pixels_alone():

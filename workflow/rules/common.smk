@@ -56,6 +56,8 @@ FOUNDATIONS = [
     "settings",
     "stage",
     "ensemble_settings",
+    "feature_settings",
+    "foresight_settings",
     "training_settings",
     "ndws_settings",
     "sim2real_settings",
@@ -63,6 +65,7 @@ FOUNDATIONS = [
 ]
 VERSIONED = [
     "dataset",
+    "feature_loss",
     "features",
     "losses",
     "model",

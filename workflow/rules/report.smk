@@ -6,6 +6,7 @@ rule report:
     input:
         rules.evaluate.output,
         rules.ensemble_evaluate.output if settings.ensemble else [],
+        FORESIGHT if settings.foresight else [],
         layout.split,
         ALL_FIRES,
         ALL_FORECASTS,

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
+from scipy.ndimage import minimum_filter
 
 from emberformer.data.numbered import numbered
 from emberformer.errors import InputError
@@ -17,6 +18,7 @@ from emberformer.errors import InputError
 IMAGE = r"\.(?i:jpg|jpeg|png)$"
 THRESHOLD = 127  # grey; burned is above
 MID_GREYS = (32, 223)  # compression leaves greys near black and white; these may be either
+JPEG_BLOCK = 8  # pixels; JPEG compresses squares of this side, each for itself
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[UInt8[np.ndarray, "y 
         uint8 [y, x], 1 burned, 0 not; and how many pixels are neither near black nor near white.
 
     Raises:
-        InputError: a damaged file, or another size.
+        InputError: a damaged file, another size, or an image with areas of grey, which is no mask.
     """
     try:
         with Image.open(path) as image:
@@ -96,5 +98,28 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[UInt8[np.ndarray, "y 
     if grey.shape != shape:
         expected = f"{shape[0]} x {shape[1]}, as the rasters of the scene"
         raise InputError(path, f"{grey.shape[0]} x {grey.shape[1]} pixels", expected, "supply the mask on their grid")
-    between = int(((grey >= MID_GREYS[0]) & (grey <= MID_GREYS[1])).sum())
-    return (grey > THRESHOLD).astype("uint8"), between
+    between = (grey >= MID_GREYS[0]) & (grey <= MID_GREYS[1])
+    _check_black_and_white(between, path)
+    return (grey > THRESHOLD).astype("uint8"), int(between.sum())
+
+
+def _check_black_and_white(between: Bool[np.ndarray, "y x"], path: Path) -> None:
+    """Compression leaves mid-greys only along edges, in the blocks that they cross.
+
+    So a square of mid-grey that is wider than a block is no edge, and neither are greys that prevail.
+
+    Raises:
+        InputError: there is such a square, or more than half of the image is mid-grey.
+    """
+    side = JPEG_BLOCK + 1
+    if between.mean() > 0.5:
+        what = "more than half"
+    elif between.sum() >= side**2 and (squares := minimum_filter(between, side, mode="constant")).any():
+        row, column = np.argwhere(squares)[0] - side // 2
+        what = f"a whole square of {side} x {side} from row {row}, column {column} on"
+    else:
+        return
+    found = f"{between.sum()} of {between.size} pixels mid-grey ({MID_GREYS[0]} to {MID_GREYS[1]}): {what}"
+    expected = "a mask, white where burned and black elsewhere, grey at most along edges, as compression leaves it"
+    remedy = "supply the mask in place of this image; of a map of probabilities, make one by a threshold"
+    raise InputError(path, found, expected, remedy)

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -99,7 +100,7 @@ def _survey(
             raise error
         for fire in unread:
             log.warning("%s: %s is skipped: %s", dataset, fire.fire_id, error)
-            skipped[fire.fire_id] = error.found
+            skipped[fire.fire_id] = f"{Path(error.where).name}: {error.found}"  # without folders, which change
 
     for scene in scenes:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from emberformer.data.wsts.days import SourceFire
 from emberformer.data.wsts.geotiff import open_geotiff_fire
@@ -58,10 +59,10 @@ def _years(root: Path, years: tuple[int, ...] | None) -> list[Path]:
     return folders
 
 
-def open_fire(path: Path) -> SourceFire:
+def open_fire(path: Path, missing_attributes: Literal["refuse", "unknown"]) -> SourceFire:
     """Open a fire of either layout.
 
     Raises:
         InputError: it cannot be used.
     """
-    return open_geotiff_fire(path) if path.is_dir() else open_hdf5_fire(path)
+    return open_geotiff_fire(path) if path.is_dir() else open_hdf5_fire(path, missing_attributes)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -26,30 +27,33 @@ from emberformer.data.wsts.days import CELL_M, REMEDY, Day, SourceFire, check_ba
 from emberformer.errors import InputError
 
 EXPECTED = "an HDF5 file with a data set `data` [day, band, y, x]"
+ATTRIBUTES = ("img_dates", "lnglat")
 TransformNumbers = tuple[float, float, float, float, float, float]
 
 
-def open_hdf5_fire(path: Path) -> SourceFire:
+def open_hdf5_fire(path: Path, missing_attributes: Literal["refuse", "unknown"] = "refuse") -> SourceFire:
     """Find the days and the approximate place of a fire.
-
-    Files without attributes can be read all the same: without `img_dates` the dates are None, and without `lnglat` the
-    coordinate reference system is "" and the transform starts at (0, 0).
 
     Args:
         path: `<year>/fire_<id>.hdf5`.
+        missing_attributes: of files without `img_dates` or `lnglat`. unknown: the dates are None, the coordinate
+            reference system is "" and the transform starts at (0, 0).
 
     Returns:
         The fire; its pixels are read a day at a time.
 
     Raises:
-        InputError: the file cannot be read, has other bands, or its dates do not fit.
+        InputError: the file cannot be read, has other bands, lacks attributes that it must have, or its dates do not
+            fit.
     """
     with _opened(path) as data:
         if data.ndim != 4:
             raise InputError(path, f"`data` of shape {data.shape}", EXPECTED, REMEDY)
         days, bands, *shape = data.shape
         check_bands(bands, path)
-        stamps, centre = data.attrs.get("img_dates"), data.attrs.get("lnglat")
+        stamps, centre = (data.attrs.get(name) for name in ATTRIBUTES)
+        if missing_attributes == "refuse":
+            _check_attributes(data, path)
     crs_wkt, transform = place_about(centre, (shape[0], shape[1]), path)
     return SourceFire(
         year=int(path.parent.name),
@@ -94,6 +98,16 @@ def place_about(
         left, top = x[0] - CELL_M * shape[1] / 2, y[0] + CELL_M * shape[0] / 2
         crs_wkt = crs.to_wkt()
     return crs_wkt, (CELL_M, 0.0, left, 0.0, -CELL_M, top)
+
+
+def _check_attributes(data: h5py.Dataset, path: Path) -> None:
+    if missing := [name for name in ATTRIBUTES if name not in data.attrs]:
+        remedy = (
+            "write the file again from the GeoTIFFs with CreateHDF5Dataset.py of the data set's code, set "
+            "`missing_attributes: unknown` to read it all the same, or `on_error: skip` to leave such fires out"
+        )
+        found = f"`data` without the attribute {' and '.join(missing)}"
+        raise InputError(path, found, "img_dates, the day of each image, and lnglat, their centre", remedy)
 
 
 def _dates(stamps: np.ndarray, days: int, path: Path) -> np.ndarray:

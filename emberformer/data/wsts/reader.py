@@ -39,7 +39,7 @@ def read_wsts(dataset: str, settings: WildfireSpreadTSSettings) -> FireSource:
     """
     root = expand(settings.root)
     paths, left_out = find_fires(root, settings)
-    surveyed, skipped = survey(dataset, paths, settings.on_error)
+    surveyed, skipped = survey(dataset, paths, settings.on_error, settings.missing_attributes)
     if not surveyed:
         found, remedy = f"{len(paths)} fires, none that can be used", "see the warnings; check `root` of the data set"
         raise InputError(root, found, "at least one fire of two days", remedy)

@@ -40,7 +40,10 @@ class SurveyedFire:
 
 
 def survey(
-    dataset: str, paths: Iterable[Path], on_error: Literal["stop", "skip"]
+    dataset: str,
+    paths: Iterable[Path],
+    on_error: Literal["stop", "skip"],
+    missing_attributes: Literal["refuse", "unknown"],
 ) -> tuple[list[SurveyedFire], dict[str, str]]:
     """Read all days of all fires once, one day in memory.
 
@@ -48,6 +51,7 @@ def survey(
         dataset: name of the data set, for the progress bar.
         paths: fires, as `find_fires` gives them.
         on_error: whether a fire that cannot be read stops the survey or is skipped.
+        missing_attributes: whether HDF5 files that tell no dates or no place are refused or read.
 
     Returns:
         Fires of two days or more, each content once; fire_id -> why the others are left out.
@@ -60,7 +64,7 @@ def survey(
     for path in tqdm(list(paths), desc=f"check {dataset}", unit="fire"):
         fire_id = f"{path.parent.name}_{path.stem}"
         try:
-            found = survey_fire(open_fire(path))
+            found = survey_fire(open_fire(path, missing_attributes))
         except InputError as error:
             if on_error == "stop":
                 raise

@@ -159,6 +159,19 @@ def test_damage_stops_or_is_left_out_and_listed(root, tmp_path, caplog):
     np.testing.assert_array_equal(fires.terrain[0, 0], make_tile(1)["elevation"])
 
 
+def test_truncated_file_stops_or_what_it_lost_is_left_out_and_listed(root, tmp_path):
+    path = root / f"{PREFIX}_train_00.tfrecord"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"(?s)train_00\.tfrecord, record 1.*ends after.*on_error: skip"):
+        _ingest(root, tmp_path)
+    fires = _ingest(root, tmp_path, on_error="skip")
+    assert fires.fire_id.values.tolist() == ["train_00_000000", "eval_00_000000", "test_00_000000"]
+    (skipped,) = fires.attrs["fires_skipped"]
+    assert skipped["fire_id"] == "train_00_000001"
+    assert "ends after" in skipped["reason"]
+    np.testing.assert_array_equal(fires.terrain[0, 0], make_tile(0)["elevation"])
+
+
 def test_tiles_that_lack_are_said(root, tmp_path, caplog):
     """A file cut between two records looks whole; only the number of tiles tells."""
     with caplog.at_level(logging.WARNING):

@@ -1,12 +1,18 @@
 """Masks: sorted by number or by day, burned above grey 127, every gap and damage named."""
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 from emberformer.data.sim2real.masks import find_masks, read_mask
 from emberformer.errors import InputError
 from tests.sim2real_scenes import spread, write_mask
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "real" / "sim2realfire_minimal" / "raw"
 
 
 def _write(folder, *names):
@@ -61,6 +67,70 @@ def test_compression_does_not_move_the_fire(tmp_path):
     burned, between = read_mask(tmp_path / "a.jpg", pixels.shape)
     np.testing.assert_array_equal(burned, pixels)
     assert between == 0
+
+
+@pytest.mark.parametrize("quality", [5, 25, 75])
+def test_greys_of_compression_are_counted_and_read(tmp_path, quality):
+    """However strong the compression, edges leave no area of grey, and the fire stays within a block of its place."""
+    y, x = np.mgrid[:60, :80]
+    fire = np.hypot(y - 30, x - 40 + 5 * np.sin(y / 3)) < 22
+    Image.fromarray(fire).convert("L").save(tmp_path / "a.jpg", quality=quality)
+    burned, between = read_mask(tmp_path / "a.jpg", fire.shape)
+    assert between > 0
+    np.testing.assert_array_equal(burned[binary_erosion(fire, np.ones((15, 15)))], 1)
+    np.testing.assert_array_equal(burned[binary_erosion(~fire, np.ones((15, 15)))], 0)
+
+
+@pytest.mark.parametrize(("height", "width", "is_area"), [(8, 30, False), (20, 8, False), (9, 9, True), (12, 30, True)])
+def test_areas_of_grey_are_wider_than_a_block(tmp_path, height, width, is_area):
+    grey = np.zeros((24, 40), int)
+    grey[:, 35:] = 255
+    grey[3 : 3 + height, 4 : 4 + width] = 32
+    write_mask(tmp_path / "a.png", grey)
+    if is_area:
+        found = rf"a\.png.*{height * width} of 960 pixels mid-grey.*a whole square of 9 x 9 from row 3, column 4 on"
+        with pytest.raises(InputError, match=f"(?s){found}.*white where burned.*by a threshold"):
+            read_mask(tmp_path / "a.png", grey.shape)
+    else:
+        assert read_mask(tmp_path / "a.png", grey.shape)[1] == height * width
+
+
+@pytest.mark.parametrize("level", [32, 127, 223])
+@pytest.mark.parametrize(("greys", "refused"), [(10, False), (11, True), (20, True)])
+def test_greys_do_not_prevail(tmp_path, level, greys, refused):
+    pixels = np.full(20, 255)
+    pixels[:greys] = level
+    write_mask(tmp_path / "a.png", pixels.reshape(4, 5))
+    if refused:
+        with pytest.raises(InputError, match=rf"(?s)a\.png.*{greys} of 20 pixels mid-grey.*: more than half"):
+            read_mask(tmp_path / "a.png", (4, 5))
+    else:
+        assert read_mask(tmp_path / "a.png", (4, 5))[1] == greys
+
+
+@pytest.mark.parametrize("contrast", [25, 80])
+def test_picture_is_no_mask(tmp_path, contrast):
+    """A satellite image in place of a mask: ground of any contrast, a cloud and a lake."""
+    picture = np.random.default_rng(0).normal(120, contrast, (60, 80)).clip(0, 255)
+    picture[5:15, 5:25], picture[40:50, 50:70] = 255, 0
+    write_mask(tmp_path / "a.jpg", picture)
+    with pytest.raises(InputError, match=r"(?s)a\.jpg.*pixels mid-grey"):
+        read_mask(tmp_path / "a.jpg", (60, 80))
+
+
+def test_genuine_masks_are_far_from_areas_of_grey():
+    """They hold no mid-grey at all, and none of them a square wider than 5 when compressed as strongly as can be."""
+    paths = sorted(SHARED.glob("MinimalDataset/*/Satellite_Images_Mask/*/*.jpg"))[::20]
+    if not paths:
+        pytest.skip(f"no data at {SHARED}")
+    for path in paths:
+        with Image.open(path) as image:
+            burned, between = read_mask(path, (image.height, image.width))
+        assert between == 0
+        again = BytesIO()
+        Image.fromarray(burned * 255).save(again, "JPEG", quality=1)
+        grey = np.asarray(Image.open(again))
+        assert not binary_erosion((grey >= 32) & (grey <= 223), np.ones((6, 6))).any()
 
 
 def test_mask_in_colour(tmp_path):

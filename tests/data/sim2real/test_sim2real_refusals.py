@@ -1,5 +1,6 @@
 """What the reader of Sim2Real-Fire refuses: each misfit is named with its file, and stops or is left out and listed."""
 
+import re
 import shutil
 
 import numpy as np
@@ -49,6 +50,19 @@ def _damage_mask(scene):
     path.write_bytes(path.read_bytes()[:200])
 
 
+def _grade_mask(scene):
+    """Chances to burn from 0 to 1 in place of what burned."""
+    shades = np.tile(np.linspace(0, 255, SHAPE[1]), (SHAPE[0], 1))
+    write_mask(scene / "Satellite_Images_Mask" / "0001_00001" / "out2.jpg", shades)
+
+
+def _shade_mask(scene):
+    """Burned in the columns of the fire, and a half-tone beside them."""
+    shades = 255 * spread(2)[1]
+    shades[:9, 6:15] = 128
+    write_mask(scene / "Satellite_Images_Mask" / "0001_00001" / "out2.jpg", shades)
+
+
 def _lose_mask(scene):
     (scene / "Satellite_Images_Mask" / "0001_00001" / "out2.jpg").unlink()
 
@@ -74,6 +88,8 @@ def _shorten_weather(scene):
     ("damage", "message"),
     [
         (_damage_mask, r"out2\.jpg.*no readable image"),
+        (_grade_mask, r"out2\.jpg.*of 192 pixels mid-grey.*more than half.*by a threshold"),
+        (_shade_mask, r"out2\.jpg.*of 192 pixels mid-grey.*a whole square of 9 x 9 from row 0, column 6 on.*supply"),
         (_lose_mask, r"0001_00001.*no mask out2 among out1 to out3"),
         (_put_out, r"0001_00001.*the first 3 show no fire"),
         (_lose_weather, r"Weather_Data.*no such file.*the weather of 0001_00001"),
@@ -88,6 +104,12 @@ def test_damage_stops_or_is_left_out_and_listed(root, tmp_path, damage, message)
     assert fires.fire_id.values.tolist() == ["0001_00002"]
     assert [skipped["fire_id"] for skipped in fires.attrs["fires_skipped"]] == ["0001_00001"]
     np.testing.assert_array_equal(fires.burned, spread(4))
+
+
+def test_list_of_what_is_left_out_names_the_file_wherever_it_lies(root, tmp_path):
+    _grade_mask(root / "0001")
+    (skipped,) = _ingest(root, tmp_path, on_error="skip").attrs["fires_skipped"]
+    assert re.match(r"out2\.jpg: \d+ of 192 pixels mid-grey", skipped["reason"])
 
 
 def test_scene_without_its_rasters_is_left_out_whole(root, tmp_path):

@@ -96,18 +96,18 @@ def test_dates_with_the_ending_of_a_file(tmp_path):
 
 
 def test_dates_as_bytes(tmp_path):
-    path = write_hdf5(tmp_path, "2018/fire_7", None, in_hours(made_days(3)))
+    path = write_hdf5(tmp_path, "2018/fire_7", DATES, in_hours(made_days(3)))
     with h5py.File(path, "a") as file:
         file["data"].attrs["img_dates"] = np.array(DATES, "S14")
     assert _dates(open_hdf5_fire(path)) == DATES
 
 
-def test_hdf5_without_attributes(tmp_path):
+def test_hdf5_without_attributes_read_all_the_same(tmp_path):
     bands = in_hours(made_days(3))
     path = write_hdf5(tmp_path, "2018/fire_7", None, bands, centre=None)
     with h5py.File(path, "a") as file:
         file["data"].attrs.clear()
-    fire = open_hdf5_fire(path)
+    fire = open_hdf5_fire(path, "unknown")
     assert (fire.dates, fire.crs_wkt, fire.transform) == (None, "", (375, 0, 0, 0, -375, 0))
     np.testing.assert_array_equal(fire.read(1).bands, bands[1])
 
@@ -199,6 +199,18 @@ def test_hdf5_of_something_else(tmp_path):
     with h5py.File(path, "w") as file:
         file["images"] = 1
     with _refused(r"fire_7\.hdf5.*entries \['images'\].*`data`"):
+        open_hdf5_fire(path)
+
+
+@pytest.mark.parametrize(
+    ("dates", "centre", "missing"),
+    [(None, (-121.5, 39.7), "img_dates"), (DATES, None, "lnglat"), (None, None, "img_dates and lnglat")],
+)
+def test_hdf5_without_attributes(tmp_path, dates, centre, missing):
+    path = write_hdf5(tmp_path, "2018/fire_7", dates, in_hours(made_days(3)), centre)
+    with _refused(
+        rf"fire_7\.hdf5\n.*without the attribute {missing}\n.*CreateHDF5Dataset\.py.*missing_attributes: unknown"
+    ):
         open_hdf5_fire(path)
 
 

@@ -153,7 +153,8 @@ def test_duplicates_by_content_are_listed_once(tmp_path, caplog):
 def test_duplicate_file_of_another_name_and_without_attributes(tmp_path):
     write_hdf5(tmp_path / "source", "2018/fire_7", dates_from("2018-06-11", 3), in_hours(SMALL))
     write_hdf5(tmp_path / "source", "2018/fire_7 (1)", None, in_hours(SMALL), centre=None)
-    source = read_wsts("small", WildfireSpreadTSSettings(root=tmp_path / "source"))
+    settings = WildfireSpreadTSSettings(root=tmp_path / "source", missing_attributes="unknown")
+    source = read_wsts("small", settings)
     assert [fire.fire_id for fire in source.fires] == ["2018_fire_7"]
     assert source.fires_skipped == {"2018_fire_7 (1)": "same content as 2018_fire_7"}
 
@@ -168,10 +169,10 @@ def test_other_hdf5_files_are_no_fires(tmp_path, caplog):
     assert "2018/statistics.hdf5" in caplog.text
 
 
-def test_hdf5_without_attributes(tmp_path, caplog):
+def test_hdf5_without_attributes_read_all_the_same(tmp_path, caplog):
     write_hdf5(tmp_path / "source", "2018/fire_7", None, in_hours(SMALL), centre=None)
     with caplog.at_level(logging.WARNING):
-        fires = _ingest(tmp_path / "source", tmp_path)
+        fires = _ingest(tmp_path / "source", tmp_path, missing_attributes="unknown")
     assert str(fires.valid_time.values[2]) == "1970-01-03T00:00:00"
     assert fire_crs(fires, "2018_fire_7") == ""
     assert fires.attrs["provenance"]["fires_without_dates"] == ["2018_fire_7"]
@@ -191,6 +192,24 @@ def test_broken_fire_stops_or_is_skipped(tmp_path, caplog):
     assert skipped["fire_id"] == "2018_fire_7"
     expected = "2018/fire_7/2018-06-12.tif: 22 bands instead of the 23 bands of WildfireSpreadTS"
     assert skipped["reason"] == expected
+    assert "2018_fire_7 is skipped" in caplog.text
+
+
+def test_hdf5_without_attributes_stops_or_is_skipped(tmp_path, caplog):
+    root = tmp_path / "source"
+    write_hdf5(root, "2018/fire_7", None, in_hours(SMALL), centre=None)
+    write_hdf5(root, "2019/fire_30", dates_from("2019-08-30", 4), in_hours(LARGE))
+    with pytest.raises(
+        InputError, match=r"(?s)2018/fire_7\.hdf5.*img_dates and lnglat.*CreateHDF5Dataset.*on_error: skip"
+    ):
+        read_wsts("small", WildfireSpreadTSSettings(root=root))
+    with caplog.at_level(logging.WARNING):
+        fires = _ingest(root, tmp_path, on_error="skip")
+    assert fires.fire_id.values.tolist() == ["2019_fire_30"]
+    assert fires.attrs["provenance"]["fires_without_dates"] == []
+    (skipped,) = fires.attrs["fires_skipped"]
+    assert skipped["fire_id"] == "2018_fire_7"
+    assert skipped["reason"].startswith("2018/fire_7.hdf5: `data` without the attribute img_dates and lnglat")
     assert "2018_fire_7 is skipped" in caplog.text
 
 

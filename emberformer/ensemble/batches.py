@@ -1,0 +1,115 @@
+"""What an ensemble is served: batches of training and validation, texts, and how far fire goes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import lightning
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from emberformer.arrival_leads import UNKNOWN, observed_lead
+from emberformer.data.texts import Texts
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.ensemble.generator import Generator
+from emberformer.ensemble.prior import Prior
+from emberformer.ensemble_settings import EnsembleSettings
+from emberformer.errors import InputError
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout
+from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
+from emberformer.settings import Settings, expand
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a training is served.
+
+    Args:
+        steps: what begins an epoch.
+        training: batches of it.
+        validation: batches of validation, windows as in training.
+    """
+
+    steps: EpochSteps
+    training: Prefetched
+    validation: Prefetched
+
+
+def make_batches(
+    settings: Settings,
+    of: EnsembleSettings,
+    layout: Layout,
+    landscapes: list[Landscape],
+    split: dict[str, dict[str, str]],
+    seed: int,
+    trainer: lightning.Trainer,
+    generator: Generator,
+    prior: Prior | None,
+) -> Batches:
+    """Batches of training and validation.
+
+    Raises:
+        InputError: a split without training or validation steps.
+    """
+    training, device = settings.training, trainer.strategy.root_device
+    of_train = list_steps(landscapes, split, "train", frames_ahead=of.leads)
+    of_validation = list_steps(landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads)
+    for name, steps in (("train", of_train), ("validation", of_validation)):
+        if not steps:
+            expected = f"fires with {of.leads + 1} frames or more in every split"
+            raise InputError(
+                layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires"
+            )
+    inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
+    hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
+    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads, "at_front": True,
+              "block": None if prior is None else prior.model.block}  # fmt: skip
+    dataset = FireSteps(
+        landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,
+        category_dropout=training.category_dropout, **served,
+    )  # fmt: skip
+    order = GridBatches([], of.batch_size, True, seed)
+    epochs = EpochSteps(dataset, order, of.steps_per_fire)
+    windows = FireSteps(landscapes, of_validation, settings.model.history, training.crop, buffers=BUFFERS, **served)
+    in_order = GridBatches([windows.shape(n) for n in range(len(windows))], of.batch_size, False)
+    return Batches(
+        epochs,
+        Prefetched(StepBatches(dataset, order), device=device),
+        Prefetched(StepBatches(windows, in_order), device=device),
+    )
+
+
+def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Arrays that an ensemble and the network that it starts from are served."""
+    of_prior = (*prior.model.inputs, "lead") if prior is not None else ()
+    return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
+
+
+def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], leads: int) -> int:
+    """Pixels that fire went in so many frames at most, over all training steps."""
+    furthest = 1.0
+    for step in list_steps(landscapes, split, "train", frames_ahead=leads):
+        landscape = landscapes[step.landscape]
+        row = int(landscape.row_start[step.fire]) + step.step
+        lead = observed_lead(landscape.burned(step.fire, range(row, row + leads + 1)))
+        new = (lead > 0) & (lead < UNKNOWN)
+        if new.any() and (lead == 0).any():
+            furthest = max(furthest, float(np.asarray(distance_transform_edt(lead != 0))[new].max()))
+    return math.ceil(furthest)
+
+
+def read_texts(landscapes: list[Landscape], of: EnsembleSettings) -> int | None:
+    """Give the landscapes the texts that the settings name; length of their embeddings, None without texts.
+
+    Raises:
+        InputError: a store that is none, or texts of different sizes.
+    """
+    for landscape in landscapes if of.text else ():
+        landscape.texts = Texts(expand(of.text[landscape.name]), list(map(str, landscape.fires.fire_id.values)))
+    shapes = {landscape.name: landscape.texts.shape for landscape in landscapes if landscape.texts is not None}
+    if len(set(shapes.values())) > 1:
+        remedy = "embed all of them with one model, padded to one length"
+        raise InputError("ensemble.text", f"tokens and features {shapes}", "the same for all data sets", remedy)
+    return next(iter(shapes.values()))[1] if shapes else None

@@ -1,0 +1,204 @@
+"""The section on foresight: how alike features are, how well they are predicted, and what that says of the fire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
+from emberformer.errors import InputError
+from emberformer.layout import Layout
+from emberformer.report.durations import duration_text
+from emberformer.report.figures import MODEL_COLOUR, RIVAL_COLOURS, SEED_MARKERS, Picture, chart, legend_above
+from emberformer.report.tables import Cell, Column, Row
+from emberformer.report.verdict import number
+
+NAMES = {
+    "copy": "copy", "climatology": "mean of training", "damped": "damped copy", "ridge": "ridge",
+    "ridge_3x3": "ridge, 3 x 3 patches", "linear": "linear, trained", "mlp": "MLP", "mlp_3x3": "MLP, 3 x 3 patches",
+    "transformer": "transformer", "transformer_cross": "transformer, all patches", "rollout": "rollout, step by step",
+    "persistence": "persistence", "truth": "features of the coming frame", "pixel": "forecast in pixels",
+    "film_global": "FiLM, one for all patches", "film_spatial": "FiLM, one a patch", "cross_attn": "cross-attention",
+    "token": "tokens",
+}  # fmt: skip
+COLOURS = (MODEL_COLOUR, *RIVAL_COLOURS)
+REGIONS = {"all": "all patches", "changed": "patches that change", "cls": "CLS token"}
+
+
+GAINS = (
+    "Squared error of standard features: % less than by copying, with 95 % intervals over fires; bold where the whole "
+    "interval against damped persistence lies above 0"
+)
+
+
+class ForesightSection(NamedTuple):
+    """Of one data set: sentences, tables with their columns, and charts."""
+
+    dataset: str
+    said: list[str]
+    tables: dict[str, tuple[list[Column], list[Row]]]
+    pictures: list[Picture]
+
+
+def read_foresight(layout: Layout) -> list[ForesightSection]:
+    """A section for each data set that was studied; none where the configuration has no study.
+
+    Raises:
+        InputError: a table is missing.
+    """
+    if layout.settings.foresight is None:
+        return []
+    alike, predicted, grid, fire = (
+        _read(layout, name) for name in ("gap_similarity", "gap_predict", "head_grid", "probe")
+    )
+    found = []
+    for dataset in predicted.dataset.unique():
+        own = [table[table.dataset == dataset] for table in (alike, predicted, grid, fire)]
+        maps = xr.load_dataset(layout.foresight / f"change_maps_{dataset}.nc", engine="h5netcdf")
+        found.append(_section(dataset, *own, maps))
+    return found
+
+
+def label(name: str) -> str:
+    """A predictor's, source's or head's name in words."""
+    told = name.removesuffix("_no_wind")
+    return NAMES.get(told, told) + (", without wind" if told != name else "")
+
+
+def _section(
+    dataset: str, alike: pd.DataFrame, predicted: pd.DataFrame, grid: pd.DataFrame, fire: pd.DataFrame, maps: xr.Dataset
+) -> ForesightSection:
+    gaps = sorted(predicted.gap.unique().tolist())
+    whole = predicted[predicted.region == "all"]
+    order = whole.predictor.unique().tolist()
+    changed = predicted[predicted.region == "changed"]
+    told = fire[fire.reader == "probe"]
+    sources = told.source.unique().tolist()
+    tables = {
+        GAINS: _table(whole, "predictor", order, gaps, "better_than_copy"),
+        "The same of patches whose burned share changed": _table(changed, "predictor", order, gaps, "better_than_copy"),
+        "IoU of new fire, read from features by a linear map": _table(told, "source", sources, gaps, "iou_new", 3),
+    }
+    for target, name in (("feature", "features"), ("mask", "the burned share of patches")):
+        title = f"How the wind enters, with {name} as the target: % less squared error than copying"
+        rows = grid[grid.target == target]
+        tables[title] = _table(rows, "head", rows["head"].unique().tolist(), gaps, "better_than_copy")
+    seconds = float(alike[alike.gap == 1].seconds.iloc[0])
+    pictures = [_curve(alike, seconds), _gains(whole, seconds), _fire(fire, seconds), *_maps(maps, seconds)]
+    return ForesightSection(dataset, _said(whole, alike, seconds), tables, pictures)
+
+
+def _said(whole: pd.DataFrame, alike: pd.DataFrame, seconds: float) -> list[str]:
+    """What may be claimed: gains against damped persistence alone, by their intervals over fires."""
+    itself = alike[(alike.gap > 0) & (alike.region == "all")].set_index("gap")
+    first, last = itself.index.min(), itself.index.max()
+    known = {gap: number(float(itself.cosine[gap]), 3) for gap in (first, last)}
+    cosine = {gap: f"{value} after {duration_text(gap * seconds)}" for gap, value in known.items()}
+    said = [f"The features of a patch have a cosine to what they were of {cosine[first]} and of {cosine[last]}."]
+    name = str(whole[whole.chosen].predictor.iloc[0])
+    chosen = whole[whole.predictor == name].sort_values("gap")
+    for gain, words in (
+        ("yes", "is better than damped persistence, with the whole 95 % interval over fires above 0,"),
+        ("no", "is worse than damped persistence, with the whole interval below 0,"),
+        ("undecided", "cannot be told from damped persistence, for its interval holds 0,"),
+    ):
+        rows = chosen[chosen.gain == gain]
+        if len(rows):
+            by = "; ".join(
+                f"{duration_text(row.seconds)}: {number(float(row.better_than_damped), 1, signed=True)} % "
+                f"({number(float(row.better_than_damped_low), 1)} to {number(float(row.better_than_damped_high), 1)})"
+                for row in rows.itertuples()
+            )
+            said.append(f"The trained predictor that validation chose, {label(name)}, {words} at {by}.")
+    return said
+
+
+def _table(
+    table: pd.DataFrame, key: str, names: Sequence[str], gaps: Sequence[int], score: str, digits: int = 1
+) -> tuple[list[Column], list[Row]]:
+    """Scores by name and gap; a gain is bold."""
+    columns = [Column(score, "", f"gap {gap}", digits) for gap in gaps]
+    of = table.set_index([key, "gap"])
+    rows = []
+    for name in names:
+        cells = []
+        for gap in gaps:
+            one = of.loc[(name, gap)]
+            value, low, high = (number(float(one[score + end]), digits) for end in ("", "_low", "_high"))
+            cells.append(Cell(value, f"{low} to {high}", "", one.get("gain") == "yes"))
+        rows.append(Row(label(name), cells, False, ""))
+    return columns, rows
+
+
+def _curve(alike: pd.DataFrame, seconds: float) -> Picture:
+    """Mean squared error of copying by gap."""
+    parts = {name: alike[alike.region == region].dropna(subset=["mse"]) for region, name in REGIONS.items()}
+    return _lines(parts, "gap", "mse", seconds, "squared error of copying", "How fast features change")
+
+
+def _gains(whole: pd.DataFrame, seconds: float) -> Picture:
+    """Gain over copying by gap, of the simple predictors and of the best trained one."""
+    chosen = str(whole[whole.chosen].predictor.iloc[0])
+    shown = [name for name in dict.fromkeys((chosen, "damped", "ridge", "ridge_3x3", f"{chosen}_no_wind", "rollout"))
+             if (whole.predictor == name).any()]  # fmt: skip
+    parts = {label(name): whole[whole.predictor == name] for name in shown}
+    return _lines(parts, "gap", "better_than_copy", seconds, "% less error than copying", "Predictors by gap")
+
+
+def _fire(fire: pd.DataFrame, seconds: float) -> Picture:
+    """IoU of new fire by gap."""
+    told = fire[fire.reader == "probe"]
+    parts = {label(name): told[told.source == name] for name in told.source.unique() if name != "persistence"}
+    return _lines(parts, "gap", "iou_new", seconds, "IoU of new fire", "Fire read from features")
+
+
+def _lines(
+    parts: dict[str, pd.DataFrame], x: str, y: str, seconds: float, name: str, caption: str
+) -> Picture:  # fmt: skip
+    """A line a part, with its intervals."""
+
+    def draw(axes: Axes) -> None:
+        for place, (part_name, part) in enumerate(parts.items()):
+            colour, marker = COLOURS[place % len(COLOURS)], SEED_MARKERS[place % len(SEED_MARKERS)]
+            at = part[x].to_numpy(float) + 0.05 * (place - (len(parts) - 1) / 2)
+            axes.plot(at, part[y], marker=marker, color=colour, label=part_name)
+            axes.vlines(at, part[f"{y}_low"], part[f"{y}_high"], color=colour, alpha=0.6, linewidth=1.2)
+        axes.set(xlabel=f"frames of {duration_text(seconds)} ahead", ylabel=name)
+        legend_above(axes)
+
+    said = "; ".join(f"{n} {', '.join(number(float(v), 2) for v in part[y])}" for n, part in parts.items())
+    return chart(draw, f"{name.capitalize()} by gap: {said}.", caption)
+
+
+def _maps(maps: xr.Dataset, seconds: float) -> list[Picture]:
+    """Where the features of one fire change, for the shortest and the longest gap."""
+    fire = maps.isel(fire=maps.sizes["fire"] // 2)
+    most = float(np.nanmax(fire.change.values))
+    pictures = []
+    for gap in dict.fromkeys((int(fire.gap[0]), int(fire.gap[-1]))):
+        change, share = fire.change.sel(gap=gap).values, fire.burned_share.sel(frame=gap).values
+
+        def draw(axes: Axes, change: np.ndarray = change, share: np.ndarray = share) -> None:
+            shown = axes.imshow(change, cmap="magma", vmin=0, vmax=most or 1)
+            if share.max() > 0 and share.min() < 0.5:
+                axes.contour(share, levels=[0.5], colors="white", linewidths=1)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.figure.colorbar(shown, ax=axes, label="squared error of copying")
+
+        name = f"{fire.fire_id.item()}, {duration_text(gap * seconds)} ahead"
+        alt = f"{name}: mean change {np.nanmean(change):.2f}, largest {np.nanmax(change):.2f}; line: burned by half."
+        pictures.append(chart(draw, alt, f"Where features change: {name}"))
+    return pictures
+
+
+def _read(layout: Layout, name: str) -> pd.DataFrame:
+    path = layout.foresight / f"{name}.csv"
+    try:
+        return pd.read_csv(path)
+    except OSError as error:
+        raise InputError(path, "no table", "the study of foresight", "run `snakemake foresight`") from error

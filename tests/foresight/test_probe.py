@@ -1,0 +1,147 @@
+"""Heads, targets and the fire that features tell: overlaps by hand, and the tables of a tiny store."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from emberformer.errors import InputError
+from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
+from emberformer.foresight.clips import read_clips
+from emberformer.foresight.heads import head_table, write_head_grid
+from emberformer.foresight.mask_decoder import burned_cells, cell_shares, fit_decoder, overlaps
+from emberformer.foresight.predict import write_predictions
+from emberformer.foresight.probe import write_probe
+from emberformer.foresight.standard import fit_standard
+from emberformer.overrides import changed
+from tests.stores import prepare, tiny_experiment
+
+STUDY = {
+    "gaps": [1, 2], "similarity_gaps": 2, "components": 8, "neighbour_components": 4, "d_model": 8, "layers": 1,
+    "heads": 1, "crop": 3, "batch_size": 4, "steps": 4, "validations": 1, "history": 2, "trained": ["linear"],
+    "without_wind": [], "grid_trunk": "mlp", "cells": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    settings, layout = tiny_experiment(
+        tmp_path_factory.mktemp("probe"), foresight=STUDY, evaluation={"replicates": 100}, forecast={"leads": 2}
+    )
+    prepare(settings, layout)
+    write_predictions(settings, layout)
+    return settings, layout
+
+
+def test_overlaps_by_hand():
+    now = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    forecast, observed = torch.tensor([[0.0, 1.0, 0.5, 0.0]]), torch.tensor([[1.0, 1.0, 0.0, 1.0]])
+    found = {name: float(of[0]) for name, of in overlaps(forecast, observed, now).items()}
+    assert (found["common"], found["either"]) == (2, 3.5)  # what burns now stays burned in the forecast
+    assert (found["common_new"], found["either_new"]) == (1, 2.5)
+    assert (found["squared"], found["cells"]) == (0.25 + 1, 4)
+
+
+def test_persistence_has_no_new_fire():
+    now = torch.rand(2, 5)
+    found = overlaps(now, torch.maximum(now, torch.rand(2, 5)), now)
+    assert (found["common_new"] == 0).all()
+    assert (found["either_new"] > 0).all()
+
+
+def test_cells_are_numbered_row_by_row_in_their_patch():
+    burned = np.zeros((1, 4, 7), np.float32)  # two patches of 4, the second cut off
+    burned[0, :2, 2:4] = 1  # upper right cell of the first patch
+    burned[0, 2:, 4] = 1  # half of the lower left cell of the second
+    found = cell_shares(burned, (1, 2), 4, 2)
+    assert found.tolist() == [[[[0, 1, 0, 0], [0, 0, 0.5, 0]]]]
+    with pytest.raises(InputError, match=r"foresight\.cells"):
+        cell_shares(burned, (1, 2), 4, 3)
+
+
+def test_cells_are_those_of_the_stored_frames(stores):
+    settings, layout = stores
+    (clips,) = read_clips(layout, settings.foresight)
+    rows = np.array([0, 3, len(clips.features) - 1])
+    cells = burned_cells(clips, rows, 2)
+    inside = clips.landscape.patch_valid
+    assert torch.allclose(cells.mean(-1)[:, inside], clips.share[rows][:, inside], atol=1e-6)
+
+
+def test_true_features_tell_the_fire_better_than_its_mean(stores):
+    settings, layout = stores
+    clips = read_clips(layout, settings.foresight)
+    standard = fit_standard(clips, 8)
+    told, cells = fit_decoder(clips, standard, 2)(standard.of(clips[0].features))
+    share = clips[0].share
+    assert (told - share).square().mean() < 0.5 * (share - share.mean()).square().mean()
+    assert cells.shape[-1] == 4
+    assert (told >= 0).all()
+    assert (told <= 1).all()
+
+
+def test_a_grid_of_heads_and_targets(stores):
+    settings, layout = stores
+    table = pd.read_csv(write_head_grid(settings, layout))
+    assert len(table) == 2 * 4 * 2
+    assert set(table.target) == {"feature", "mask"}
+    assert set(table["head"]) == {"film_global", "film_spatial", "cross_attn", "token"}
+    own = table[table["head"] == "film_global"]
+    assert (own.better_than_global == 0).all()
+    assert (table.better_than_copy_low <= table.better_than_copy_high).all()
+
+
+def test_heads_are_compared_on_the_same_fires(stores):
+    settings, _ = stores
+    sums = pd.DataFrame(
+        [(f"tiny/{fire}", "mask", head, 1, squared) for fire, of in {"a": (4.0, 2.0, 3.0), "b": (8.0, 4.0, 6.0)}.items()
+         for head, squared in zip(("copy", "film_global", "film_spatial"), of, strict=True)],
+        columns=["fire", "target", "head", "gap", "squared"],
+    )  # fmt: skip
+    table = head_table("tiny", sums, settings).set_index("head")
+    assert table.loc["film_global", "better_than_copy"] == 50
+    assert table.loc["film_spatial", "better_than_copy"] == 25
+    assert table.loc["film_spatial", ["better_than_global_low", "better_than_global_high"]].tolist() == [-25, -25]
+
+
+def test_the_fire_read_from_features(stores):
+    _, layout = stores
+    table = pd.read_csv(write_probe(settings := stores[0], layout))
+    assert set(table.reader) == {"probe", "decoder"}
+    assert set(table.source) == {"persistence", "truth", "copy", "damped", "ridge_3x3", "linear", "rollout"}
+    assert (table[table.source == "copy"].more_than_copy.dropna() == 0).all()
+    assert (table[table.source == "persistence"].iou_new.dropna() == 0).all()
+    assert settings.foresight.gaps == tuple(sorted(set(table.gap)))
+
+
+def test_forecasts_in_pixels_stand_beside(stores, tmp_path):
+    """Perfect forecasts in pixels find all new fire."""
+    settings, layout = stores
+    asked = changed(settings, {"foresight.pixel_rollout": True})
+    fires = read_clips(layout, settings.foresight)[0].landscape.fires
+    split = dict.fromkeys(map(str, fires.fire_id.values), "test")
+
+    def blocks():
+        for fire, name in enumerate(split):
+            start, size = int(fires.row_start[fire]), int(fires.row_size[fire])
+            for step in range(size - 1):
+                ahead = np.minimum(step + np.array([1, 2]), size - 1)
+                burned = fires.burned.values[start + ahead].astype(np.float32)
+                times = valid_times(fires.valid_time.values[start + step], 90.0, 2)
+                yield ForecastBlock(name, "test", step, fires.valid_time.values[start + step], times, burned)
+
+    shape = (2, fires.sizes["y"], fires.sizes["x"])
+    path = layout.forecasts("emberformer-seed-0", "tiny")
+    write_forecasts(
+        path, blocks(), method="emberformer-seed-0", dataset="tiny", shape=shape, provenance={},
+        score_kind="probability", sees_target_wind=True,
+    )  # fmt: skip
+    table = pd.read_csv(write_probe(asked, layout))
+    pixel = table[(table.source == "pixel") & (table.reader == "probe")]
+    assert len(pixel) == 2
+    assert np.allclose(pixel.iou_new.dropna(), 1)
+
+
+def test_forecasts_that_do_not_reach_are_refused(stores):
+    with pytest.raises(InputError, match=r"forecast\.leads"):
+        changed(stores[0], {"foresight.pixel_rollout": True, "forecast.leads": 1})
