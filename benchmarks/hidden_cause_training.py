@@ -61,7 +61,8 @@ def train_generator(told: ToldStates, settings: EnsembleSettings, steps: int, se
         burned = (lead == 0) & settings.mask_channel
         conditioning = generator.conditioning(told.batch(index))
         field, known = field_of(lead, settings.leads), torch.zeros_like(burned)
-        return flow_terms(generator.network, conditioning, field, burned, known, draw).flow
+        terms = flow_terms(generator.network, conditioning, field, burned, known, draw)
+        return terms.levels if settings.predicts == "levels" else terms.flow
 
     for _ in optimise(generator, loss, len(told), settings, steps, chance):
         average.update_parameters(generator)
