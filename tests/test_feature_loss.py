@@ -61,9 +61,8 @@ def test_what_is_learned_beside_the_network_is_in_one_group(model):
 def test_networks_without_it_keep_their_name(tmp_path):
     settings, layout = tiny_experiment(tmp_path)
     assert "future_features" not in settings.training.identity()["loss"]
-    told = settings.training.model_dump(mode="json") | {"seeds": []}
-    del told["loss"]["future_features"]
-    assert settings.training.identity() == told
+    told = settings.training.model_dump(mode="json", exclude={"loss": {"future_features"}})
+    assert settings.training.identity() == told | {"seeds": []}
     asked = changed(settings, {"training.loss.future_features": 0.5})
     assert asked.training.identity()["loss"]["future_features"] == 0.5
     assert Layout(asked).model_key() != layout.model_key()
@@ -88,4 +87,4 @@ def test_a_training_with_it_saves_the_network_alone(tmp_path):
     model, *_ = load_model(path)
     assert not [name for name in model.state_dict() if "change" in name]
     curve = pd.read_csv(path.with_name("metrics.csv"))
-    assert curve["train/loss"].dropna().gt(0).all()
+    assert min(curve["train/loss"].dropna()) > 0

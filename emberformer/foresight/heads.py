@@ -78,7 +78,7 @@ def head_table(dataset: str, sums: pd.DataFrame, settings: Settings) -> pd.DataF
         better_than_global, the difference of that to the head film_global in percentage points, over the same
         resamples.
     """
-    own = sums[sums.fire.str.startswith(f"{dataset}/")]
+    own = sums.loc[sums.fire.str.startswith(f"{dataset}/")]
     pool = Pool(sorted(own.fire.unique()), settings.evaluation.replicates, settings.evaluation.seed)
     rows = []
     for (target, gap), of in own.groupby(["target", "gap"], sort=False):

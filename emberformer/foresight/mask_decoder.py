@@ -113,7 +113,7 @@ def cell_shares(
 
 
 def overlaps(
-    forecast: Float[Tensor, B * shape], observed: Float[Tensor, B * shape], now: Float[Tensor, B * shape]
+    forecast: Float[Tensor, "*shape"], observed: Float[Tensor, "*shape"], now: Float[Tensor, "*shape"]
 ) -> dict[str, Float[np.ndarray, " B"]]:
     """Sums from which the IoU of shares follows: of all that burns, and of what burns anew.
 

@@ -118,7 +118,7 @@ def choose(windows: Windows, predictors: Mapping[str, Predict], of: ForesightSet
     if not names:
         return "ridge"
     sums = score(windows, {name: predictors[name] for name in ("copy", *names)}, of, "validation")
-    total = sums[sums.region == "all"].groupby(["predictor", "gap"]).squared.sum().unstack()
+    total = sums.loc[sums.region == "all"].groupby(["predictor", "gap"]).squared.sum().unstack()
     return str((total.loc[names] / total.loc["copy"]).mean(axis=1).idxmin())
 
 
@@ -155,11 +155,11 @@ def prediction_table(
         better_than_damped in percent of the other's squared error; `gain`: yes where the whole interval against damped
         persistence lies above 0, no where it lies below, else undecided; `chosen`.
     """
-    own = sums[sums.fire.str.startswith(f"{clips.dataset}/")]
+    own = sums.loc[sums.fire.str.startswith(f"{clips.dataset}/")]
     pool = Pool(sorted(own.fire.unique()), settings.evaluation.replicates, settings.evaluation.seed)
     rows = []
     for (gap, region), of in own.groupby(["gap", "region"], sort=False):
-        totals = {name: pool.totals(of[of.predictor == name], SUMS) for name in names}
+        totals = {name: pool.totals(of.loc[of.predictor == name], SUMS) for name in names}
         for name, total in totals.items():
             told = {"dataset": clips.dataset, "gap": gap, "seconds": int(gap) * clips.seconds, "region": region,  # type: ignore[arg-type]
                     "predictor": name, "chosen": name == chosen, "fires": len(pool.fires)}  # fmt: skip

@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
+from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.mask_decoder import (
@@ -153,7 +154,7 @@ def probe_table(dataset: str, sums: pd.DataFrame, settings: Settings) -> pd.Data
         A row a reader, gap and source: iou and iou_new (of what burns anew), mse of the shares, and more_than_copy, the
         difference of iou_new to that of copied features over the same resamples.
     """
-    own = sums[sums.fire.str.startswith(f"{dataset}/")]
+    own = sums.loc[sums.fire.str.startswith(f"{dataset}/")]
     pool = Pool(sorted(own.fire.unique()), settings.evaluation.replicates, settings.evaluation.seed)
     rows = []
     for (reader, gap), of in own.groupby(["reader", "gap"], sort=False):

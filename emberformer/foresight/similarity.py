@@ -53,7 +53,7 @@ def similarity_table(sums: pd.DataFrame, dataset: str, seconds: float, replicate
     """Cosine and mean squared error by gap and region, in raw and in standard units, with intervals over fires."""
     pool = Pool(sorted(sums.fire.unique()), replicates, seed)
     rows = []
-    for (gap, region), of in sums.groupby(["gap", "region"], sort=False):
+    for (gap, region), of in sums.groupby(["gap", "region"], sort=False):  # type: ignore[misc]
         total = pool.totals(of, SUMS)
         told = {"dataset": dataset, "gap": gap, "seconds": gap * seconds, "region": region,
                 "fires": of.fire.nunique(), "patches": int(total["patches"][0])}  # fmt: skip

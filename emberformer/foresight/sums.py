@@ -80,8 +80,9 @@ class Pool:
             table: rows with a column `fire`; fires without a row have nothing to add.
             columns: sums to add up.
         """
-        of_fire = table.groupby("fire")[list(columns)].sum().reindex(self.fires, fill_value=0.0)
-        return {name: self.weights @ of_fire[name].to_numpy(float) for name in columns}
+        chosen = table.loc[:, ["fire", *columns]]
+        of_fire = chosen.groupby("fire").sum().reindex(self.fires, fill_value=0.0)
+        return {name: self.weights @ np.asarray(of_fire[name], float) for name in columns}
 
 
 def ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,14 +52,13 @@ def read_foresight(layout: Layout) -> list[ForesightSection]:
     """
     if layout.settings.foresight is None:
         return []
-    alike, predicted, grid, fire = (
-        _read(layout, name) for name in ("gap_similarity", "gap_predict", "head_grid", "probe")
-    )
+    names = ("gap_similarity", "gap_predict", "head_grid", "probe")
+    tables = {name: _read(layout, name) for name in names}
     found = []
-    for dataset in predicted.dataset.unique():
-        own = [table[table.dataset == dataset] for table in (alike, predicted, grid, fire)]
+    for dataset in tables["gap_predict"].dataset.unique():
+        own = {name: table.loc[table.dataset == dataset] for name, table in tables.items()}
         maps = xr.load_dataset(layout.foresight / f"change_maps_{dataset}.nc", engine="h5netcdf")
-        found.append(_section(dataset, *own, maps))
+        found.append(_section(str(dataset), own, maps))
     return found
 
 
@@ -69,14 +68,14 @@ def label(name: str) -> str:
     return NAMES.get(told, told) + (", without wind" if told != name else "")
 
 
-def _section(
-    dataset: str, alike: pd.DataFrame, predicted: pd.DataFrame, grid: pd.DataFrame, fire: pd.DataFrame, maps: xr.Dataset
-) -> ForesightSection:
+def _section(dataset: str, tables_of: Mapping[str, pd.DataFrame], maps: xr.Dataset) -> ForesightSection:
+    alike, predicted = tables_of["gap_similarity"], tables_of["gap_predict"]
+    grid, fire = tables_of["head_grid"], tables_of["probe"]
     gaps = sorted(predicted.gap.unique().tolist())
-    whole = predicted[predicted.region == "all"]
+    whole = predicted.loc[predicted.region == "all"]
     order = whole.predictor.unique().tolist()
-    changed = predicted[predicted.region == "changed"]
-    told = fire[fire.reader == "probe"]
+    changed = predicted.loc[predicted.region == "changed"]
+    told = fire.loc[fire.reader == "probe"]
     sources = told.source.unique().tolist()
     tables = {
         GAINS: _table(whole, "predictor", order, gaps, "better_than_copy"),
@@ -85,33 +84,33 @@ def _section(
     }
     for target, name in (("feature", "features"), ("mask", "the burned share of patches")):
         title = f"How the wind enters, with {name} as the target: % less squared error than copying"
-        rows = grid[grid.target == target]
+        rows = grid.loc[grid.target == target]
         tables[title] = _table(rows, "head", rows["head"].unique().tolist(), gaps, "better_than_copy")
-    seconds = float(alike[alike.gap == 1].seconds.iloc[0])
+    seconds = float(alike.loc[alike.gap == 1, "seconds"].iloc[0])
     pictures = [_curve(alike, seconds), _gains(whole, seconds), _fire(fire, seconds), *_maps(maps, seconds)]
     return ForesightSection(dataset, _said(whole, alike, seconds), tables, pictures)
 
 
 def _said(whole: pd.DataFrame, alike: pd.DataFrame, seconds: float) -> list[str]:
     """What may be claimed: gains against damped persistence alone, by their intervals over fires."""
-    itself = alike[(alike.gap > 0) & (alike.region == "all")].set_index("gap")
+    itself = alike.loc[(alike.gap > 0) & (alike.region == "all")].set_index("gap")
     first, last = itself.index.min(), itself.index.max()
     known = {gap: number(float(itself.cosine[gap]), 3) for gap in (first, last)}
     cosine = {gap: f"{value} after {duration_text(gap * seconds)}" for gap, value in known.items()}
     said = [f"The features of a patch have a cosine to what they were of {cosine[first]} and of {cosine[last]}."]
-    name = str(whole[whole.chosen].predictor.iloc[0])
-    chosen = whole[whole.predictor == name].sort_values("gap")
+    name = str(whole.loc[whole.chosen, "predictor"].iloc[0])
+    chosen = whole.loc[whole.predictor == name].sort_values(by="gap")
     for gain, words in (
         ("yes", "is better than damped persistence, with the whole 95 % interval over fires above 0,"),
         ("no", "is worse than damped persistence, with the whole interval below 0,"),
         ("undecided", "cannot be told from damped persistence, for its interval holds 0,"),
     ):
-        rows = chosen[chosen.gain == gain]
+        rows = chosen.loc[chosen.gain == gain]
         if len(rows):
+            columns = ("seconds", "better_than_damped", "better_than_damped_low", "better_than_damped_high")
             by = "; ".join(
-                f"{duration_text(row.seconds)}: {number(float(row.better_than_damped), 1, signed=True)} % "
-                f"({number(float(row.better_than_damped_low), 1)} to {number(float(row.better_than_damped_high), 1)})"
-                for row in rows.itertuples()
+                f"{duration_text(after)}: {number(better, 1, signed=True)} % ({number(low, 1)} to {number(high, 1)})"
+                for after, better, low, high in zip(*(rows[c].astype(float).tolist() for c in columns), strict=True)
             )
             said.append(f"The trained predictor that validation chose, {label(name)}, {words} at {by}.")
     return said
@@ -136,28 +135,30 @@ def _table(
 
 def _curve(alike: pd.DataFrame, seconds: float) -> Picture:
     """Mean squared error of copying by gap."""
-    parts = {name: alike[alike.region == region].dropna(subset=["mse"]) for region, name in REGIONS.items()}
+    known = alike.loc[alike["mse"].notna()]
+    parts = {name: known.loc[known.region == region] for region, name in REGIONS.items()}
     return _lines(parts, "gap", "mse", seconds, "squared error of copying", "How fast features change")
 
 
 def _gains(whole: pd.DataFrame, seconds: float) -> Picture:
     """Gain over copying by gap, of the simple predictors and of the best trained one."""
-    chosen = str(whole[whole.chosen].predictor.iloc[0])
+    chosen = str(whole.loc[whole.chosen, "predictor"].iloc[0])
     shown = [name for name in dict.fromkeys((chosen, "damped", "ridge", "ridge_3x3", f"{chosen}_no_wind", "rollout"))
              if (whole.predictor == name).any()]  # fmt: skip
-    parts = {label(name): whole[whole.predictor == name] for name in shown}
+    parts = {label(name): whole.loc[whole.predictor == name] for name in shown}
     return _lines(parts, "gap", "better_than_copy", seconds, "% less error than copying", "Predictors by gap")
 
 
 def _fire(fire: pd.DataFrame, seconds: float) -> Picture:
     """IoU of new fire by gap."""
-    told = fire[fire.reader == "probe"]
-    parts = {label(name): told[told.source == name] for name in told.source.unique() if name != "persistence"}
+    told = fire.loc[fire.reader == "probe"]
+    names = [name for name in told.source.unique() if name != "persistence"]
+    parts = {label(name): told.loc[told.source == name] for name in names}
     return _lines(parts, "gap", "iou_new", seconds, "IoU of new fire", "Fire read from features")
 
 
 def _lines(
-    parts: dict[str, pd.DataFrame], x: str, y: str, seconds: float, name: str, caption: str
+    parts: Mapping[str, pd.DataFrame], x: str, y: str, seconds: float, name: str, caption: str
 ) -> Picture:  # fmt: skip
     """A line a part, with its intervals."""
 

@@ -8,7 +8,7 @@ import torch
 from emberformer.errors import InputError
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.closed_form import Copy, Damped, fit_damped, fit_ridge, inputs
-from emberformer.foresight.conditioning import build_head
+from emberformer.foresight.conditioning import Film, build_head
 from emberformer.foresight.networks import build_network
 from emberformer.foresight.predict import (
     StepByStep,
@@ -21,11 +21,11 @@ from emberformer.foresight.predict import (
 from emberformer.foresight.standard import fit_standard
 from emberformer.foresight.training import Learned, prediction_loss, train_predictor, usual_loss
 from emberformer.foresight.windows import Windows, cropped
-from emberformer.foresight_settings import ForesightSettings
+from emberformer.foresight_settings import ForesightSettings, Head, Trained
 from tests.stores import prepare, tiny_experiment
 
-TRUNKS = ("linear", "mlp", "mlp_3x3", "transformer", "transformer_cross")
-HEADS = ("film_global", "film_spatial", "cross_attn", "token")
+TRUNKS: tuple[Trained, ...] = ("linear", "mlp", "mlp_3x3", "transformer", "transformer_cross")
+HEADS: tuple[Head, ...] = ("film_global", "film_spatial", "cross_attn", "token")
 STUDY = {
     "gaps": [1, 2], "similarity_gaps": 2, "components": 8, "neighbour_components": 4, "d_model": 16, "layers": 1,
     "heads": 2, "crop": 3, "batch_size": 4, "steps": 12, "validations": 2, "history": 3,
@@ -55,7 +55,7 @@ def batch(windows):
     return next(windows.in_order("train", None))
 
 
-def untrained(trunk, head="film_global", wind=True, static=5, components=8):
+def untrained(trunk: Trained, head: Head = "film_global", wind=True, static=5, components=8):
     of = ForesightSettings(gaps=(1, 2), d_model=16, layers=1, heads=2)
     scale = torch.linspace(2, 0.5, components)
     return build_network(of, trunk, head, static, scale, scale, wind)
@@ -111,14 +111,15 @@ def test_every_parameter_of_a_head_learns_in_two_steps(head):
 
 def test_global_film_is_the_same_everywhere_and_spatial_film_is_not():
     tokens, vector, steps = torch.randn(2, 6, 16), torch.randn(2, 16), torch.randn(2, 1, 16)
-    for head, same in (("film_global", True), ("film_spatial", False)):
+    for spatial in (False, True):
         torch.manual_seed(0)
-        film = build_head(head, 16, 2)
+        film = build_head("film_spatial" if spatial else "film_global", 16, 2)
+        assert isinstance(film, Film)
         assert torch.equal(film(tokens, vector, steps), tokens)  # it begins as the identity
         torch.nn.init.normal_(film.out.weight)
         zero = film(torch.zeros_like(tokens), vector, steps)
         moved = film(tokens, vector, steps) - tokens * (film(torch.ones_like(tokens), vector, steps) - zero) - zero
-        assert (moved.abs().max() < 1e-4) == same
+        assert (moved.abs().max() < 1e-4) == (not spatial)
 
 
 @pytest.mark.parametrize("trunk", ["transformer", "transformer_cross"])
@@ -165,6 +166,7 @@ def test_damping_and_ridge_solve_their_normal_equations(windows):
 
 def test_a_crop_is_a_part_of_the_whole(windows, batch):
     part = cropped(batch, 2, 2, np.random.default_rng(0))
+    assert part.place is not None
     _, y, x = part.place
     assert part.patches.shape[2:4] == (2, 2)
     for n in range(len(batch.rows)):
