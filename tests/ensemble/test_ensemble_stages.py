@@ -50,7 +50,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(trained):
-    _, layout, _ = trained
+    settings, layout, _ = trained
     store = hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
     return open_forecasts(store), open_members(store.with_suffix(".members.zarr"))
 
@@ -261,7 +261,7 @@ def test_the_reach_is_the_furthest_that_fire_went(trained):
 
 
 def test_a_draw_that_is_guided_is_no_probability(trained):
-    _, layout, _ = trained
+    settings, layout, _ = trained
     guided = changed(settings, {"ensemble": {"context_scale": 2.0, "members": 2}})
     assert Layout(guided).model_key("ensemble") == layout.model_key("ensemble")  # how is drawn trains nothing anew
     store = open_forecasts(hindcast_ensemble(guided, Layout(guided), 0, "other", "cpu"))
@@ -292,7 +292,7 @@ def test_without_patches_mask_and_prior_there_is_an_ensemble_too(trained):
 
 
 def test_a_text_is_told_and_moves_the_members(trained, tmp_path):
-    _, layout, _ = trained
+    settings, layout, _ = trained
     stores = {}
     for number, name in enumerate(settings.datasets):
         fires = open_fires(layout.fires(name))
@@ -357,7 +357,7 @@ def refused(settings, match, **ensemble):
 
 
 def test_settings_that_do_not_fit_are_refused(trained):
-    _, layout, _ = trained
+    settings, layout, _ = trained
     refused(settings, "forecast.leads is 2", leads=3)
     with pytest.raises(InputError, match="lead_times"):
         changed(settings, {"ensemble.leads": 3, "forecast.leads": 3})
