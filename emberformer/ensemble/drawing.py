@@ -61,7 +61,7 @@ class Futures:
             fields = sample_fields(
                 network,
                 conditioning,
-                burned[:, None, y, x],
+                burned[:, None, y, x] & of.mask_channel,  # what is held tells where the fire is
                 unknown[:, None, y, x],
                 members=of.members,
                 steps=of.steps,

@@ -77,7 +77,8 @@ class FlowTraining(lightning.LightningModule):
         lead = batch["arrival_lead"][:, None]
         to_come = batch["patches_to_come"][:, 0].flatten(1, 2) if self.settings.alignment else None
         field = field_of(lead, self.settings.leads)
-        return flow_terms(generator.network, conditioning, field, lead == 0, lead == UNKNOWN, draw, to_come)
+        burned = (lead == 0) & self.settings.mask_channel  # what is held tells where the fire is
+        return flow_terms(generator.network, conditioning, field, burned, lead == UNKNOWN, draw, to_come)
 
     def loss(self, terms: FlowTerms) -> Tensor:
         """What training lowers: the error of the velocity, or for a network that tells how likely each value is their
