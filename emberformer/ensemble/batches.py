@@ -87,6 +87,17 @@ def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[st
     return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
 
 
+def margin_of(landscapes: list[Landscape], reach: int, settings: Settings) -> int:
+    """Pixels from the edges of a training window within which fire may come from outside: as far as fire goes, but no
+    more than a third of the window, and none where windows are whole frames.
+    """
+    crop = settings.training.crop
+    if crop is None:
+        return 0
+    side = min(min(landscape.grid[0], landscape.grid[1], crop) * landscape.pixels for landscape in landscapes)
+    return min(reach, side // 3)
+
+
 def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], leads: int) -> int:
     """Pixels that fire went in so many frames at most, over all training steps."""
     furthest = 1.0

@@ -76,6 +76,7 @@ def flow_terms(
     unknown: Bool[Tensor, "B 1 H W"],
     draw: FlowDraw,
     features_to_come: Float[Tensor, "B N P"] | None = None,
+    margin: int = 0,
 ) -> FlowTerms:
     """Errors of a network on one draw.
 
@@ -88,6 +89,7 @@ def flow_terms(
         draw: times, noise and classes.
         features_to_come: cached features of the frame that is forecast, row by row of the patches' grid, for the
             alignment of the middle block (Yu et al. 2025, arXiv:2410.06940).
+        margin: pixels from the edges of the window that are not scored.
 
     Raises:
         ValueError: shapes of field and noise differ.
@@ -97,7 +99,7 @@ def flow_terms(
     t = draw.time[:, None, None, None]
     x_t = held((1 - t) * draw.noise + t * field, burned, unknown)
     velocity, middle, scores = network.denoised(x_t, draw.time, network.prepare(conditioning, draw.drop))
-    is_open = ~(burned | unknown)
+    is_open = ~(burned | unknown) & inner(field, margin)
     count = is_open.sum().clamp(min=1)
     error = torch.where(is_open, velocity - (field - draw.noise), 0).square().sum() / count
     norm = torch.where(is_open, velocity, 0).square().sum().div(count).sqrt()
@@ -109,6 +111,18 @@ def flow_terms(
     if features_to_come is not None:
         aligned = (1 - _alignment(network, middle, conditioning.grid, features_to_come)).mean()
     return FlowTerms(error, levels, aligned, norm.detach())
+
+
+def inner(like: Float[Tensor, "B 1 H W"], margin: int) -> Bool[Tensor, "H W"]:
+    """Pixels that are further from the edges than a margin.
+
+    >>> inner(torch.zeros(1, 1, 3, 4), 1).int().tolist()
+    [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+    height, width = like.shape[2:]
+    inside = torch.zeros(height, width, dtype=torch.bool, device=like.device)
+    inside[margin : height - margin, margin : width - margin] = True
+    return inside
 
 
 def _alignment(

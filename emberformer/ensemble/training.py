@@ -17,7 +17,7 @@ from emberformer.arrival_leads import UNKNOWN
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.ensemble.arrival_field import field_of
-from emberformer.ensemble.batches import make_batches, reach_of, read_texts
+from emberformer.ensemble.batches import make_batches, margin_of, reach_of, read_texts
 from emberformer.ensemble.checkpoint import (
     EnsembleModel,
     ensemble_settings,
@@ -52,10 +52,20 @@ class FlowTraining(lightning.LightningModule):
         settings: of the ensemble.
         total_steps: optimiser steps of the whole run, for the learning rate's course.
         prior: the deterministic forecast that it starts from; None: there is none.
+        margin: pixels from the edges of a window that are not scored: fire may come from outside, of which neither the
+            generator nor the prior knows.
     """
 
-    def __init__(self, generator: Generator, settings: EnsembleSettings, total_steps: int, prior: Prior | None):
+    def __init__(
+        self,
+        generator: Generator,
+        settings: EnsembleSettings,
+        total_steps: int,
+        prior: Prior | None,
+        margin: int = 0,
+    ):
         super().__init__()
+        self.margin = margin
         self.generator, self.settings, self.total_steps, self.prior = generator, settings, total_steps, prior
         averaging = get_ema_multi_avg_fn(settings.average)
         self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
@@ -78,7 +88,7 @@ class FlowTraining(lightning.LightningModule):
         to_come = batch["patches_to_come"][:, 0].flatten(1, 2) if self.settings.alignment else None
         field = field_of(lead, self.settings.leads)
         burned = (lead == 0) & self.settings.mask_channel  # what is held tells where the fire is
-        return flow_terms(generator.network, conditioning, field, burned, lead == UNKNOWN, draw, to_come)
+        return flow_terms(generator.network, conditioning, field, burned, lead == UNKNOWN, draw, to_come, self.margin)
 
     def loss(self, terms: FlowTerms) -> Tensor:
         """What training lowers: the error of the velocity, or for a network that tells how likely each value is their
@@ -196,7 +206,10 @@ def train_ensemble(
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
     batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator, prior)
-    training = FlowTraining(generator, of, len(batches.training) * of.epochs, prior)
+    reach = reach_of(landscapes, split, of.leads)
+    training = FlowTraining(
+        generator, of, len(batches.training) * of.epochs, prior, margin_of(landscapes, reach, in_training)
+    )
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     run, logs = UnfinishedRun(folder, landscapes), RunLogs(settings, folder, seed, "ensemble")
@@ -208,7 +221,7 @@ def train_ensemble(
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     averaged = {key.removeprefix("average.module."): value for key, value in state.items() if "average.module." in key}
     score = math.nan if best.best_model_score is None else float(best.best_model_score)
-    model = EnsembleModel(generator, sizes, settings, reach_of(landscapes, split, of.leads), text_features, {})
+    model = EnsembleModel(generator, sizes, settings, reach, text_features, {})
     logs.end(trainer, save_ensemble(folder, averaged, model, layout, seed, score))
     run.end()
     return folder / "model.ckpt"

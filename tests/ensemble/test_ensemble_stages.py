@@ -15,7 +15,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
-from emberformer.ensemble.batches import reach_of, read_texts
+from emberformer.ensemble.batches import margin_of, reach_of, read_texts
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
@@ -258,6 +258,14 @@ def test_the_reach_is_the_furthest_that_fire_went(trained):
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     assert 1 <= reach_of(landscapes, split, 1) <= reach_of(landscapes, split, 2)
+
+
+def test_the_margin_of_a_window_is_the_reach_up_to_a_third(trained):
+    settings, layout, _ = trained
+    landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
+    assert margin_of(landscapes, 5, settings) == 5  # windows of 2 x 2 patches of 14 pixels
+    assert margin_of(landscapes, 50, settings) == 9
+    assert margin_of(landscapes, 50, changed(settings, {"training.crop": None})) == 0
 
 
 def test_a_draw_that_is_guided_is_no_probability(trained):

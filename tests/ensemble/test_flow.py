@@ -83,6 +83,19 @@ def test_the_loss_is_zero_for_the_right_velocity_and_counts_open_pixels_alone():
         flow_terms(right, conditions(2), part, part > 2, part > 2, draw)
 
 
+def test_a_margin_is_not_scored():
+    field, source = torch.ones_like(noise(1)), noise(1, seed=3)
+    draw = FlowDraw(torch.tensor([0.3]), source, torch.tensor([BOTH]))
+
+    def wrong_at_the_edge(x, t, signal):
+        found = field - source + 1e3
+        found[..., 5:-5, 5:-5] = (field - source + 2.0)[..., 5:-5, 5:-5]
+        return found
+
+    terms = flow_terms(Told(wrong_at_the_edge), conditions(1), field, nothing(), nothing(), draw, margin=5)
+    assert terms.flow == pytest.approx(4.0)
+
+
 def test_the_alignment_is_zero_where_the_middle_block_says_the_features_to_come():
     network = small_network(aligned_features=16)
     with torch.no_grad():
