@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from emberformer.ensemble.conditioning import Conditioning
@@ -12,7 +14,7 @@ PATCH, CONTEXT, FEATURES, PIXELS = 8, 6, 10, 3
 
 def small_network(**changes) -> NanoDiT:
     """Two blocks, tokens of 4 pixels on patches of 8."""
-    told = {
+    told: dict[str, Any] = {
         "pixel_channels": PIXELS, "context_features": CONTEXT, "cls_features": FEATURES, "patch_features": FEATURES,
         "side": 4, "patch_pixels": PATCH, "d_model": 16, "depth": 2, "heads": 2, "refinement_channels": 4,
     }  # fmt: skip

@@ -128,8 +128,8 @@ class _Drawn:
                 mixed = self.rng.permutation(rows)
                 size = self.of.batch_size
                 self.left += [(place, mixed[at : at + size]) for at in range(0, len(mixed), size)]
-            order = self.rng.permutation(len(self.left))
-            self.left = [self.left[int(number)] for number in order]
+            order: list[int] = self.rng.permutation(len(self.left)).tolist()
+            self.left = [self.left[number] for number in order]
         gap = int(self.gaps[self.rng.integers(len(self.gaps))])
         return gap, cropped(self.windows.batch(*self.left.pop()), gap, self.of.crop, self.rng)
 

@@ -98,6 +98,7 @@ def test_a_margin_is_not_scored():
 
 def test_the_alignment_is_zero_where_the_middle_block_says_the_features_to_come():
     network = small_network(aligned_features=16)
+    assert network.alignment is not None
     with torch.no_grad():
         network.alignment.weight.copy_(torch.eye(16))
         network.alignment.bias.zero_()

@@ -60,6 +60,7 @@ def test_the_expected_field_follows_from_noise_and_forecast_by_bayes():
     of, t = told((0.2,)), torch.tensor([0.5])
     x = torch.full_like(noise(1), -0.1)
     found = network.denoised(x, t, network.prepare(of))
+    assert found.scores is not None
     odds = 0.2 / 0.8 * torch.exp(torch.tensor(((-0.1 - 0.5) ** 2 - (-0.1 + 0.5) ** 2) / (2 * 0.25)))
     burned = odds / (1 + odds)
     assert torch.allclose(x + 0.5 * found.velocity, (1 - 2 * burned).expand_as(x), atol=1e-5)
