@@ -17,7 +17,7 @@ from emberformer.arrival_leads import NEVER
 def field_of(arrival_lead: UInt8[Tensor, "*n H W"], leads: int) -> Float[Tensor, "*n H W"]:
     """The field of arrival leads (0 burned already, 1 ... K, NEVER, UNKNOWN).
 
-    >>> field_of(torch.tensor([[0, 1, 2, NEVER, UNKNOWN]], dtype=torch.uint8), 2).tolist()
+    >>> field_of(torch.tensor([[0, 1, 2, 255, 254]], dtype=torch.uint8), 2).tolist()
     [[-1.0, -1.0, 0.0, 1.0, 1.0]]
     """
     value = 2 * (arrival_lead.float() - 1).clamp(min=0) / leads - 1

@@ -195,10 +195,8 @@ def train_ensemble(
     split, folder = read_split(layout.split), layout.model(seed, "ensemble")
     found = load_prior(settings, layout, seed)
     prior, sizes = found if found is not None else (None, Sizes.of(layout, split))
-    in_training = settings.model_copy(update={"training": training_of(settings.training, of)})
-    in_training = in_training.model_copy(
-        update={"training": in_training.training.model_copy(update={"patience": of.epochs})}
-    )
+    told = training_of(settings.training, of).model_copy(update={"patience": of.epochs})  # never stopped early
+    in_training = settings.model_copy(update={"training": told})
     trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
@@ -217,14 +215,19 @@ def train_ensemble(
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks.append(RunDescription(settings))  # type: ignore[attr-defined]
     trainer.fit(training, batches.training, batches.validation, ckpt_path=run.checkpoint, weights_only=False)
-    best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    averaged = {key.removeprefix("average.module."): value for key, value in state.items() if "average.module." in key}
-    score = math.nan if best.best_model_score is None else float(best.best_model_score)
+    averaged, score = _best(trainer)
     model = EnsembleModel(generator, sizes, settings, reach, text_features, {})
     logs.end(trainer, save_ensemble(folder, averaged, model, layout, seed, score))
     run.end()
     return folder / "model.ckpt"
+
+
+def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
+    """Averaged weights of the best epoch, and its validation loss."""
+    best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    score = math.nan if best.best_model_score is None else float(best.best_model_score)
+    return {key.removeprefix("average.module."): of for key, of in state.items() if "average.module." in key}, score
 
 
 def _state(path: Path) -> dict[str, Tensor]:
