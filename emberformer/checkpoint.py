@@ -70,6 +70,23 @@ class Sizes:
         """Codes of each, with one for what is unknown."""
         return self.normaliser.category_sizes + (self.conditions.category_sizes if self.conditions else ())
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, as a checkpoint keeps them."""
+        changing = None if self.conditions is None else json.dumps(self.conditions.to_dict())
+        return {"features": self.features, "pixels": self.pixels, "channels": list(self.channels),
+                "normaliser": json.dumps(self.normaliser.to_dict()), "decoder": self.decoder,
+                "conditions": changing}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Sizes:
+        """What `to_dict` gave."""
+        changing = told.get("conditions")
+        return cls(
+            told["features"], told["pixels"], tuple(told["channels"]),
+            TerrainNormaliser.from_dict(json.loads(told["normaliser"])), told.get("decoder"),
+            TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
+        )  # fmt: skip
+
     @classmethod
     def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
         """Sizes of the data sets of a configuration; the normaliser is fitted on their training fires.
@@ -213,9 +230,7 @@ def save_model(
     state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
     content = {
         "state": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
-        "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
-                  "normaliser": json.dumps(sizes.normaliser.to_dict()), "decoder": sizes.decoder,
-                  "conditions": json.dumps(sizes.conditions.to_dict()) if sizes.conditions else None},
+        "sizes": sizes.to_dict(),
         "settings": settings.model_dump(mode="json"),
         "features": {name: features_key(settings.features) for name in settings.datasets},
         "phase": phase,
@@ -225,6 +240,11 @@ def save_model(
         "calibration": Calibration(*state["calibration"].tolist())._asdict(),
         "provenance": provenance(),
     }  # fmt: skip
+    return write_checkpoint(folder, content)
+
+
+def write_checkpoint(folder: Path, content: dict[str, Any]) -> Path:
+    """Write `config.yaml` and `model.ckpt`, this one whole or not at all."""
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
     partial = folder / "model.partial"
     torch.save(content, partial)
@@ -243,12 +263,7 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        told_of, changing = content["sizes"], content["sizes"].get("conditions")
-        sizes = Sizes(
-            told_of["features"], told_of["pixels"], tuple(told_of["channels"]),
-            TerrainNormaliser.from_dict(json.loads(told_of["normaliser"])), told_of.get("decoder"),
-            TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
-        )  # fmt: skip
+        sizes = Sizes.from_dict(content["sizes"])
         settings, phase, told = content["settings"], content["phase"], content["backbone"]
         about = {key: content[key] for key in ABOUT} | {"calibration": Calibration.of(content)}
         if about["calibration"] is None:

@@ -34,7 +34,7 @@ CONDITION_FRAMES = 8
 def hidden_inputs(model: ModelSettings) -> set[str]:
     """Arrays that the settings keep from the network, wherever it would take them."""
     terrain = {"terrain_patches", "terrain_means", "terrain_pixels", "categories"}
-    return (set() if model.wind else {"wind"}) | (terrain if model.terrain == "none" else set())
+    return (set() if model.wind else {"wind", "coming_wind"}) | (terrain if model.terrain == "none" else set())
 
 
 @dataclass(frozen=True)

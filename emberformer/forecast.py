@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,9 +24,6 @@ from emberformer.data.fires_writing import write_fires
 from emberformer.data.new_fire import NewFire
 from emberformer.dataset import Step
 from emberformer.dataset_settings import DatasetSettings
-from emberformer.ensemble.checkpoint import EnsembleModel, digest_of, ensemble_settings, load_ensemble
-from emberformer.ensemble.new_fire import members_of_new_fire
-from emberformer.ensemble.prior import Prior
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
@@ -42,6 +39,9 @@ from emberformer.provenance import provenance
 from emberformer.rollout import make_rollout
 from emberformer.settings import FeatureSettings, ForecastSettings, Settings
 from emberformer.step_forecasts import forecast_steps, rollout_inputs
+
+if TYPE_CHECKING:  # training's libraries take seconds to load, and a forecast without members needs none of them
+    from emberformer.ensemble.checkpoint import EnsembleModel
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,9 @@ def forecast_fire(
         (probability,) = forecast_steps(rollout, landscape, steps, batch, winds[None], of.model, where)
         burned, members = landscape.fires.burned[-1].values, None
         if ensemble is not None:
+            from emberformer.ensemble.new_fire import members_of_new_fire
+            from emberformer.ensemble.prior import Prior
+
             prior = Prior(trained.model, trained.about["calibration"], len(winds))
             whole = members_of_new_fire(ensemble, prior, landscape, winds, where)
             members = whole[:, : burned.shape[0], : burned.shape[1]]
@@ -209,6 +212,8 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
     Raises:
         InputError: it starts from another network, tells other leads, or was trained with a text.
     """
+    from emberformer.ensemble.checkpoint import digest_of, ensemble_settings, load_ensemble
+
     ensemble = load_ensemble(checkpoint)
     of = ensemble_settings(ensemble.settings, checkpoint)
     if ensemble.about["parent"] not in (None, digest_of(trained.checkpoint)):

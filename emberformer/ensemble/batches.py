@@ -63,8 +63,8 @@ def make_batches(
                 layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires"
             )
     inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
-    hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
-    served = {"inputs": inputs, "hidden": hidden, "pinned": device.type == "cuda", "leads": of.leads, "at_front": True,
+    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda",
+              "leads": of.leads, "at_front": True,
               "block": None if prior is None else prior.model.block}  # fmt: skip
     dataset = FireSteps(
         landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,

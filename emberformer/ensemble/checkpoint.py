@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from emberformer.checkpoint import Sizes, load_model
-from emberformer.data.normalise import TerrainNormaliser
+from emberformer.checkpoint import Sizes, load_model, write_checkpoint
 from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
@@ -97,12 +93,9 @@ def save_ensemble(
         seed: of the training.
         score: validation loss of the best epoch.
     """
-    sizes = model.sizes
     content = {
         "state": dict(state),
-        "sizes": {"features": sizes.features, "pixels": sizes.pixels, "channels": list(sizes.channels),
-                  "normaliser": json.dumps(sizes.normaliser.to_dict()),
-                  "conditions": json.dumps(sizes.conditions.to_dict()) if sizes.conditions else None},
+        "sizes": model.sizes.to_dict(),
         "settings": model.settings.model_dump(mode="json"),
         "features": {name: features_key(model.settings.features) for name in model.settings.datasets},
         "parent": digest_of(trained_parent(layout, seed, "ensemble")) if prior_of(model.settings) else None,
@@ -112,11 +105,7 @@ def save_ensemble(
         "validation_loss": score,
         "provenance": provenance(),
     }  # fmt: skip
-    (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
-    partial = folder / "model.partial"
-    torch.save(content, partial)
-    os.replace(partial, folder / "model.ckpt")
-    return folder / "model.ckpt"
+    return write_checkpoint(folder, content)
 
 
 def prior_of(settings: Settings) -> bool:
@@ -137,12 +126,7 @@ def load_ensemble(path: Path) -> EnsembleModel:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        told, changing = content["sizes"], content["sizes"]["conditions"]
-        sizes = Sizes(
-            told["features"], told["pixels"], tuple(told["channels"]),
-            TerrainNormaliser.from_dict(json.loads(told["normaliser"])),
-            conditions=TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
-        )  # fmt: skip
+        sizes = Sizes.from_dict(content["sizes"])
         reach, text_features = content["reach"], content["text_features"]
         about = {key: content[key] for key in ("features", "parent", "seed", "validation_loss", "provenance")}
         settings = content["settings"]

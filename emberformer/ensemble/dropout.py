@@ -19,10 +19,10 @@ from emberformer.data.fires import held
 from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.ensemble.checkpoint import ensemble_settings
+from emberformer.ensemble.hindcast import member_block
 from emberformer.errors import InputError
 from emberformer.evaluate.rival_ensembles import Levels, members_of
 from emberformer.features.extraction import choose_device
-from emberformer.forecast_store import valid_times
 from emberformer.future_arrays import coming_winds
 from emberformer.layout import Layout
 from emberformer.member_store import MemberBlock, write_members
@@ -109,9 +109,7 @@ def write_dropout(
                 level = levels((of.members, *burned.shape), np.random.default_rng((of.seed, row)))
                 each = zip(passes(index, batch), level, strict=True)
                 members = np.concatenate([members_of(field, burned, one[None]) for field, one in each])
-                init = fires.valid_time.values[row].astype("datetime64[s]")
-                valid = valid_times(init, float(fires.attrs["seconds_per_frame"]), told.leads)
-                yield MemberBlock(str(fires.fire_id.values[step.fire]), "test", step.step, init, valid, members)
+                yield member_block(landscape, step, "test", members, told.leads)
 
     write_members(
         path, blocks(), method=f"dropout-seed-{seed}", dataset=dataset, leads=told.leads,

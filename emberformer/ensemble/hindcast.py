@@ -102,7 +102,7 @@ def member_blocks(
         with bar, closing(ahead(jobs, 1)) as batches:
             for step, batch in zip(steps, batches, strict=True):
                 members = members_of(futures, prior, landscape, step, batch, device)
-                yield _block(landscape, step, name, members[:, : size[0], : size[1]], futures.settings.leads)
+                yield member_block(landscape, step, name, members[:, : size[0], : size[1]], futures.settings.leads)
                 bar.update()
 
 
@@ -110,10 +110,10 @@ def whole_frames(
     futures: Futures, prior: Prior | None, landscape: Landscape, steps: list[Step], settings: Settings
 ) -> FireSteps:
     """Inputs of whole frames."""
-    hidden = hidden_inputs(settings.model) | (set() if settings.model.wind else {"coming_wind"})
     return FireSteps(
-        [landscape], steps, settings.model.history, inputs=ensemble_inputs(futures.generator, prior), hidden=hidden,
-        leads=futures.settings.leads, block=None if prior is None else prior.model.block,
+        [landscape], steps, settings.model.history, inputs=ensemble_inputs(futures.generator, prior),
+        hidden=hidden_inputs(settings.model), leads=futures.settings.leads,
+        block=None if prior is None else prior.model.block,
     )  # fmt: skip
 
 
@@ -134,7 +134,8 @@ def members_of(
     return futures(inputs, None if prior is None else prior(inputs), unknown, seed)
 
 
-def _block(landscape: Landscape, step: Step, split: str, members: np.ndarray, leads: int) -> MemberBlock:
+def member_block(landscape: Landscape, step: Step, split: str, members: np.ndarray, leads: int) -> MemberBlock:
+    """Members of one step as a store takes them."""
     fires = landscape.fires
     init = fires.valid_time.values[int(landscape.row_start[step.fire]) + step.step].astype("datetime64[s]")
     valid = valid_times(init, float(fires.attrs["seconds_per_frame"]), leads)
