@@ -19,7 +19,7 @@ from emberformer.training_settings import Phase
 STORE_SCHEMA = 3  # raise it when the code computes other features from the same settings (a golden test guards it)
 MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
 
-ENSEMBLE_SCHEMA = 1  # likewise, of the ensemble
+ENSEMBLE_SCHEMA = 2  # likewise, of the ensemble
 
 
 def features_key(features: FeatureSettings) -> str:
@@ -208,6 +208,10 @@ class Layout:
     def model_forecasts(self, seed: int | str, phase: Phase, dataset: str) -> Path:
         """Forecast store of one trained model."""
         return self.model(seed, phase) / "forecasts" / f"{dataset}.zarr"
+
+    def learned_from(self, seed: int | str, phase: Phase, dataset: str) -> Path:
+        """A trained model's forecasts of training and validation fires, which an ensemble learns from."""
+        return self.model_forecasts(seed, phase, dataset).with_suffix(".learned-from.zarr")
 
     def members(self, method: str, dataset: str) -> Path:
         """Member store of an ensemble, beside its forecast store."""

@@ -131,7 +131,8 @@ def members_of(
     unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))[None].to(device)
     fires, row = landscape.fires, int(landscape.row_start[step.fire]) + step.step
     seed = member_seed(futures.settings.seed, str(fires.fire_id.values[step.fire]), fires.valid_time.values[row])
-    return futures(inputs, None if prior is None else prior(inputs), unknown, seed)
+    forecast = None if prior is None else prior(inputs).masked_fill(unknown[:, None], 0)  # as in training
+    return futures(inputs, forecast, unknown, seed)
 
 
 def member_block(landscape: Landscape, step: Step, split: str, members: np.ndarray, leads: int) -> MemberBlock:

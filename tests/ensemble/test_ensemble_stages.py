@@ -1,5 +1,6 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
-from emberformer.ensemble.batches import margin_of, reach_of, read_texts
+from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_texts
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
@@ -23,6 +24,7 @@ from emberformer.ensemble.hindcast import hindcast_ensemble, members_of, whole_f
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.member_store import open_members
 from emberformer.overrides import changed
@@ -45,6 +47,8 @@ def trained(tmp_path_factory):
     )  # fmt: skip
     prepare(settings, layout)
     train(settings, layout, 0, "cpu")
+    for name in settings.datasets:
+        hindcast(settings, layout, 0, name, "cpu", learner_leads=2)
     return settings, layout, train_ensemble(settings, layout, 0, "cpu")
 
 
@@ -147,9 +151,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, mon
     settings, layout, path = trained
     straight = load_ensemble(path).generator.state_dict()
     other = layout.model(7, "ensemble")  # of a seed of its own, so that nothing else is touched
-    parent, copied = layout.model(0), layout.model(7)
-    copied.mkdir(parents=True)
-    (copied / "model.ckpt").write_bytes((parent / "model.ckpt").read_bytes())
+    shutil.copytree(layout.model(0), layout.model(7))
     whole = load_ensemble(train_ensemble(settings, layout, 7, "cpu")).generator.state_dict()
     (other / "model.ckpt").unlink()
     from emberformer.ensemble import training
@@ -265,9 +267,32 @@ def test_the_reach_is_the_furthest_that_fire_went(trained):
 def test_the_margin_of_a_window_is_the_reach_up_to_a_third(trained):
     settings, layout, _ = trained
     landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
-    assert margin_of(landscapes, 5, settings) == 5  # windows of 2 x 2 patches of 14 pixels
-    assert margin_of(landscapes, 50, settings) == 9
-    assert margin_of(landscapes, 50, changed(settings, {"training.crop": None})) == 0
+    alone = settings.ensemble.model_copy(update={"prior": False})
+    assert margin_of(landscapes, 5, settings, alone) == 5  # windows of 2 x 2 patches of 14 pixels
+    assert margin_of(landscapes, 50, settings, alone) == 9
+    assert margin_of(landscapes, 50, changed(settings, {"training.crop": None}), alone) == 0
+    assert margin_of(landscapes, 5, settings, settings.ensemble) == 0  # the prior knows of fire from outside
+
+
+def test_a_training_is_told_what_was_forecast_on_whole_frames(trained):
+    settings, layout, _ = trained
+    split = read_split(layout.split)
+    prior, sizes = load_prior(settings, layout, 0)
+    landscapes = open_landscapes(layout, sizes)
+    with pytest.raises(InputError, match="emberformer ensemble prior"):
+        read_priors(landscapes, layout, 3, split)
+    read_priors(landscapes, layout, 0, split)
+    steps = list_steps(landscapes[:1], split, "train", frames_ahead=2)
+    names = (*prior.model.inputs, "lead", "wind", "valid_t", "coming_wind", "prior")
+    whole = FireSteps(landscapes, steps, 3, inputs=names, leads=2)
+    cropped = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=1, inputs=names, leads=2)
+    for index in range(len(steps)):
+        item = whole.__getitems__([index])
+        assert torch.allclose(item["prior"][0, :, :28, :42], prior(item)[0, :, :28, :42], atol=1e-5)
+        part = cropped.__getitems__([index])
+        burned = part["fire_pixels"][0, 0] > 0.5
+        assert (part["prior"][0, :, burned] == 1).all()  # it is turned with the rest
+        assert part["prior"].sum() <= item["prior"].sum() + 1e-3
 
 
 def test_a_draw_that_is_guided_is_no_probability(trained):

@@ -30,7 +30,7 @@ def test_an_ensemble_from_fires_to_the_report(tmp_path):
     run = Run(tmp_path, {**CONTENT, "datasets": {"valley": source}})
     jobs = run.snakemake("ensemble")
     assert (jobs["train"], jobs["ensemble_train"], jobs["hindcast"], jobs["ensemble_hindcast"]) == (1, 1, 1, 1)
-    assert (jobs["ensemble_rival"], jobs["ensemble_evaluate"]) == (2, 1)
+    assert (jobs["ensemble_prior"], jobs["ensemble_rival"], jobs["ensemble_evaluate"]) == (1, 2, 1)
     folder = tmp_path / "results" / "tiny" / "ensembles"
     scores = pd.read_csv(folder / "ensemble_scores.csv")
     assert set(scores.method) == {f"{name}-seed-0" for name in ("emberformer-ensemble", "correlated", "dropout")}

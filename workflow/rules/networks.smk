@@ -108,6 +108,14 @@ def prior_of(wildcards):
     return [parent_of(wildcards)] if of.prior else []
 
 
+def learned_from(wildcards):
+    """What that model forecasts for the fires that an ensemble learns from."""
+    of = network(wildcards.model).one.layout
+    names = [name for name in DATASETS if name not in of.settings.split.test_landscapes]
+    stores = [of.learned_from(wildcards.seed, of.parent_phase("ensemble"), name) / STORE for name in names]
+    return stores if of.settings.ensemble.prior else []
+
+
 def rival_inputs(wildcards):
     """What a rival ensemble is made of: the network's forecasts, and of one that is fitted those of all data sets."""
     of, seeds = network(wildcards.model).one.layout, [wildcards.of_seed.removeprefix("/seed-")]
