@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from emberformer.dataset import Step
 from emberformer.ensemble.checkpoint import EnsembleModel, ensemble_settings
 from emberformer.ensemble.drawing import Futures
-from emberformer.ensemble.hindcast import members_of, whole_frames
+from emberformer.ensemble.hindcast import futures_of, whole_frames
 from emberformer.ensemble.prior import Prior
 from emberformer.landscape import Landscape
 
@@ -33,4 +33,4 @@ def members_of_new_fire(
     batch = whole_frames(futures, prior if of.prior else None, landscape, [step], of_settings).__getitems__([0])
     told = winds if of_settings.model.wind else np.zeros_like(winds)
     batch["coming_wind"] = torch.from_numpy(told.astype(np.float32))[None]
-    return members_of(futures, prior if of.prior else None, landscape, step, batch, device)
+    return futures_of(futures, prior if of.prior else None, landscape, step, batch, device).arrival_lead

@@ -29,6 +29,7 @@ from emberformer.ensemble.checkpoint import (
 from emberformer.ensemble.conditioning import drop_codes
 from emberformer.ensemble.flow import FlowDraw, FlowTerms, draw_times, flow_terms, shifted_time
 from emberformer.ensemble.generator import Generator
+from emberformer.ensemble.noise import with_shared
 from emberformer.ensemble.warm_start import warm_start
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
@@ -72,9 +73,11 @@ class FlowTraining(lightning.LightningModule):
         """The generator of the averaged weights."""
         return cast(Generator, self.average.module)
 
-    def terms(self, generator: Generator, batch: dict[str, Tensor], draw: FlowDraw) -> FlowTerms:
-        """What a batch says of a generator."""
+    def terms(self, generator: Generator, batch: dict[str, Tensor], draw: FlowDraw, common: Tensor) -> FlowTerms:
+        """What a batch says of a generator; `common [B]` is the part of the noise that pixels share."""
         conditioning = generator.conditioning(batch, batch.get("prior"))
+        noise = with_shared(draw.noise, common[:, None].to(self.device), conditioning, self.settings.shared_noise)
+        draw = draw._replace(noise=noise)
         lead = batch["arrival_lead"][:, None]
         to_come = batch["patches_to_come"][:, 0].flatten(1, 2) if self.settings.alignment else None
         field = field_of(lead, self.settings.leads)
@@ -97,7 +100,7 @@ class FlowTraining(lightning.LightningModule):
             drop_codes(number, of.unconditional, of.context_only, of.dino_only).to(device),
         )
         batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
-        terms = self.terms(self.generator, batch, draw)
+        terms = self.terms(self.generator, batch, draw, torch.randn(number))
         loss = self.loss(terms)
         if not torch.isfinite(loss):
             raise InputError(
@@ -139,7 +142,7 @@ class FlowTraining(lightning.LightningModule):
             torch.randn(number, 1, *size, generator=chance).to(self.device),
             torch.zeros(number, dtype=torch.long, device=self.device),
         )
-        terms = self.terms(self.averaged, batch, draw)
+        terms = self.terms(self.averaged, batch, draw, torch.randn(number, generator=chance))
         self.log("val/loss", self.loss(terms), prog_bar=True, batch_size=number)
         self.log("val/flow", terms.flow, batch_size=number)
         self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)

@@ -20,7 +20,7 @@ from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
-from emberformer.ensemble.hindcast import hindcast_ensemble, members_of, whole_frames
+from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
@@ -175,7 +175,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, mon
     assert not all(torch.equal(straight[name], again[name]) for name in whole)
 
 
-def test_members_cover_every_step_and_their_share_is_the_burn_probability(drawn, trained):
+def test_members_cover_every_step_and_the_burn_probability_is_theirs(drawn, trained):
     _, layout, _ = trained
     forecasts, members = drawn
     split = read_split(layout.split)["tiny"]
@@ -186,9 +186,12 @@ def test_members_cover_every_step_and_their_share_is_the_burn_probability(drawn,
     assert len(sizes) == sum(name in ("validation", "test") for name in split.values())
     for number in range(expected):
         lead, probability = members.arrival_lead[number].values, forecasts.probability[number].values
-        share = burn_probability(lead, 2)
+        share, told = burn_probability(lead, 2), members.burn_probability[number].values
         ahead = 5 - 1 - int(members.init_step[number])
-        assert np.array_equal(probability[: min(ahead, 2)], share[: min(ahead, 2)], equal_nan=True)
+        assert np.array_equal(probability[: min(ahead, 2)], told[: min(ahead, 2)], equal_nan=True)
+        assert np.array_equal(np.isnan(told), np.isnan(share))
+        assert (told[share == 1] > 0).all()
+        assert np.array_equal(told == 1, np.broadcast_to(lead[0] == 0, told.shape))
         assert np.isnan(probability[ahead:]).all()
         known = lead[0] != UNKNOWN
         assert (np.diff(share[:, known], axis=0) >= 0).all()
@@ -219,12 +222,12 @@ def test_members_follow_from_fire_step_and_seed_alone(trained):
 
     def members(chosen, number):
         batch = whole_frames(futures, prior, landscape, chosen, settings).__getitems__([number])
-        return members_of(futures, prior, landscape, chosen[number], batch, torch.device("cpu"))
+        return futures_of(futures, prior, landscape, chosen[number], batch, torch.device("cpu")).arrival_lead
 
     assert np.array_equal(members(steps, 2), members(steps[::-1], 0))
     other = Futures(model.generator, settings.ensemble.model_copy(update={"seed": 1, "members": 6}), model.reach)
     batch = whole_frames(other, prior, landscape, steps, settings).__getitems__([2])
-    assert len(members_of(other, prior, landscape, steps[2], batch, torch.device("cpu"))) == 6
+    assert len(futures_of(other, prior, landscape, steps[2], batch, torch.device("cpu")).arrival_lead) == 6
 
 
 def test_the_window_holds_all_that_fire_can_reach(trained):
