@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from emberformer.arrival_leads import NEVER, UNKNOWN, burn_probability
+from emberformer.arrival_leads import NEVER, UNKNOWN, FutureSet, burn_probability
 from emberformer.ensemble.arrival_field import leads_of
 from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.sampling import Guidance, sample_fields
@@ -19,19 +18,6 @@ from emberformer.ensemble_settings import EnsembleSettings
 ON_PATCHES = {"frame_patches": 2, "terrain_patches": 2, "patch_valid": 1}  # axis of the rows; the batch's is 0
 ON_PIXELS = {"fire_pixels": 2, "terrain_pixels": 2, "categories": 2}
 AT_ONCE = 2**20  # pixels of all members that pass the network together on a device that is no CPU
-
-
-class FutureSet(NamedTuple):
-    """Futures of one state.
-
-    Args:
-        arrival_lead: of every member, coded as `emberformer.arrival_leads` says.
-        burn_probability: by each lead, NaN where it is unknown whether a pixel burns; of levels that are drawn as
-            learned it has less noise than the share of the members, else it is this share.
-    """
-
-    arrival_lead: UInt8[np.ndarray, "M H W"]
-    burn_probability: Float32[np.ndarray, "K H W"]
 
 
 @dataclass(frozen=True)

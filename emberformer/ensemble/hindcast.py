@@ -13,12 +13,13 @@ import torch
 from tqdm import tqdm
 
 from emberformer.ahead import ahead
+from emberformer.arrival_leads import FutureSet
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
 from emberformer.ensemble.batches import ensemble_inputs, read_texts
 from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
-from emberformer.ensemble.drawing import Futures, FutureSet, member_seed
+from emberformer.ensemble.drawing import Futures, member_seed
 from emberformer.ensemble.prior import Prior
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
