@@ -1,0 +1,57 @@
+"""What a detector is taught and asked: windows of cached features with the boxes of the objects in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Windows of features and their objects.
+
+    Args:
+        features: of the patches, layers beside each other, then whatever else is told a patch.
+        valid: patches that are on the raster or image; the others are padding.
+        boxes: centre x and y, width and height of each window's objects, as shares of the window's sides.
+        labels: category of each object.
+        weights: that each object has in the loss: 1, but where windows are mixed.
+        index: of the samples.
+    """
+
+    features: Float[Tensor, "B C Gy Gx"]
+    valid: Bool[Tensor, "B Gy Gx"]
+    boxes: list[Float[Tensor, "n 4"]]
+    labels: list[Int[Tensor, "n"]]
+    weights: list[Float[Tensor, "n"]]
+    index: Int[Tensor, "B"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+class DetectionSamples(Protocol):
+    """Windows with boxes, of fires or of camera images.
+
+    Attributes:
+        channels: numbers that a patch of the features has.
+        grid: patches of a window, rows and columns.
+        categories: names of the labels 0, 1, ...
+    """
+
+    channels: int
+    grid: tuple[int, int]
+    categories: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the views of an epoch; chance is of the seed, the epoch and the index only."""
+        ...
+
+    def __getitems__(self, indices: list[int]) -> DetectionBatch:
+        """Read these windows together."""
+        ...
