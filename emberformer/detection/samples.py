@@ -25,9 +25,9 @@ class DetectionBatch:
     features: Float[Tensor, "B C Gy Gx"]
     valid: Bool[Tensor, "B Gy Gx"]
     boxes: list[Float[Tensor, "n 4"]]
-    labels: list[Int[Tensor, "n"]]
-    weights: list[Float[Tensor, "n"]]
-    index: Int[Tensor, "B"]
+    labels: list[Int[Tensor, " n"]]
+    weights: list[Float[Tensor, " n"]]
+    index: Int[Tensor, " B"]
 
     def __len__(self) -> int:
         return len(self.index)
