@@ -7,7 +7,7 @@ doi:10.1109/CVPR46437.2021.00294, here of whole boxes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,27 +83,30 @@ def letterbox(image: UInt8[np.ndarray, "h w 3"], objects: Objects, side: int) ->
 
 
 def draw_view(
-    picture: Picture, others: Sequence[Picture], cutouts: Sequence[Cutout], rule: ViewRule, rng: np.random.Generator
+    picture: Picture,
+    others: Callable[[int], Sequence[Picture]],
+    cutouts: Callable[[int], Sequence[Cutout]],
+    rule: ViewRule,
+    rng: np.random.Generator,
 ) -> Picture:
     """A random view of an image.
 
     Args:
         picture: the image.
-        others: three further ones for a mosaic; fewer: none is drawn.
-        cutouts: objects to paste; they may be many.
+        others: gives so many further ones, for a mosaic.
+        cutouts: gives so many objects to paste, or fewer.
         rule: which views there are.
         rng: chance.
     """
-    if rng.random() < rule.mosaic and len(others) >= 3:
-        view = mosaic([picture, *others[:3]], rng)
+    if rng.random() < rule.mosaic:
+        view = mosaic([picture, *others(3)], rng)
     else:
         low, high = np.log(rule.zoom)
         view = zoomed(picture, float(np.exp(rng.uniform(low, high))), rng)
     if rng.random() < rule.mirror:
         view = mirrored(view)
-    if rng.random() < rule.paste and cutouts:
-        chosen = rng.integers(len(cutouts), size=1 + int(rng.integers(rule.pasted)))
-        view = pasted(view, [cutouts[number] for number in chosen], rng)
+    if rng.random() < rule.paste:
+        view = pasted(view, cutouts(1 + int(rng.integers(rule.pasted))), rng)
     return jittered(view, rule.jitter, rng)
 
 
@@ -212,7 +215,7 @@ def resampled(
         size: height and width of the result.
     """
     y0, x0, y1, x1 = window
-    image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
     scale = np.tile([size[1] / (x1 - x0), size[0] / (y1 - y0)], 2)
     return np.asarray(image), (boxes - [x0, y0, x0, y0]) * scale
 
