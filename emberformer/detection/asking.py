@@ -27,7 +27,7 @@ STEP = 5  # adaptive numbers of queries are rounded up to its multiples, so that
 
 
 @dataclass(frozen=True)
-class Objects:
+class Answer:
     """Objects that were found in one window, the surest first.
 
     Args:
@@ -58,7 +58,7 @@ class Asking:
             self.values = ValuesAtOnce(self.decoder.layers)
 
     @torch.inference_mode()
-    def __call__(self, features: Float[Tensor, "B C Gy Gx"], valid: Bool[Tensor, "B Gy Gx"]) -> list[Objects]:
+    def __call__(self, features: Float[Tensor, "B C Gy Gx"], valid: Bool[Tensor, "B Gy Gx"]) -> list[Answer]:
         """Objects of each window."""
         return [self.objects(*one) for one in self.predictions(features, valid)]
 
@@ -115,11 +115,11 @@ class Asking:
         best = told.scores.topk(max(1, round(self.of.keep * queries.hidden.shape[1])), 1).indices
         return queries.pick(best), Predictions(picked(told.logits, best), picked(told.boxes, best))
 
-    def objects(self, logits: Float[Tensor, "q K"], boxes: Float[Tensor, "q 4"]) -> Objects:
+    def objects(self, logits: Float[Tensor, "q K"], boxes: Float[Tensor, "q 4"]) -> Answer:
         """What is told of one window: every category of every query is an object of its own score."""
         scores, place = logits.sigmoid().flatten().sort(descending=True)
         kept = place[scores >= self.of.minimum_score][: self.of.most]
-        return Objects(boxes[kept // logits.shape[1]], kept % logits.shape[1], scores[: len(kept)])
+        return Answer(boxes[kept // logits.shape[1]], kept % logits.shape[1], scores[: len(kept)])
 
 
 def change(before: Predictions, after: Predictions) -> Float[Tensor, " B"]:

@@ -18,6 +18,7 @@ from transformers.loss.loss_for_object_detection import box_iou, generalized_box
 from transformers.loss.loss_lw_detr import LwDetrHungarianMatcher
 
 from emberformer.detection.queries import Predictions
+from emberformer.detection.samples import DetectionBatch
 from emberformer.detection_settings import DetectionLossSettings
 from emberformer.errors import InputError
 
@@ -38,6 +39,11 @@ class Targets:
     boxes: Sequence[Float[Tensor, "_ 4"]]
     labels: Sequence[Int[Tensor, " _"]]
     weights: Sequence[Float[Tensor, " _"]]
+
+    @classmethod
+    def of(cls, batch: DetectionBatch) -> Targets:
+        """Those of a batch."""
+        return cls(batch.boxes, batch.labels, batch.weights)
 
     @property
     def total(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -40,6 +40,7 @@ class DetectionBatch:
         return DetectionBatch(features, valid, boxes, labels, weights, index)
 
 
+@runtime_checkable
 class DetectionSamples(Protocol):
     """Windows with boxes, of fires or of camera images.
 

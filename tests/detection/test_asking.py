@@ -3,7 +3,7 @@ import torch
 
 from emberformer.detection.asking import Asking, change
 from emberformer.detection.detector import FireDetector
-from emberformer.detection.queries import Predictions
+from emberformer.detection.queries import Heads, Predictions
 from emberformer.detection_settings import AskingSettings, DetectionSettings
 from tests.detection.scenes import Scenes
 
@@ -25,7 +25,7 @@ def detector() -> FireDetector:
     torch.manual_seed(0)
     of = DetectionSettings(preset="small", d_model=32, heads=4, queries=20, groups=2, refinement=True)
     one = FireDetector(of, 8, 2).eval()
-    for heads in (*one.decoder.heads, one.starts[0].heads):  # as if it had learned something
+    for heads in (module for module in one.modules() if isinstance(module, Heads)):  # as if it had learned something
         for p in heads.parameters():
             torch.nn.init.normal_(p, std=0.2)
     return one

@@ -29,10 +29,6 @@ def detector(**changes) -> FireDetector:
     return FireDetector(settings(**changes), 8, 2)
 
 
-def targets_of(batch) -> Targets:
-    return Targets(batch.boxes, batch.labels, batch.weights)
-
-
 def random_case(rng: np.random.Generator, queries: int, counts: list[int]) -> tuple[Predictions, Targets]:
     def boxes(*shape: int) -> torch.Tensor:
         return torch.as_tensor(rng.uniform(0.1, 0.9, (*shape, 4)), dtype=torch.float32)
@@ -100,7 +96,7 @@ def test_patches_whose_centre_is_in_a_box():
 
 def test_a_batch_without_objects_teaches_that_there_are_none():
     batch = Scenes(2, objects=0).__getitems__([0, 1])
-    said = detector()(batch.features, batch.valid, targets_of(batch))
+    said = detector()(batch.features, batch.valid, Targets.of(batch))
     assert said.loss is not None
     said.loss.backward()
     assert said.loss_dict is not None
@@ -115,7 +111,7 @@ def test_no_weight_is_shared_by_two_layers_and_all_learn(kind):
     parts += [list(heads.parameters()) for heads in one.decoder.heads]
     pointers = [p.data_ptr() for part in parts for p in part]
     assert len(set(pointers)) == len(pointers)
-    said = one(batch.features, batch.valid, targets_of(batch))
+    said = one(batch.features, batch.valid, Targets.of(batch))
     assert said.loss is not None
     said.loss.backward()
     without = [name for name, p in one.named_parameters() if p.grad is None]
