@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -24,15 +25,22 @@ class DetectionBatch:
 
     features: Float[Tensor, "B C Gy Gx"]
     valid: Bool[Tensor, "B Gy Gx"]
-    boxes: list[Float[Tensor, "n 4"]]
-    labels: list[Int[Tensor, " n"]]
-    weights: list[Float[Tensor, " n"]]
+    boxes: list[Float[Tensor, "_ 4"]]
+    labels: list[Int[Tensor, " _"]]
+    weights: list[Float[Tensor, " _"]]
     index: Int[Tensor, " B"]
 
     def __len__(self) -> int:
         return len(self.index)
 
+    def to(self, device: torch.device) -> DetectionBatch:
+        """The batch on a device."""
+        boxes, labels, weights = ([one.to(device) for one in of] for of in (self.boxes, self.labels, self.weights))
+        features, valid, index = (one.to(device) for one in (self.features, self.valid, self.index))
+        return DetectionBatch(features, valid, boxes, labels, weights, index)
 
+
+@runtime_checkable
 class DetectionSamples(Protocol):
     """Windows with boxes, of fires or of camera images.
 

@@ -1,0 +1,173 @@
+"""Training of a detector from cached features, in Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from emberformer.detection.checkpoint import detection_settings, save_detector
+from emberformer.detection.detector import FireDetector
+from emberformer.detection.distilling import Teaching, load_teacher
+from emberformer.detection.loading import MixedWindows, Windows, grown
+from emberformer.detection.losses import Targets
+from emberformer.detection.mixing import mixed
+from emberformer.detection.samples import DetectionBatch, DetectionSamples
+from emberformer.detection_settings import DetectionSettings
+from emberformer.errors import InputError
+from emberformer.optimisation import warm_cosine
+from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
+from emberformer.run_logs import RunDescription, RunLogs
+from emberformer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class DetectionTraining(lightning.LightningModule):
+    """Training of a detector; it is validated, and later asked, by the exponential average of its weights.
+
+    Args:
+        detector: what learns.
+        total_steps: optimiser steps of the whole run, for the learning rate's course.
+        teaching: loss against a teacher; None: there is none.
+    """
+
+    def __init__(self, detector: FireDetector, total_steps: int, teaching: Teaching | None = None):
+        super().__init__()
+        self.detector, self.total_steps, self.teaching = detector, total_steps, teaching
+        self.average = AveragedModel(
+            detector, multi_avg_fn=get_ema_multi_avg_fn(detector.of.average), use_buffers=True
+        ).requires_grad_(False)
+
+    @property
+    def averaged(self) -> FireDetector:
+        """The detector of the averaged weights."""
+        return cast(FireDetector, self.average.module)
+
+    def transfer_batch_to_device(self, batch: DetectionBatch, device: torch.device, dataloader_idx: int):
+        """A batch is no collection that Lightning knows."""
+        return batch.to(device)
+
+    def on_train_epoch_start(self) -> None:
+        """What the curriculum asks for in this epoch."""
+        of = self.detector.of
+        first, epochs = of.curriculum.queries or of.queries, of.epochs
+        self.detector.queries = round(grown(of.curriculum, self.current_epoch, epochs, first, of.queries))
+        simple = of.curriculum.simple_matching and self.current_epoch < of.curriculum.share * epochs
+        self.detector.loss.simple_matching = simple
+
+    def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
+        batch = mixed(batch, self.detector.of.mixing)
+        said = self.detector(batch.features, batch.valid, Targets.of(batch))
+        loss, terms = said.loss, dict(said.loss_dict)
+        if self.teaching is not None:
+            taught = self.teaching(batch, said, self.detector)
+            loss, terms = loss + torch.stack(list(taught.values())).sum(), terms | taught
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"step {self.global_step}", f"a loss of {loss.item()}", "a number", "lower detection.learning_rate"
+            )
+        told = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
+        self.log_dict(told, on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
+        """After every step of the optimiser."""
+        if self.average.n_averaged < self.global_step:
+            self.average.update_parameters(self.detector)
+
+    def validation_step(self, batch: DetectionBatch, batch_idx: int) -> None:
+        detector = self.averaged
+        detector.queries, detector.loss.simple_matching = detector.of.queries, False
+        said = detector(batch.features, batch.valid, Targets.of(batch))
+        self.log("val/loss", said.loss, prog_bar=True, batch_size=len(batch))
+
+    def configure_optimizers(self):
+        """AdamW with a rising, then falling rate."""
+        of = self.detector.of
+        learned: list[nn.Module] = [self.detector, *([self.teaching] if self.teaching is not None else [])]
+        weights = [p for one in learned for p in one.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(weights, of.learning_rate, weight_decay=of.weight_decay)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": warm_cosine(optimizer, of.warmup, self.total_steps), "interval": "step"},
+        }
+
+
+def fit_detector(
+    settings: Settings,
+    folder: Path,
+    training: DetectionSamples,
+    validation: DetectionSamples,
+    data: Sequence[str],
+    features: Mapping[str, str],
+    seed: int,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Path:
+    """Train a detector on samples and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
+
+    A run that was stopped goes on from `last.ckpt` if the data are still the same. The epoch of the least validation
+    loss is kept.
+
+    Args:
+        settings: the whole configuration.
+        folder: of the detector.
+        training: windows to learn from.
+        validation: windows that choose the epoch.
+        data: digest of each data set.
+        features: name of the feature store of each data set.
+        seed: of initial weights, order and mixing.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads; None: torch's own choice.
+
+    Raises:
+        InputError: no windows, or a loss that is no number.
+    """
+    of = detection_settings(settings, folder)
+    lightning.seed_everything(seed, verbose=False)
+    trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/loss", "min"))
+    batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
+    detector = FireDetector(of, training.channels, len(training.categories))
+    module = DetectionTraining(detector, len(batches) * of.epochs, _teaching(detector, training, of))
+    folder.mkdir(parents=True, exist_ok=True)
+    run, logs = UnfinishedRun(folder, data), RunLogs(settings, folder, seed, "detection")
+    log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
+    trainer.loggers = logs.loggers(run.begin())
+    trainer.callbacks += [EachEpoch(batches, seed), RunDescription(settings)]  # type: ignore[attr-defined]
+    watched = Windows(validation, of.batch_size)
+    trainer.fit(module, batches, watched, ckpt_path=run.checkpoint, weights_only=False)
+    state, score = _best(trainer)
+    path = save_detector(folder, state, settings, training.channels, training.categories, features, seed, score)
+    logs.end(trainer, path)
+    run.end()
+    return path
+
+
+def _as_phase(settings: Settings, of: DetectionSettings) -> Settings:
+    """The configuration, to train as the detector does; it never stops early."""
+    own = {"epochs": of.epochs, "precision": of.precision, "gradient_clip": of.gradient_clip, "patience": of.epochs}
+    return settings.model_copy(update={"training": settings.training.model_copy(update=own)})
+
+
+def _teaching(detector: FireDetector, samples: DetectionSamples, of: DetectionSettings) -> Teaching | None:
+    if of.distillation is None:
+        return None
+    teacher = load_teacher(of.distillation.teacher, detector, samples.channels, samples.categories)
+    return Teaching(teacher, detector, of.distillation)
+
+
+def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
+    """Averaged weights of the best epoch, and its score on validation."""
+    best = cast(ModelCheckpoint, trainer.checkpoint_callback)
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    score = math.nan if best.best_model_score is None else float(best.best_model_score)
+    return {key.removeprefix("average.module."): of for key, of in state.items() if "average.module." in key}, score
