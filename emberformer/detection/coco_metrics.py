@@ -16,8 +16,10 @@ from emberformer.detection.found import Detections, Objects
 
 # In the order in which COCO's summary gives them. AP is the mean over overlaps from 0.5 to 0.95; small, medium and
 # large are boxes of up to 32 x 32, up to 96 x 96 and more pixels of the image or raster.
-NAMES: tuple[str, ...] = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100", "AR_small", "AR_medium",
-         "AR_large")  # fmt: skip
+NAMES: tuple[str, ...] = (
+    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
+    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
+)  # fmt: skip
 AT_50 = 0  # place of an overlap of 0.5
 ALL_SIZES, MOST_FOUND = 0, -1
 
