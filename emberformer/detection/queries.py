@@ -87,15 +87,20 @@ class Heads(nn.Module):
             boxes: where they are.
             level: [B Q] of each; only looked at where there are several pairs.
         """
-        logits = [head(hidden).float() for head in self.category]
-        moves = [head(hidden).float() for head in self.box]
-        if len(logits) == 1:
-            return Predictions(logits[0], refine_bboxes(boxes, moves[0]))
-        own = level[..., None, None]
-        chosen = [
-            torch.stack(one, 2).gather(2, own.expand(-1, -1, 1, one[0].shape[-1]))[:, :, 0] for one in (logits, moves)
-        ]
-        return Predictions(chosen[0], refine_bboxes(boxes, chosen[1]))
+        return Predictions(self.logits(hidden, level), refine_bboxes(boxes, _told(self.box, hidden, level)))
+
+    def logits(self, hidden: Float[Tensor, "B Q d"], level: Tensor) -> Float[Tensor, "B Q K"]:
+        """Categories alone."""
+        return _told(self.category, hidden, level)
+
+
+def _told(heads: nn.ModuleList, hidden: Tensor, level: Tensor) -> Tensor:
+    """What the head of its own level tells of each query, float32."""
+    told = [head(hidden).float() for head in heads]
+    if len(told) == 1:
+        return told[0]
+    own = level[..., None, None].expand(-1, -1, 1, told[0].shape[-1])
+    return torch.stack(told, 2).gather(2, own)[:, :, 0]
 
 
 class Proposals(nn.Module):
@@ -115,20 +120,16 @@ class Proposals(nn.Module):
         self.heads = Heads(d_model, categories, levels)
 
     def forward(self, cells: FeatureMap, queries: int) -> tuple[Queries, Predictions]:
-        """The queries, best proposal first, and what these proposals tell."""
-        number = min(queries, cells.cells.shape[1])
-        found = self.every(cells)
-        best = found.logits.amax(-1).topk(number, 1).indices
-        told = Predictions(picked(found.logits, best), picked(found.boxes, best))
-        level = cells.level.expand(len(best), -1).gather(1, best)
-        content = self.content[:number].expand(len(best), -1, -1)
-        return Queries(content, told.boxes.detach(), level, cells.real.gather(1, best)), told
-
-    def every(self, cells: FeatureMap) -> Predictions:
-        """What all cells tell; padding is no object."""
-        anchors = cells.anchors.expand(len(cells.cells), -1, -1)
-        found = self.heads(self.project(cells.cells), anchors, cells.level.expand(len(cells.cells), -1))
-        return Predictions(found.logits.masked_fill(~cells.real[..., None], NEVER), found.boxes)
+        """The queries, best proposal first, and what these proposals tell; padding proposes nothing."""
+        windows, number = len(cells.cells), min(queries, cells.cells.shape[1])
+        level, anchors = cells.level.expand(windows, -1), cells.anchors.expand(windows, -1, -1)
+        hidden = self.project(cells.cells)
+        logits = self.heads.logits(hidden, level).masked_fill(~cells.real[..., None], NEVER)
+        best = logits.amax(-1).topk(number, 1).indices
+        level, hidden, real = picked(level, best), picked(hidden, best), picked(cells.real, best)
+        told = self.heads(hidden, picked(anchors, best), level)
+        told = Predictions(told.logits.masked_fill(~real[..., None], NEVER), told.boxes)
+        return Queries(self.content[:number].expand(windows, -1, -1), told.boxes.detach(), level, real), told
 
 
 class LearnedPlaces(nn.Module):
