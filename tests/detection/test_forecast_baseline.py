@@ -50,16 +50,10 @@ def stores(tmp_path) -> Callable[..., tuple[xr.Dataset, xr.Dataset]]:
     probability = np.where(BURNED == 1, 1.0, 0.0)
     probability[10:14, 8:10], probability[10:14, 10:14] = 0.6, 0.3
 
-    def written(kind="probability", splits=("validation", "test")):
+    def written(kind: ScoreKind = "probability", splits: tuple[str, str] = ("validation", "test")):
+        now, values = np.datetime64("1970-01-01T00:00:00"), probability[None].astype(np.float32)
         blocks = [
-            ForecastBlock(
-                fire,
-                split,
-                0,
-                np.datetime64("1970-01-01T00:00:00"),
-                valid_times(np.datetime64("1970-01-01T00:00:00"), 1800, 1),
-                probability[None].astype(np.float32),
-            )
+            ForecastBlock(fire, split, 0, now, valid_times(now, 1800, 1), values)
             for fire, split in zip("ab", splits, strict=True)
         ]
         write_forecasts(
@@ -72,7 +66,8 @@ def stores(tmp_path) -> Callable[..., tuple[xr.Dataset, xr.Dataset]]:
 
 
 def test_the_threshold_is_the_best_of_validation_fires(stores):
-    baseline = forecast_baseline(*stores(), RULE, (0.2, 0.5))
+    forecasts, fires = stores()
+    baseline = forecast_baseline(forecasts, fires, RULE, (0.2, 0.5))
     assert baseline.threshold == 0.5
     assert baseline.validation == {0.2: 0.0, 0.5: 1.0}
     assert [(frame.fire_id, frame.init_step) for frame in baseline.frames] == [("b", 0)]
@@ -82,7 +77,9 @@ def test_the_threshold_is_the_best_of_validation_fires(stores):
 
 
 def test_stores_that_do_not_fit_are_refused(stores):
+    scores, fires = stores("score")
     with pytest.raises(InputError, match="scores"):
-        forecast_baseline(*stores("score"), RULE)
+        forecast_baseline(scores, fires, RULE)
+    tested, fires = stores(splits=("test", "test"))
     with pytest.raises(InputError, match="none of validation fires"):
-        forecast_baseline(*stores(splits=("test", "test")), RULE)
+        forecast_baseline(tested, fires, RULE)
