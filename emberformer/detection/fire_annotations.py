@@ -1,7 +1,7 @@
 """Objects of fires as a COCO set: pictures of frames, boxes, and where they lie; for any detector of images.
 
-Read as a camera set (`CameraSource` with `group="fire_id"`), its pictures get views too: mosaics, and rare spots pasted
-on unburned ground (`FIRE_VIEWS`).
+Read as a camera set (`CameraSource` with `group="fire_id"`), its pictures get views too, where boxes are of what is new
+in the picture itself (horizon 'now'): mosaics, and spots, which are rare, pasted on unburned ground (`FIRE_VIEWS`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from tqdm import tqdm
 from emberformer.atomic import replacing
 from emberformer.data.fires import fire_crs, fire_transform
 from emberformer.detection.coco import CocoImage, CocoSet, write_coco
-from emberformer.detection.fire_objects import KINDS, ClusterRule, objects_new_in
+from emberformer.detection.fire_objects import KINDS, SPOT, ClusterRule, objects_new_in
 from emberformer.detection.fire_samples import Horizon
 from emberformer.detection.found import Objects
 from emberformer.detection.pictures import fire_pixels
 from emberformer.detection.pixel_views import ViewRule
 from emberformer.provenance import provenance
 
-FIRE_VIEWS = ViewRule(mosaic=0.2, zoom=(0.8, 1.25), mirror=0.5, paste=0.5, pasted=3, jitter=0.0, margin=4)
+FIRE_VIEWS = ViewRule(
+    mosaic=0.2, zoom=(0.8, 1.25), mirror=0.5, paste=0.5, pasted=3, pasted_labels=(SPOT,), jitter=0.0, margin=4
+)
 
 
 def write_fire_annotations(

@@ -1,10 +1,14 @@
 """Fires as a COCO set: boxes lie around new fire on the picture and on the map; spots are pasted on plain ground."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from emberformer.data.fires import fire_transform
+from emberformer.detection.camera_images import CameraSource, list_images
 from emberformer.detection.coco import read_coco
 from emberformer.detection.detections_out import boxes_on_map
 from emberformer.detection.fire_annotations import FIRE_VIEWS, write_fire_annotations
@@ -12,6 +16,7 @@ from emberformer.detection.fire_objects import ClusterRule
 from emberformer.detection.found import NOTHING
 from emberformer.detection.pictures import fire_pixels
 from emberformer.detection.pixel_views import Cutout, letterbox, pasted
+from emberformer.detection.view_drawing import ViewDrawing
 from tests.small_fires import disc, small_fires
 
 SHAPE = (40, 60)
@@ -27,15 +32,20 @@ def written(tmp_path):
     return fires, tmp_path / "set"
 
 
+def _red(path: Path) -> np.ndarray:
+    pixels = np.asarray(Image.open(path)).astype(int)
+    return pixels[..., 0] - pixels[..., 2] > 60
+
+
 def test_boxes_are_around_what_is_new_and_have_a_place_on_the_map(written):
     fires, folder = written
     read = read_coco(folder / "train.json", folder / "images")
     assert read.categories == ("front_now", "spot_now", "front_next", "spot_next")
     first, second = read.images
     assert first.objects.labels.tolist() == [1, 2, 3]
+    assert (_red(folder / "images" / first.file_name) == FRONT).all()  # a first frame is new
     assert second.objects.labels.tolist() == [0, 1]
-    pixels = np.asarray(Image.open(folder / "images" / second.file_name)).astype(int)
-    red = pixels[..., 0] - pixels[..., 2] > 60
+    red = _red(folder / "images" / second.file_name)
     assert np.array_equal(red, (SPOT == 1) & (FRONT == 0))
     x0, y0, x1, y1 = second.objects.boxes[1].astype(int)
     assert red[y0:y1, x0:x1].any(0).all()
@@ -57,3 +67,13 @@ def test_spots_are_pasted_on_unburned_ground_away_from_the_fire():
     for x0, y0, x1, y1 in view.objects.boxes.astype(int):
         near = SPOT[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
         assert not near.any()
+
+
+def test_only_spots_are_pasted(written):
+    _, folder = written
+    (source,) = [CameraSource(folder / "train.json", folder / "images", "train", "fire_id")]
+    images = list_images([source], ("front_now", "spot_now"), {}, 0).images
+    drawing = ViewDrawing(images, 60, replace(FIRE_VIEWS, paste=1.0, mosaic=0.0, zoom=(1, 1), mirror=0.0), 0)
+    pasted_labels = [drawing.view(1, view).objects.labels[2:].tolist() for view in range(1, 10)]
+    assert sum(map(len, pasted_labels)) > 5
+    assert {label for labels in pasted_labels for label in labels} == {1}
