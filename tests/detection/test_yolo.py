@@ -1,5 +1,7 @@
 """Sets of text files become COCO sets: a box by hand, images without objects, and lines that are none."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -9,7 +11,7 @@ from emberformer.errors import InputError
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path) -> tuple[Path, Path]:
     images, labels = tmp_path / "images", tmp_path / "labels"
     for name in ("a/one.jpg", "a/two.jpg", "b/three.png"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +23,7 @@ def folders(tmp_path):
 
 
 def test_boxes_are_read_in_pixels_and_written_as_coco(folders, tmp_path):
-    read = read_yolo(*folders, ("smoke", "fire"))
+    read = read_yolo(folders[0], folders[1], ("smoke", "fire"))
     first = read.images[0]
     assert first.file_name == "a/one.jpg"
     assert first.objects.labels.tolist() == [1, 0]
@@ -38,7 +40,7 @@ def test_boxes_are_read_in_pixels_and_written_as_coco(folders, tmp_path):
 def test_a_line_that_is_no_box_is_named(folders, line):
     (folders[1] / "a/one.txt").write_text(f"1 0.5 0.5 0.25 0.5\n{line}\n")
     with pytest.raises(InputError, match=r"one\.txt, line 2"):
-        read_yolo(*folders, ("smoke", "fire"))
+        read_yolo(folders[0], folders[1], ("smoke", "fire"))
 
 
 def test_folders_without_images_and_damaged_images_are_named(folders, tmp_path):
@@ -46,4 +48,4 @@ def test_folders_without_images_and_damaged_images_are_named(folders, tmp_path):
         read_yolo(tmp_path / "labels", folders[1], ("smoke",))
     (folders[0] / "a/two.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"two\.jpg[\s\S]*no readable image"):
-        read_yolo(*folders, ("smoke", "fire"))
+        read_yolo(folders[0], folders[1], ("smoke", "fire"))
