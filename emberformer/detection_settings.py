@@ -19,6 +19,61 @@ PRESETS: dict[str, dict[str, Any]] = {
 RANKS = {"base": 4, "small": 2}  # of adapters, where there are any
 
 
+class FireObjectSettings(Stage):
+    """What an object of a fire is, and which windows are served."""
+
+    horizons: tuple[Literal["now", "next"], ...] = Field(
+        default=("now", "next"), min_length=1, description="now: what is new in the newest frame; next: one frame later"
+    )
+    connectivity: Literal[4, 8] = 8
+    reach: int = Field(default=2, ge=0, description="pixels by which pieces are grown before they are joined")
+    spot_distance: float = Field(
+        default=3.0, gt=0, description="pixels about a spot in which nothing had burned a frame before"
+    )
+    least_front: int = Field(default=4, ge=1, description="pixels of the smallest front")
+    least_spot: int = Field(default=1, ge=1, description="pixels of the smallest spot")
+    crop: int | None = Field(default=12, ge=2, description="side of the training window in patches; null: whole")
+    flip: bool = Field(default=True, description="mirror and turn windows while training")
+    steps_per_fire: int | None = Field(default=6, ge=1, description="frames of each training fire; null: all")
+    validation_steps_per_fire: int | None = Field(default=4, ge=1)
+    spot_reach_m: float = Field(default=300.0, gt=0, description="distance within which a spot counts as found")
+    spot_score: Share = Field(default=0.2, description="of the detections that may find a spot")
+
+
+class CameraSetSettings(Stage):
+    """A COCO set of camera images."""
+
+    annotations: Path = Field(description="the COCO file")
+    images: Path = Field(description="folder of its images")
+    split: Literal["train", "validation", "test"] | None = Field(
+        default=None, description="that all of it belongs to; null: it is divided"
+    )
+    group: str | None = Field(
+        default=None,
+        description="key of an image's entry that says what stays together, such as video_id, or `folder`; null: "
+        "every image by itself",
+    )
+
+
+class CameraSettings(Stage):
+    """Camera images instead of fires: they pass the same backbone into an image store."""
+
+    sets: tuple[CameraSetSettings, ...] = Field(min_length=1)
+    categories: tuple[str, ...] | None = Field(default=None, description="null: those of the first set")
+    side: int = Field(default=518, ge=14, description="of the square that images are fitted into, in pixels")
+    views: int = Field(default=4, ge=1, description="of a training image, itself among them")
+    mosaic: Share = 0.3
+    zoom: tuple[float, float] = (0.6, 1.6)
+    mirror: Share = 0.5
+    paste: Share = 0.3
+    pasted: int = Field(default=3, ge=0)
+    jitter: Share = 0.3
+    train: Share = 0.7
+    validation: Share = 0.15
+    test: Share = 0.15
+    seed: int = 0
+
+
 class DetectionLossSettings(Stage):
     """Weights of the terms; the same for every decoder layer and for the proposals."""
 
@@ -97,11 +152,19 @@ class DetectionSettings(Stage):
     """A transformer that tells objects as boxes from cached features (LW-DETR, arXiv:2406.03459)."""
 
     # Keys that say how the detector is asked, and nothing of what is trained
-    ASKING: ClassVar[tuple[str, ...]] = ("asking",)
+    ASKING: ClassVar[tuple[str, ...]] = ("asking", "rival")
 
     preset: Literal["base", "small"] = Field(
         default="base",
         description="base: 100 queries, 6 layers, 8 heads, adapters of rank 4; small: 50, 3, 8, 2; other keys go first",
+    )
+    # What is told and asked for
+    fires: FireObjectSettings = FireObjectSettings()
+    cameras: CameraSettings | None = Field(default=None, description="null: the objects are those of the fires")
+    rival: Literal["network", "dilation", "logistic"] | None = Field(
+        default="network",
+        description="forecast whose connected pieces the detector is compared with; network: of the last phase's "
+        "first seed; null: none",
     )
     # The network
     d_model: int = Field(default=128, ge=16)

@@ -250,6 +250,26 @@ class Layout:
         )
 
     @property
+    def camera_images(self) -> Path:
+        """Store of the features of camera images."""
+        of = self.settings.detection
+        told = of.cameras.model_dump(mode="json") if of is not None and of.cameras is not None else None
+        key = features_key(self.settings.features)
+        return self.root / "cameras" / f"{key}-{digest(told)}.zarr"
+
+    def detections(self, seed: int | str, split: str) -> Path:
+        """What a detector found in a split: a COCO results file; GeoPackages of the fires lie beside it."""
+        return self.detector(seed) / "detections" / f"{split}.json"
+
+    @property
+    def detection_rival(self) -> str | None:
+        """Method whose forecasts the detector is compared with; None: none."""
+        of = self.settings.detection
+        if of is None or of.cameras is not None or "next" not in of.fires.horizons:
+            return None
+        return self.interpreted.first if of.rival == "network" else of.rival
+
+    @property
     def detection(self) -> Path:
         """Folder of the detectors' tables and detections."""
         return self.experiment / "detection"

@@ -9,26 +9,35 @@ from pathlib import Path
 from typing import cast
 
 import lightning
+import numpy as np
 import torch
+from jaxtyping import Float
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from emberformer.detection.asking import Asking
+from emberformer.detection.boxes import to_pixels
 from emberformer.detection.checkpoint import detection_settings, save_detector
+from emberformer.detection.coco_metrics import coco_scores
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.distilling import Teaching, load_teacher
+from emberformer.detection.found import Detections, Objects
 from emberformer.detection.loading import MixedWindows, Windows, grown
 from emberformer.detection.losses import Targets
 from emberformer.detection.mixing import mixed
 from emberformer.detection.samples import DetectionBatch, DetectionSamples
+from emberformer.detection.sources import open_source
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
+from emberformer.layout import Layout
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
+SIDE = 100  # of a window, while training: the overlap of boxes does not ask how long a pixel is
 
 
 class DetectionTraining(lightning.LightningModule):
@@ -37,15 +46,22 @@ class DetectionTraining(lightning.LightningModule):
     Args:
         detector: what learns.
         total_steps: optimiser steps of the whole run, for the learning rate's course.
+        categories: names of the labels.
         teaching: loss against a teacher; None: there is none.
     """
 
-    def __init__(self, detector: FireDetector, total_steps: int, teaching: Teaching | None = None):
+    def __init__(
+        self, detector: FireDetector, total_steps: int, categories: Sequence[str], teaching: Teaching | None = None
+    ):
         super().__init__()
+        self.categories = tuple(categories)
+        self.told: list[Objects] = []
+        self.found: list[Detections] = []
         self.detector, self.total_steps, self.teaching = detector, total_steps, teaching
         self.average = AveragedModel(
             detector, multi_avg_fn=get_ema_multi_avg_fn(detector.of.average), use_buffers=True
         ).requires_grad_(False)
+        self.asking = Asking(self.averaged, detector.of.asking.model_copy(update={"minimum_score": 0.0}))
 
     @property
     def averaged(self) -> FireDetector:
@@ -89,6 +105,19 @@ class DetectionTraining(lightning.LightningModule):
         detector.queries, detector.loss.simple_matching = detector.of.queries, False
         said = detector(batch.features, batch.valid, Targets.of(batch))
         self.log("val/loss", said.loss, prog_bar=True, batch_size=len(batch))
+        for n, (boxes, labels) in enumerate(zip(batch.boxes, batch.labels, strict=True)):
+            answer = self.asking.objects(said.logits[n].float(), said.pred_boxes[n].float())
+            self.told.append(Objects.of(_in_pixels(boxes), labels.cpu().numpy()))
+            scores = answer.scores.double().cpu().numpy()
+            self.found.append(Detections(_in_pixels(answer.boxes), answer.labels.cpu().numpy(), scores))
+
+    def on_validation_epoch_end(self) -> None:
+        """COCO's average precision; 0 where no window of the validation has an object."""
+        scores = coco_scores(self.told, self.found, self.categories)
+        self.log("val/ap", float(np.nan_to_num(scores["AP"])), prog_bar=True)
+        self.log("val/ap50", float(np.nan_to_num(scores["AP50"])))
+        self.told.clear()
+        self.found.clear()
 
     def configure_optimizers(self):
         """AdamW with a rising, then falling rate."""
@@ -100,6 +129,19 @@ class DetectionTraining(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": warm_cosine(optimizer, of.warmup, self.total_steps), "interval": "step"},
         }
+
+
+def train_detector(
+    settings: Settings, layout: Layout, seed: int, device: str = "auto", threads: int | None = None
+) -> Path:
+    """Train the detector of one seed on the stores of its configuration, see `fit_detector`.
+
+    Raises:
+        InputError: no detector in the configuration, stores that are not there, or as `fit_detector`.
+    """
+    source = open_source(layout, seed)
+    samples = source.training(), source.validation()
+    return fit_detector(settings, layout.detector(seed), *samples, source.data, source.features, seed, device, threads)
 
 
 def fit_detector(
@@ -115,8 +157,8 @@ def fit_detector(
 ) -> Path:
     """Train a detector on samples and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
 
-    A run that was stopped goes on from `last.ckpt` if the data are still the same. The epoch of the least validation
-    loss is kept.
+    A run that was stopped goes on from `last.ckpt` if the data are still the same. The epoch of the greatest average
+    precision on validation is kept.
 
     Args:
         settings: the whole configuration.
@@ -134,10 +176,12 @@ def fit_detector(
     """
     of = detection_settings(settings, folder)
     lightning.seed_everything(seed, verbose=False)
-    trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/loss", "min"))
+    trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
     detector = FireDetector(of, training.channels, len(training.categories))
-    module = DetectionTraining(detector, len(batches) * of.epochs, _teaching(detector, training, of))
+    module = DetectionTraining(
+        detector, len(batches) * of.epochs, training.categories, _teaching(detector, training, of)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     run, logs = UnfinishedRun(folder, data), RunLogs(settings, folder, seed, "detection")
     log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
@@ -171,3 +215,7 @@ def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     score = math.nan if best.best_model_score is None else float(best.best_model_score)
     return {key.removeprefix("average.module."): of for key, of in state.items() if "average.module." in key}, score
+
+
+def _in_pixels(shares: Tensor) -> Float[np.ndarray, "n 4"]:
+    return to_pixels(shares.double().cpu().numpy(), (SIDE, SIDE))

@@ -70,7 +70,7 @@ def test_what_is_kept_is_the_average_of_the_best_epoch(whole):
     best = torch.load(whole.parent / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
     told = load_detector(whole)
     assert told.categories == ("front", "spot")
-    assert told.about["validation"] == pytest.approx(min(curve(whole.parent, "val/loss")))
+    assert told.about["validation"] == pytest.approx(max(curve(whole.parent, "val/ap")))
     detector = told.detector
     assert not detector.training
     for name, value in detector.state_dict().items():
@@ -109,7 +109,7 @@ def test_queries_and_matching_follow_the_curriculum(monkeypatch):
     of = DetectionSettings.model_validate(
         TINY | {"epochs": 4, "curriculum": {"queries": 2, "simple_matching": True, "share": 0.5}}
     )
-    training, found = DetectionTraining(FireDetector(of, 8, 2), 10), []
+    training, found = DetectionTraining(FireDetector(of, 8, 2), 10, ("front", "spot")), []
     for epoch in range(4):
         monkeypatch.setattr(DetectionTraining, "current_epoch", epoch)
         training.on_train_epoch_start()
