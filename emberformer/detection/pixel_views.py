@@ -62,11 +62,11 @@ class ViewRule:
         mirror: east-west.
         paste: rare objects of other images pasted in.
         pasted: objects that are pasted at most.
-        pasted_labels: categories that are pasted, each as often as the others; None: all.
         jitter: greatest change of brightness, contrast and saturation, as a share; 0 for pictures of fires, whose
             colours say what is burned.
         margin: pixels around a pasted object that must be of one colour, as the unburned ground of a picture of a fire
             is, so that a spot is pasted on no burned ground and not beside it; None: it may lie anywhere.
+        pasted_labels: categories that are pasted, each as often as the others; None: all.
     """
 
     mosaic: float = 0.3
@@ -74,9 +74,9 @@ class ViewRule:
     mirror: float = 0.5
     paste: float = 0.3
     pasted: int = 3
-    pasted_labels: tuple[int, ...] | None = None
     jitter: float = 0.3
     margin: int | None = None
+    pasted_labels: tuple[int, ...] | None = None
 
 
 def letterbox(image: UInt8[np.ndarray, "h w 3"], objects: Objects, side: int) -> Picture:
