@@ -125,10 +125,14 @@ def read_image(image: CameraImage) -> UInt8[np.ndarray, "h w 3"]:
     """Red, green and blue of an image, as the file has its pixels (a rotation in its EXIF data is not applied).
 
     Raises:
-        InputError: the file is damaged or cut short, or not of the size that its entry tells.
+        InputError: the file is damaged or cut short, of more than 8 bits a channel, or not of the size that its entry
+            tells.
     """
     try:
         with Image.open(image.path) as opened:
+            if opened.mode[0] in "IF":  # which Pillow would cut to 8 bits
+                found, remedy = f"numbers of mode {opened.mode}", "scale them to 0 to 255 and save them as 8 bits"
+                raise InputError(image.path, found, "8 bits a channel", remedy)
             pixels = np.asarray(opened.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
         expected = "a complete image"

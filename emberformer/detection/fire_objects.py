@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.ndimage import find_objects, label, minimum
+from scipy.ndimage import find_objects, label
 
 from emberformer.geometry import distance_to, surroundings
 
@@ -116,9 +116,9 @@ def fire_objects(
         return FireObjects(clusters, np.zeros(0, np.int64))
     pieces, count = _labelled(near, rule)
     distance = np.full(near.shape, np.inf) if before is None else distance_to(before[y, x] != 0)
-    away = minimum(distance, pieces, np.arange(1, count + 1))
-    is_spot = np.concatenate([[False], away > rule.spot_distance])[pieces]
-    for kind, region in ((FRONT, near & ~is_spot), (SPOT, near & is_spot)):
+    within = np.bincount(pieces[distance <= rule.spot_distance], minlength=count + 1)  # pixels of each piece
+    is_spot = near & (within == 0)[pieces]
+    for kind, region in ((FRONT, near & ~is_spot), (SPOT, is_spot)):
         if region.any():
             joined, number = _labelled(distance_to(region) <= rule.reach, rule)
             clusters[y, x] += np.where(region, joined + len(labels), 0).astype(np.int32)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import zarr
 from tqdm import tqdm
 from zarr.codecs import Crc32cCodec
 
+from emberformer.ahead import ahead
 from emberformer.detection.camera_images import CameraSet, CameraSource, list_images
 from emberformer.detection.coco import write_json
 from emberformer.detection.pixel_views import Picture, ViewRule
@@ -24,10 +28,11 @@ from emberformer.detection.view_drawing import ViewDrawing
 from emberformer.errors import InputError
 from emberformer.feature_settings import FeatureSettings
 from emberformer.features.backbone import Backbone, load_backbone
-from emberformer.features.block import write_error
 from emberformer.features.encoding import Encoding
 from emberformer.features.extraction import BATCH_TOKENS, as_stored, choose_device, forward
 from emberformer.features.rendering import pixels_per_patch
+
+log = logging.getLogger(__name__)
 
 BLOCK_BYTES, BLOCK_IMAGES = 2**26, 64  # of features that are written together
 SCHEMA = 1  # raise it when the code computes other features from the same settings
@@ -76,6 +81,8 @@ def write_image_store(
         raise InputError("features.dtype of an image store", found, expected, "set features.dtype: float16")
     shares = shares or {"train": 0.7, "validation": 0.15, "test": 0.15}
     told = list_images(sources, categories, shares, seed)
+    for note in told.notes:
+        log.info("%s", note)
     backbone = load_backbone(settings.model_copy(update={"channel_map": "triplets"}), choose_device(device))
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     if side < pixels or side % pixels:
@@ -85,21 +92,27 @@ def write_image_store(
     identity = _identity(told, settings, backbone, side, views, rule, seed)
     drawing = ViewDrawing(told.images, side, rule, seed)
     tokens = batch_tokens or BATCH_TOKENS[backbone.device.type]
-    partial = path.with_name(f"{path.name}.partial")
+    unfinished = path.with_name(f"{path.name}.partial")
     try:
-        group, block = _begun(partial, identity, len(told.images))
+        group, block = _begun(unfinished, identity, len(told.images))
         blocks = range(0, len(told.images), block)
         for start in tqdm(blocks, desc=path.stem, unit="block", mininterval=1):
-            done = partial / DONE / f"{start}.json"
+            done = unfinished / DONE / f"{start}.json"
             if not done.exists():
                 rows = range(start, min(start + block, len(told.images)))
                 write_json(done, _write_block(group, drawing, rows, backbone, settings, tokens))
-        objects = [json.loads((partial / DONE / f"{start}.json").read_text()) for start in blocks]
-        _finish(partial, told, views, side, [of for in_block in objects for of in in_block])
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
+        objects = [json.loads((unfinished / DONE / f"{start}.json").read_text()) for start in blocks]
+        _finish(unfinished, told, views, side, [of for in_block in objects for of in in_block])
+        previous = path.with_name(f"{path.name}.previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        if path.exists():  # a folder that holds something cannot be renamed over
+            path.rename(previous)
+        unfinished.rename(path)
+        shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
-        raise write_error(path, error) from error
+        remedy = "free some space or make it writable, then run this again: it goes on where it stopped"
+        found = f"it cannot be written: {error.strerror or error}"
+        raise InputError(path, found, "a folder with room that may be written to", remedy) from error
 
 
 def _identity(
@@ -141,16 +154,16 @@ def _identity(
     }
 
 
-def _begun(partial: Path, identity: dict[str, Any], images: int) -> tuple[zarr.Group, int]:
+def _begun(unfinished: Path, identity: dict[str, Any], images: int) -> tuple[zarr.Group, int]:
     """The unfinished store of this identity, or a new one, and the number of images that are written together."""
     grid, features, views, layers = tuple(identity["grid"]), identity["features"], identity["views"], identity["layers"]
     one = views * (1 + len(layers)) * grid[0] * grid[1] * features * np.dtype(identity["dtype"]).itemsize
     block = int(np.clip(BLOCK_BYTES // one, 1, BLOCK_IMAGES))
-    if (partial / "zarr.json").is_file() and dict(zarr.open_group(partial, mode="r").attrs) == identity:
-        return zarr.open_group(partial, mode="r+"), block
+    if (unfinished / "zarr.json").is_file() and dict(zarr.open_group(unfinished, mode="r").attrs) == identity:
+        return zarr.open_group(unfinished, mode="r+"), block
     # Made elsewhere and moved, so that an unfinished store has all its arrays.
-    making = partial.with_name(f"{partial.name}.begun")
-    for remains in (partial, making):
+    making = unfinished.with_name(f"{unfinished.name}.begun")
+    for remains in (unfinished, making):
         shutil.rmtree(remains, ignore_errors=True)
     group = zarr.create_group(making, attributes=identity, zarr_format=3)
     names = ("patch_y", "patch_x", "feature")
@@ -164,8 +177,8 @@ def _begun(partial: Path, identity: dict[str, Any], images: int) -> tuple[zarr.G
             fill_value=np.nan, dimension_names=("image", "view", *dims),
         )  # fmt: skip
     (making / DONE).mkdir()
-    making.rename(partial)
-    return zarr.open_group(partial, mode="r+"), block
+    making.rename(unfinished)
+    return zarr.open_group(unfinished, mode="r+"), block
 
 
 def _write_block(
@@ -177,14 +190,18 @@ def _write_block(
     filled = {name: np.full((len(rows), *of.shape[1:]), np.nan, of.dtype) for name, of in arrays.items()}
     at_once, told = max(1, tokens // (drawing.side // pixels) ** 2), []
     places = [(n, view) for n, row in enumerate(rows) for view in range(views) if drawing.has(row, view)]
-    for start in range(0, len(places), at_once):
-        some = places[start : start + at_once]
-        pictures = [drawing.view(rows[n], view) for n, view in some]
-        stored = _stored(pictures, backbone, settings, at_once)
-        for k, ((n, view), picture) in enumerate(zip(some, pictures, strict=True)):
-            for name, values in filled.items():
-                values[n, view] = stored[name][k]
-            told.append([rows[n], view, *(of.tolist() for of in picture.objects)])
+    parts = [places[start : start + at_once] for start in range(0, len(places), at_once)]
+
+    def draw(some: list[tuple[int, int]]) -> list[Picture]:
+        return [drawing.view(rows[n], view) for n, view in some]
+
+    with closing(ahead(partial(draw, some) for some in parts)) as drawn:
+        for some, pictures in zip(parts, drawn, strict=True):
+            stored = _stored(pictures, backbone, settings, at_once)
+            for k, ((n, view), picture) in enumerate(zip(some, pictures, strict=True)):
+                for name, values in filled.items():
+                    values[n, view] = stored[name][k]
+                told.append([rows[n], view, *(of.tolist() for of in picture.objects)])
     for name, values in filled.items():
         arrays[name][rows.start : rows.stop] = values
     return told
@@ -218,7 +235,7 @@ def _valid(picture: Picture, pixels: int) -> np.ndarray:
     return inside.reshape(grid, pixels, grid, pixels).mean((1, 3))
 
 
-def _finish(partial: Path, told: CameraSet, views: int, side: int, objects: Sequence[list[Any]]) -> None:
+def _finish(unfinished: Path, told: CameraSet, views: int, side: int, objects: Sequence[list[Any]]) -> None:
     """Add the tables of images and objects to a store whose features are written."""
     count = np.zeros((len(told.images), views), np.int32)
     boxes, labels, crowd = [], [], []
@@ -246,9 +263,9 @@ def _finish(partial: Path, told: CameraSet, views: int, side: int, objects: Sequ
             "scale": ("image", np.array(scale), {"long_name": "pixels of the canvas to one of the image"}),
         },
     )
-    table.attrs = dict(zarr.open_group(partial, mode="r").attrs)  # xarray replaces those that are there
-    shutil.rmtree(partial / DONE)
+    table.attrs = dict(zarr.open_group(unfinished, mode="r").attrs)  # xarray replaces those that are there
+    shutil.rmtree(unfinished / DONE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr v3 has not settled its text type yet
-        table.to_zarr(partial, mode="a", zarr_format=3, consolidated=False)
-        zarr.consolidate_metadata(partial, zarr_format=3)
+        table.to_zarr(unfinished, mode="a", zarr_format=3, consolidated=False)
+        zarr.consolidate_metadata(unfinished, zarr_format=3)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from emberformer.detection.fire_objects import newly_burned
 from emberformer.detection.found import Detections, Objects
 from emberformer.outputs import colours
 
@@ -40,13 +41,15 @@ class Panel(NamedTuple):
 
 
 def fire_pixels(after: UInt8[np.ndarray, "y x"], before: UInt8[np.ndarray, "y x"] | None) -> UInt8[np.ndarray, "y x 3"]:
-    """A frame of a fire as a picture: what is new is lighter and red, what is unknown light grey."""
+    """A frame of a fire as a picture: what is new is lighter and red, what is unknown light grey.
+
+    In a fire's first frame (`before` is None) all that burns is new.
+    """
     image = np.empty((*after.shape, 3))
     image[:] = to_rgb(GROUND)
     image[after == 255] = to_rgb(colours.UNKNOWN)
     image[after == 1] = to_rgb(colours.BURNED)
-    if before is not None:
-        image[(after == 1) & (before == 0)] = to_rgb(NEW)
+    image[newly_burned(after, before)] = to_rgb(NEW)
     return (image * 255).round().astype(np.uint8)
 
 

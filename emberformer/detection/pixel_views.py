@@ -62,7 +62,11 @@ class ViewRule:
         mirror: east-west.
         paste: rare objects of other images pasted in.
         pasted: objects that are pasted at most.
-        jitter: greatest change of brightness, contrast and saturation, as a share.
+        jitter: greatest change of brightness, contrast and saturation, as a share; 0 for pictures of fires, whose
+            colours say what is burned.
+        margin: pixels around a pasted object that must be of one colour, as the unburned ground of a picture of a fire
+            is, so that a spot is pasted on no burned ground and not beside it; None: it may lie anywhere.
+        pasted_labels: categories that are pasted, each as often as the others; None: all.
     """
 
     mosaic: float = 0.3
@@ -71,6 +75,8 @@ class ViewRule:
     paste: float = 0.3
     pasted: int = 3
     jitter: float = 0.3
+    margin: int | None = None
+    pasted_labels: tuple[int, ...] | None = None
 
 
 def letterbox(image: UInt8[np.ndarray, "h w 3"], objects: Objects, side: int) -> Picture:
@@ -106,7 +112,7 @@ def draw_view(
     if rng.random() < rule.mirror:
         view = mirrored(view)
     if rng.random() < rule.paste:
-        view = pasted(view, cutouts(1 + int(rng.integers(rule.pasted))), rng)
+        view = pasted(view, cutouts(1 + int(rng.integers(rule.pasted))), rng, rule.margin)
     return jittered(view, rule.jitter, rng)
 
 
@@ -157,8 +163,15 @@ def mosaic(pictures: Sequence[Picture], rng: np.random.Generator) -> Picture:
     return Picture(canvas, (0, 0, side, side), objects)
 
 
-def pasted(picture: Picture, cutouts: Sequence[Cutout], rng: np.random.Generator) -> Picture:
-    """An image with objects pasted where no other is; one that finds no free place is left out."""
+def pasted(picture: Picture, cutouts: Sequence[Cutout], rng: np.random.Generator, margin: int | None = None) -> Picture:
+    """An image with objects pasted where no other is; one that finds no free place is left out.
+
+    Args:
+        picture: the image.
+        cutouts: objects to paste.
+        rng: chance.
+        margin: as in `ViewRule`.
+    """
     y0, x0, y1, x1 = picture.area
     pixels, objects = picture.pixels.copy(), picture.objects
     for cutout in cutouts:
@@ -168,6 +181,8 @@ def pasted(picture: Picture, cutouts: Sequence[Cutout], rng: np.random.Generator
             low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
             if ((low < [left + width, top + height]) & (high > [left, top])).all(1).any():
                 continue
+            if margin is not None and not _is_plain(pixels, (top, left, top + height, left + width), margin):
+                continue
             pixels[top : top + height, left : left + width] = cutout.pixels
             objects = Objects(
                 np.concatenate([objects.boxes, [[left, top, left + width, top + height]]]),
@@ -175,6 +190,13 @@ def pasted(picture: Picture, cutouts: Sequence[Cutout], rng: np.random.Generator
             )  # fmt: skip
             break
     return replace(picture, pixels=pixels, objects=objects)
+
+
+def _is_plain(pixels: np.ndarray, place: tuple[int, int, int, int], margin: int) -> bool:
+    """Whether a part of an image and what lies around it are of one colour."""
+    top, left, bottom, right = place
+    part = pixels[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+    return bool((part == part[0, 0]).all())
 
 
 def jittered(picture: Picture, most: float, rng: np.random.Generator) -> Picture:

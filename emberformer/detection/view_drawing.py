@@ -33,7 +33,8 @@ class ViewDrawing:
         for number in self._training:
             told = images[number].told.objects
             for label in np.unique(told.labels[~told.crowd]).tolist():
-                self._donors.setdefault(label, []).append(number)
+                if rule.pasted_labels is None or label in rule.pasted_labels:
+                    self._donors.setdefault(label, []).append(number)
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
 
     def has(self, number: int, view: int) -> bool:

@@ -73,7 +73,7 @@ def test_boxes_go_back_to_the_raster_from_every_window_and_view(opened):
     steps = _steps(landscapes)
     samples = FireObjectSamples(landscapes, steps, RULE, ("now",), crop=2, flip=True)
     views, seen = set(), 0
-    for epoch in range(3):
+    for epoch in range(2):
         samples.set_epoch(epoch)
         batch = samples.__getitems__(list(range(len(steps))))
         for index, step in enumerate(steps):

@@ -134,14 +134,15 @@ def test_what_an_other_call_has_begun_is_not_taken_up(written, tmp_path, monkeyp
     xr.testing.assert_identical(xr.open_zarr(path).load(), xr.open_zarr(tmp_path / "images.zarr").load())
 
 
-@pytest.mark.parametrize("damage", ["cut", "size"])
+@pytest.mark.parametrize("damage", ["cut", "size", "depth"])
 def test_an_image_that_cannot_be_used_is_named(tmp_path, damage):
     annotations, images = write_camera_set(tmp_path / "set", count=3)
     if damage == "cut":
         (images / "0001.png").write_bytes((images / "0001.png").read_bytes()[:900])
     else:
-        Image.new("RGB", (30, 20)).save(images / "0001.png")
-    with pytest.raises(InputError, match=r"0001\.png[\s\S]*(no readable image|20 x 30 pixels)"):
+        Image.new("RGB" if damage == "size" else "I;16", (30, 20)).save(images / "0001.png")
+    found = {"cut": "no readable image", "size": "20 x 30 pixels", "depth": "mode I;16"}[damage]
+    with pytest.raises(InputError, match=rf"0001\.png[\s\S]*{found}"):
         _write(tmp_path / "images.zarr", CameraSource(annotations, images), views=1)
     assert not (tmp_path / "images.zarr").exists()
 
