@@ -17,6 +17,7 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/hindcast.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/foresight.smk"
+include: "workflow/rules/detection.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/experiments.smk"
@@ -65,6 +66,14 @@ rule ensemble:
         layout.ensemble_scores / "ensemble_scores.csv",
     message:
         "the scores of the ensembles are up to date: {input}"
+
+
+rule detection:
+    """A detector of objects as boxes: trained, asked about the test, and scored beside a forecast's pieces."""
+    input:
+        DETECTION,
+    message:
+        "the detections and their scores are up to date: {input}"
 
 
 rule foresight:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
+from emberformer.detection_cli import detection_app
 from emberformer.ensemble_cli import ensemble_app
 from emberformer.errors import InputError
 from emberformer.features_cli import features_app
@@ -58,7 +59,7 @@ class InPipelineOrder(TyperGroup):
     def list_commands(self, ctx) -> list[str]:
         order = [
             *("simulate", "ingest", "split", "features", "foresight", "check", "sizes", "train", "finetune", "distil"),
-            *("sweep", "ensemble"),
+            *("sweep", "ensemble", "detection"),
             *("hindcast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "forecast", "schema"),
         ]
         return sorted(super().list_commands(ctx), key=order.index)
@@ -129,6 +130,7 @@ def split(config: Config) -> None:
 
 app.add_typer(features_app, name="features")
 app.add_typer(ensemble_app, name="ensemble")
+app.add_typer(detection_app, name="detection")
 app.add_typer(foresight_app, name="foresight")
 app.add_typer(studies_app)
 

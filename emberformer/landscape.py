@@ -114,6 +114,11 @@ class Landscape:
         self._images: OrderedDict[int, np.ndarray] = OrderedDict()
         self._frames, self._targets = (PackedFrames(self.fires.sizes["y"], self.fires.sizes["x"]) for _ in range(2))
 
+    @property
+    def content(self) -> str:
+        """Digest of the fires."""
+        return str(self.fires.attrs["content_digest"])
+
     @cached_property
     def layer_reader(self) -> LayerReader:
         """Tokens of hidden layers, opened when a network asks for them.

@@ -20,6 +20,7 @@ STORE_SCHEMA = 3  # raise it when the code computes other features from the same
 MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
 
 ENSEMBLE_SCHEMA = 2  # likewise, of the ensemble
+DETECTOR_SCHEMA = 1  # likewise, of the detector
 
 
 def features_key(features: FeatureSettings) -> str:
@@ -242,6 +243,40 @@ class Layout:
     def foresight(self) -> Path:
         """Folder of the study of how far ahead features can be predicted."""
         return self.experiment / "foresight"
+
+    def detector(self, seed: int | str) -> Path:
+        """Folder of one trained detector: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`."""
+        of = self.settings.detection
+        told = of.model_dump(mode="json", exclude=set(of.ASKING)) if of is not None else None
+        order, features = list(self.settings.datasets), features_key(self.settings.features)
+        return (
+            self.root / "detectors" / digest(DETECTOR_SCHEMA, told, features, self._split_key, order) / f"seed-{seed}"
+        )
+
+    @property
+    def camera_images(self) -> Path:
+        """Store of the features of camera images."""
+        of = self.settings.detection
+        told = of.cameras.model_dump(mode="json") if of is not None and of.cameras is not None else None
+        key = features_key(self.settings.features)
+        return self.root / "cameras" / f"{key}-{digest(told)}.zarr"
+
+    def detections(self, seed: int | str, split: str) -> Path:
+        """What a detector found in a split: a COCO results file; GeoPackages of the fires lie beside it."""
+        return self.detector(seed) / "detections" / f"{split}.json"
+
+    @property
+    def detection_rival(self) -> str | None:
+        """Method whose forecasts the detector is compared with; None: none."""
+        of = self.settings.detection
+        if of is None or of.cameras is not None or "next" not in of.fires.horizons:
+            return None
+        return self.interpreted.first if of.rival == "network" else of.rival
+
+    @property
+    def detection(self) -> Path:
+        """Folder of the detectors' tables and detections."""
+        return self.experiment / "detection"
 
     @property
     def methods(self) -> list[str]:

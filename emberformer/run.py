@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 from zipfile import BadZipFile, ZipFile
 
 import lightning
@@ -18,8 +18,6 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device
-from emberformer.landscape import Landscape
-from emberformer.loading import EpochSteps
 from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -72,13 +70,22 @@ def make_trainer(
     )
 
 
+@runtime_checkable
+class Begins(Protocol):
+    """What is told when an epoch begins."""
+
+    def begin(self, epoch: int) -> None:
+        """Serve what belongs to an epoch, from the next iteration on."""
+        ...
+
+
 class EachEpoch(lightning.Callback):
     """All chance of an epoch follows from the seed and its number; an interrupted run goes on as if it had not been.
 
     The order of the data has its own source of chance; torch's is left for dropout, and is another in every process.
     """
 
-    def __init__(self, steps: EpochSteps, seed: int):
+    def __init__(self, steps: Begins, seed: int):
         self.steps, self.seed = steps, seed
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -96,15 +103,15 @@ class Progress(TQDMProgressBar):
 
 
 class UnfinishedRun:
-    """The mark of a run that has not ended, so that only such a run is taken up, and only on the same fires.
+    """The mark of a run that has not ended, so that only such a run is taken up, and only on the same data.
 
     Args:
         folder: the model's folder.
-        landscapes: whose fires it trains on.
+        data: digest of each data set that it trains on.
     """
 
-    def __init__(self, folder: Path, landscapes: Sequence[Landscape]):
-        self.folder, self.fires = folder, [landscape.fires.attrs["content_digest"] for landscape in landscapes]
+    def __init__(self, folder: Path, data: Sequence[str]):
+        self.folder, self.data = folder, list(data)
         self.mark = folder / "unfinished.json"
 
     @property
@@ -114,7 +121,7 @@ class UnfinishedRun:
         All processes that train together find the same: the first one has begun the run before it starts the others.
         """
         last = self.folder / "last.ckpt"
-        same = self.mark.exists() and json.loads(self.mark.read_text()) == self.fires
+        same = self.mark.exists() and json.loads(self.mark.read_text()) == self.data
         return str(last) if same and last.exists() else None
 
     def begin(self) -> bool:
@@ -131,7 +138,7 @@ class UnfinishedRun:
         else:
             for stale in self.folder.glob("*.ckpt"):
                 stale.unlink()
-        self.mark.write_text(json.dumps(self.fires))
+        self.mark.write_text(json.dumps(self.data))
         return going_on
 
     def end(self) -> None:

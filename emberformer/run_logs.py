@@ -23,7 +23,13 @@ from emberformer.previews import Previews
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase
 
-BEST = {"train/loss": "min", "val/loss": "min", "val/new_ap": "max", "val/new_f1": "max"}  # what a run's summary keeps
+BEST = {
+    "train/loss": "min",
+    "val/loss": "min",
+    "val/new_ap": "max",
+    "val/new_f1": "max",
+    "val/ap": "max",
+}  # what a run's summary keeps
 RUN_ID = "wandb-run.txt"  # id of the Weights & Biases run, under which a stopped training goes on
 TAG_LENGTH = 64  # the most that Weights & Biases takes
 
@@ -98,7 +104,9 @@ def run_name(settings: Settings, seed: int, phase: Phase) -> str:
 
 
 def trained_network(settings: Settings, phase: Phase) -> str:
-    """The network that trains in a phase: the student's is another than its teacher's."""
+    """The network that trains in a phase: the student's is another than its teacher's, a detector its own."""
+    if phase == "detection":
+        return "detector"
     if phase == "student" and settings.distillation is not None:
         return settings.distillation.model.network
     return settings.model.network

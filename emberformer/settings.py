@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.data_settings import Name, SplitSettings
 from emberformer.dataset_settings import DatasetSettings
+from emberformer.detection_settings import DetectionSettings
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.feature_settings import FeatureSettings
@@ -99,6 +100,7 @@ class Settings(Stage):
     foresight: ForesightSettings | None = Field(
         default=None, description="a study of how far ahead features can be predicted; null: none"
     )
+    detection: DetectionSettings | None = Field(default=None, description="a detector of objects as boxes; null: none")
     variants: dict[Name, dict[str, Any]] = Field(
         default={},
         description="further networks on the same data and split, scored beside this one: for each the keys of "
@@ -196,7 +198,7 @@ class Settings(Stage):
     def _variants_are_valid(self):
         for name, changes in self.variants.items():
             if name in (*get_args(BaselineName), "emberformer") or re.search(
-                r"-(seed|phase2|phase3|student|ensemble)\b", name
+                r"-(seed|phase2|phase3|student|ensemble|detection)\b", name
             ):
                 raise ValueError(f"variants.{name}: this name is taken; choose another")
             if unknown := set(changes) - set(VARIED):
@@ -235,7 +237,7 @@ class Settings(Stage):
         Raises:
             ValueError: its keys do not fit.
         """
-        own = {"variants", "phase2", "phase3", "distillation", "foresight"}
+        own = {"variants", "phase2", "phase3", "distillation", "foresight", "detection"}
         if "ensemble" not in self.variants[name]:
             own.add("ensemble")
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])

@@ -242,7 +242,7 @@ def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: 
     """
     folder, trainer = layout.model(seed, phase), begun.trainer
     folder.mkdir(parents=True, exist_ok=True)
-    run, logs = UnfinishedRun(folder, begun.landscapes), RunLogs(settings, folder, seed, phase)
+    run, logs = UnfinishedRun(folder, [of.content for of in begun.landscapes]), RunLogs(settings, folder, seed, phase)
     if trainer.is_global_zero:
         parts = begun.training.model.named_children()
         log.info("parameters: %s", {name: sum(p.numel() for p in part.parameters()) for name, part in parts})

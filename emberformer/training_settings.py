@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from emberformer.model_settings import LoraSettings, ModelSettings
 from emberformer.stage import Stage
 
-Phase = Literal["phase1", "phase2", "phase3", "student", "ensemble"]
+Phase = Literal["phase1", "phase2", "phase3", "student", "ensemble", "detection"]
 Precision = Literal["32-true", "bf16-mixed"]
 
 

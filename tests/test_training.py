@@ -122,11 +122,11 @@ def dying_after(epoch: int):
 def test_all_processes_take_a_run_up_alike(trained, tmp_path):
     """The first one begins the run; the others look afterwards."""
     _, layout, path = trained
-    landscapes = open_landscapes(layout, load_model(path)[1])
+    contents = [one.content for one in open_landscapes(layout, load_model(path)[1])]
     for fires, left, expected in (
-        (landscapes, [], None),
-        (landscapes, ["last.ckpt"], str(tmp_path / "last.ckpt")),
-        (landscapes[:1], ["last.ckpt"], None),  # of other fires: removed
+        (contents, [], None),
+        (contents, ["last.ckpt"], str(tmp_path / "last.ckpt")),
+        (contents[:1], ["last.ckpt"], None),  # of other fires: removed
     ):
         for name in left:
             torch.save({}, tmp_path / name)
@@ -137,10 +137,10 @@ def test_all_processes_take_a_run_up_alike(trained, tmp_path):
 
 def test_damage_to_what_a_stopped_run_left_is_found_before_it_goes_on(trained, tmp_path):
     _, layout, path = trained
-    landscapes = open_landscapes(layout, load_model(path)[1])
+    contents = [one.content for one in open_landscapes(layout, load_model(path)[1])]
     for name, damage in (("last", 100), ("best", 100), ("last", None)):  # a byte is another one; cut short
-        UnfinishedRun(tmp_path, landscapes).mark.unlink(missing_ok=True)
-        UnfinishedRun(tmp_path, landscapes).begin()
+        UnfinishedRun(tmp_path, contents).mark.unlink(missing_ok=True)
+        UnfinishedRun(tmp_path, contents).begin()
         for kept in ("last.ckpt", "best.ckpt"):
             torch.save({"weights": torch.arange(1000.0)}, tmp_path / kept)
         damaged = tmp_path / f"{name}.ckpt"
@@ -151,11 +151,11 @@ def test_damage_to_what_a_stopped_run_left_is_found_before_it_goes_on(trained, t
             content[content.index(torch.arange(1000.0).numpy().tobytes()) + damage] ^= 1
         damaged.write_bytes(content)
         with pytest.raises(InputError, match="damaged") as found:
-            UnfinishedRun(tmp_path, landscapes).begin()
+            UnfinishedRun(tmp_path, contents).begin()
         assert found.value.where == str(damaged)
         assert found.value.remedy.startswith(f"remove {tmp_path / 'last.ckpt'}")
         (tmp_path / "last.ckpt").unlink()
-        assert not UnfinishedRun(tmp_path, landscapes).begin()
+        assert not UnfinishedRun(tmp_path, contents).begin()
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, tmp_path):

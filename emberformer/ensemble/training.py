@@ -203,7 +203,8 @@ def train_ensemble(
     training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
-    run, logs = UnfinishedRun(folder, landscapes), RunLogs(settings, folder, seed, "ensemble")
+    run = UnfinishedRun(folder, [one.content for one in landscapes])
+    logs = RunLogs(settings, folder, seed, "ensemble")
     log.info("parameters: %d", sum(p.numel() for p in generator.parameters()))
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks.append(RunDescription(settings))  # type: ignore[attr-defined]

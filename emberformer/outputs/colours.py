@@ -15,6 +15,8 @@ PROBABILITY = {
 }
 # Five colours of "cividis" (Nunez et al. 2018, doi:10.1371/journal.pone.0199239), earliest first.
 ARRIVAL = ("#00224e", "#434e6c", "#7d7c78", "#bcae6c", "#fee838")
+# Of objects in boxes, told apart by their category: Okabe and Ito's, the darker ones first.
+OBJECTS = ("#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 NEWEST, BURNED, UNKNOWN, ISOCHRONE, WIND = "#000000", "#6b6b6b", "#c9c9c9", "#0072B2", "#0050A0"
 
 
@@ -25,6 +27,15 @@ def rgb(colour: str) -> tuple[int, int, int]:
     (255, 128, 0)
     """
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def of_object(label: int) -> str:
+    """Colour of a category of objects.
+
+    >>> of_object(0), of_object(len(OBJECTS))
+    ('#D55E00', '#D55E00')
+    """
+    return OBJECTS[label % len(OBJECTS)]
 
 
 def between(ramp: dict[float, str], value: float) -> str:

@@ -88,6 +88,19 @@ def members_style() -> str:
     return _text(root)
 
 
+def detections_style(categories: Sequence[str]) -> str:
+    """Style of detected objects: an outline a category."""
+    root = _layer({"mode": FIXED_RANGE, "enabled": "0"})
+    renderer = ElementTree.SubElement(root, "renderer-v2", type="categorizedSymbol", attr="category", forceraster="0")
+    listed = ElementTree.SubElement(renderer, "categories")
+    symbols = ElementTree.SubElement(renderer, "symbols")
+    for label, category in enumerate(categories):
+        values = {"value": category, "type": "string", "symbol": str(label), "label": category, "render": "true"}
+        ElementTree.SubElement(listed, "category", values)
+        _outline(symbols, str(label), colours.of_object(label), 0.5)
+    return _text(root)
+
+
 def isochrones_style() -> str:
     """Style of the isochrones: blue lines with their time; the temporal controller adds one after another."""
     root = _layer({"mode": TIME_FIELD, "startField": "arrival_time", "accumulate": "1"}, labelsEnabled="1")

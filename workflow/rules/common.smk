@@ -55,6 +55,7 @@ FOUNDATIONS = [
     "provenance",
     "settings",
     "stage",
+    "detection_settings",
     "ensemble_settings",
     "feature_settings",
     "foresight_settings",

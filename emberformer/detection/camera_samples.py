@@ -1,0 +1,80 @@
+"""Camera images of an image store with the boxes of their objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from emberformer.detection.boxes import to_pixels, to_shares
+from emberformer.detection.found import Objects
+from emberformer.detection.image_store import ImageStore
+from emberformer.detection.samples import DetectionBatch
+from emberformer.errors import InputError
+
+
+class CameraSamples:
+    """Features of a patch are its hidden layers, where the store has them, beside each other, then its token.
+
+    Args:
+        store: opened image store.
+        split: whose images are served: 'train', 'validation' or 'test'.
+        random_views: one of the stored views is served, another in every epoch; else the image itself.
+        seed: with the epoch and the index the only source of chance.
+
+    Crowds are not served as objects; `told` gives them too.
+
+    Raises:
+        InputError: the split has no image, or random views are asked for where only training images have them.
+    """
+
+    def __init__(self, store: ImageStore, split: str, random_views: bool = False, seed: int = 0):
+        self.store, self.seed, self.epoch = store, seed, 0
+        self.images = np.flatnonzero(store.split == split)
+        if not len(self.images):
+            found = f"images of {', '.join(sorted(set(store.split.tolist())))}"
+            raise InputError(store.path, found, f"images of {split}", "give the split a share, or a set of its own")
+        if random_views and split != "train":
+            raise InputError("random views", split, "train", "views are drawn of training images only")
+        self.views = store.views if random_views else 1
+        self.grid, self.categories = store.grid, store.categories
+        self.arrays = ("layers", "patches") if store.layers else ("patches",)
+        self.channels = (len(store.layers) + 1) * int(store.identity["features"])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the views of an epoch."""
+        self.epoch = epoch
+
+    def view(self, index: int) -> int:
+        """Which view is served in this epoch."""
+        return int(np.random.default_rng((self.seed, self.epoch, index)).integers(self.views))
+
+    def told(self, index: int) -> Objects:
+        """Objects of the image itself, crowds among them, in pixels of the canvas."""
+        return self.store.objects(int(self.images[index]))
+
+    def to_image(self, index: int, shares: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+        """x0 y0 x1 y1 in pixels of the image as it was given, of boxes in shares of the canvas."""
+        side = self.store.side
+        return to_pixels(shares, (side, side)) / self.store.scale[self.images[index]]
+
+    def __getitems__(self, indices: list[int]) -> DetectionBatch:
+        """A whole batch."""
+        features = torch.empty(len(indices), self.channels, *self.grid)
+        valid = torch.empty(len(indices), *self.grid, dtype=torch.bool)
+        boxes, labels, side = [], [], self.store.side
+        for place, index in enumerate(indices):
+            image, view = int(self.images[index]), self.view(index)
+            parts = [self.store.read(array, image, view) for array in self.arrays]
+            parts = [np.moveaxis(part, -1, -3).reshape(-1, *self.grid) for part in parts]
+            features[place] = torch.from_numpy(np.concatenate(parts))
+            valid[place] = torch.from_numpy(self.store.read("valid", image, view) > 0)
+            objects = self.store.objects(image, view)
+            objects = objects.chosen(~objects.crowd)
+            boxes.append(torch.from_numpy(to_shares(objects.boxes, (side, side))).float())
+            labels.append(torch.from_numpy(objects.labels))
+        weights = [torch.ones(len(of)) for of in labels]
+        return DetectionBatch(features, valid, boxes, labels, weights, torch.tensor(indices))

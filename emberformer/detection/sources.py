@@ -1,0 +1,138 @@
+"""What a configuration's detector is trained on and asked about: windows of fires, or camera images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.data.split import read_split
+from emberformer.dataset import list_steps
+from emberformer.detection.boxes import to_shares
+from emberformer.detection.camera_images import CameraSource
+from emberformer.detection.camera_samples import CameraSamples
+from emberformer.detection.checkpoint import detection_settings
+from emberformer.detection.fire_objects import ClusterRule
+from emberformer.detection.fire_samples import FireObjectSamples
+from emberformer.detection.found import Objects
+from emberformer.detection.image_store import ImageStore
+from emberformer.detection.image_writing import write_image_store
+from emberformer.detection.pixel_views import ViewRule
+from emberformer.detection_settings import CameraSettings, DetectionSettings, FireObjectSettings
+from emberformer.errors import InputError
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout, features_key
+from emberformer.settings import Split, expand
+
+Samples = FireObjectSamples | CameraSamples
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Opened stores, and what is remembered of them.
+
+    Args:
+        of: settings of the detector.
+        data: digest of each data set.
+        features: name of the feature store of each data set.
+        landscapes: of the fires; none with camera images.
+        split: data set -> fire -> split.
+        images: of cameras; None with fires.
+        seed: of windows and views.
+    """
+
+    of: DetectionSettings
+    data: list[str]
+    features: Mapping[str, str]
+    landscapes: list[Landscape]
+    split: dict[str, dict[str, str]]
+    images: ImageStore | None
+    seed: int
+
+    def training(self) -> Samples:
+        """Windows in random views."""
+        if self.images is not None:
+            return CameraSamples(self.images, "train", self.images.views > 1, self.seed)
+        of = self.of.fires
+        steps = list_steps(self.landscapes, self.split, "train", of.steps_per_fire)
+        rule = cluster_rule(of)
+        return FireObjectSamples(self.landscapes, steps, rule, of.horizons, of.crop, of.flip, self.seed)
+
+    def whole(self, split: Split, per_fire: int | None = None) -> Samples:
+        """Whole images or rasters of a split, as they are."""
+        if self.images is not None:
+            return CameraSamples(self.images, split)
+        steps = list_steps(self.landscapes, self.split, split, per_fire)
+        return FireObjectSamples(self.landscapes, steps, cluster_rule(self.of.fires), self.of.fires.horizons)
+
+    def validation(self) -> Samples:
+        """What chooses the epoch."""
+        return self.whole("validation", self.of.fires.validation_steps_per_fire)
+
+
+def open_source(layout: Layout, seed: int = 0) -> Source:
+    """The stores of a configuration.
+
+    Raises:
+        InputError: they are not there, or do not belong together.
+    """
+    settings, of = layout.settings, detection_settings(layout.settings, layout.config)
+    key = features_key(settings.features)
+    if of.cameras is not None:
+        images = ImageStore(layout.camera_images)
+        return Source(of, [str(images.identity["entries_sha256"])], {"cameras": key}, [], {}, images, seed)
+    split = read_split(layout.split)
+    landscapes = open_landscapes(layout, Sizes.of(layout, split))
+    data = [one.content for one in landscapes]
+    return Source(of, data, dict.fromkeys(settings.datasets, key), landscapes, split, None, seed)
+
+
+def write_images(layout: Layout, device: str = "auto") -> None:
+    """Extract the features of the configuration's camera images.
+
+    Raises:
+        InputError: it has none, or a set or an image cannot be read.
+    """
+    of = detection_settings(layout.settings, layout.config).cameras
+    if of is None:
+        raise InputError(
+            f"{layout.config}: detection.cameras", "none", "sets of camera images", "add `detection.cameras.sets`"
+        )
+    sources = [CameraSource(expand(one.annotations), expand(one.images), one.split, one.group) for one in of.sets]
+    shares = {"train": of.train, "validation": of.validation, "test": of.test}
+    write_image_store(
+        layout.camera_images, sources, layout.settings.features, of.side, views=of.views, rule=view_rule(of),
+        categories=of.categories, shares=shares, seed=of.seed, device=device,
+    )  # fmt: skip
+
+
+def view_rule(of: CameraSettings) -> ViewRule:
+    """Views as the settings ask for them."""
+    return ViewRule(of.mosaic, of.zoom, of.mirror, of.paste, of.pasted, of.jitter)
+
+
+def cluster_rule(of: FireObjectSettings) -> ClusterRule:
+    """What an object of a fire is, as the settings say."""
+    return ClusterRule(of.connectivity, of.reach, of.spot_distance, of.least_front, of.least_spot)
+
+
+def in_pixels(samples: Samples, index: int, shares: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+    """x0 y0 x1 y1 in pixels of the raster, or of the image as it was given, of boxes as shares of a window."""
+    if isinstance(samples, CameraSamples):
+        return samples.to_image(index, shares)
+    return samples.window(index).to_raster(shares)
+
+
+def told(samples: Samples, index: int) -> Objects:
+    """Objects of a whole window in the same pixels."""
+    if isinstance(samples, CameraSamples):
+        objects, side = samples.told(index), samples.store.side
+        return objects._replace(boxes=in_pixels(samples, index, to_shares(objects.boxes, (side, side))))
+    objects = samples.objects(index)
+    shares = to_shares(objects.boxes, samples.window(index).padded_size)
+    return Objects.of(in_pixels(samples, index, shares), objects.labels)

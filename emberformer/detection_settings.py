@@ -1,0 +1,236 @@
+"""Settings of the detector: its network, its losses, its training, and how it is asked (docs/detection.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from emberformer.model_settings import LoraSettings
+from emberformer.stage import Stage, merged
+
+SCALES = (2.0, 1.0, 0.5)
+Share = Annotated[float, Field(ge=0, le=1)]
+PRESETS: dict[str, dict[str, Any]] = {
+    "base": {"queries": 100, "layers": 6, "heads": 8},
+    "small": {"queries": 50, "layers": 3, "heads": 8},
+}
+RANKS = {"base": 4, "small": 2}  # of adapters, where there are any
+
+
+class FireObjectSettings(Stage):
+    """What an object of a fire is, and which windows are served."""
+
+    horizons: tuple[Literal["now", "next"], ...] = Field(
+        default=("now", "next"), min_length=1, description="now: what is new in the newest frame; next: one frame later"
+    )
+    connectivity: Literal[4, 8] = 8
+    reach: int = Field(default=2, ge=0, description="pixels by which pieces are grown before they are joined")
+    spot_distance: float = Field(
+        default=3.0, gt=0, description="pixels about a spot in which nothing had burned a frame before"
+    )
+    least_front: int = Field(default=4, ge=1, description="pixels of the smallest front")
+    least_spot: int = Field(default=1, ge=1, description="pixels of the smallest spot")
+    crop: int | None = Field(default=12, ge=2, description="side of the training window in patches; null: whole")
+    flip: bool = Field(default=True, description="mirror and turn windows while training")
+    steps_per_fire: int | None = Field(default=6, ge=1, description="frames of each training fire; null: all")
+    validation_steps_per_fire: int | None = Field(default=4, ge=1)
+    spot_reach_m: float = Field(default=300.0, gt=0, description="distance within which a spot counts as found")
+    spot_score: Share = Field(default=0.2, description="of the detections that may find a spot")
+
+
+class CameraSetSettings(Stage):
+    """A COCO set of camera images."""
+
+    annotations: Path = Field(description="the COCO file")
+    images: Path = Field(description="folder of its images")
+    split: Literal["train", "validation", "test"] | None = Field(
+        default=None, description="that all of it belongs to; null: it is divided"
+    )
+    group: str | None = Field(
+        default=None,
+        description="key of an image's entry that says what stays together, such as video_id, or `folder`; null: "
+        "every image by itself",
+    )
+
+
+class CameraSettings(Stage):
+    """Camera images instead of fires: they pass the same backbone into an image store."""
+
+    sets: tuple[CameraSetSettings, ...] = Field(min_length=1)
+    categories: tuple[str, ...] | None = Field(default=None, description="null: those of the first set")
+    side: int = Field(default=518, ge=14, description="of the square that images are fitted into, in pixels")
+    views: int = Field(default=4, ge=1, description="of a training image, itself among them")
+    mosaic: Share = 0.3
+    zoom: tuple[float, float] = (0.6, 1.6)
+    mirror: Share = 0.5
+    paste: Share = 0.3
+    pasted: int = Field(default=3, ge=0)
+    jitter: Share = 0.3
+    train: Share = 0.7
+    validation: Share = 0.15
+    test: Share = 0.15
+    seed: int = 0
+
+
+class DetectionLossSettings(Stage):
+    """Weights of the terms; the same for every decoder layer and for the proposals."""
+
+    classification: float = Field(default=1.0, ge=0, description="IoU-aware cross-entropy (arXiv:2406.03459)")
+    l1: float = Field(default=5.0, ge=0, description="of centre, width and height as shares of the window")
+    giou: float = Field(default=2.0, ge=0)
+    auxiliary: bool = Field(default=True, description="every decoder layer has a loss of its own; false: the last")
+    patches: float = Field(default=0.0, ge=0, description="cross-entropy of whether a patch's centre is in a box")
+    iou_alpha: float = Field(
+        default=0.25, ge=0, le=1, description="the score that is aimed at is score^alpha IoU^(1 - alpha)"
+    )
+    class_cost: float = Field(default=2.0, ge=0, description="of the matching")
+    l1_cost: float = Field(default=5.0, ge=0)
+    giou_cost: float = Field(default=2.0, ge=0)
+
+
+class CurriculumSettings(Stage):
+    """What becomes harder while training; each over the first `share` of the epochs."""
+
+    share: float = Field(default=0.5, gt=0, le=1, description="of the epochs, after which all is as without")
+    windows: float = Field(
+        default=1.0, gt=0, le=1, description="share of the windows, those with few and large boxes, to begin with"
+    )
+    queries: int | None = Field(default=None, ge=1, description="queries to begin with; null: all")
+    simple_matching: bool = Field(default=False, description="match by class and L1 alone, until then")
+
+
+class MixingSettings(Stage):
+    """Windows mixed on the grid of patches (docs/detection.md)."""
+
+    mixup: Share = Field(default=0.0, description="chance of a window to be added to another (arXiv:1710.09412)")
+    cutmix: Share = Field(default=0.0, description="chance of a rectangle of another window's patches in it")
+    alpha: float = Field(default=8.0, gt=0, description="of the Beta distribution of a window's share in the sum")
+    visible: float = Field(
+        default=0.3, gt=0, le=1, description="share of an object that must be left of it, else it is none"
+    )
+
+
+class TailSettings(Stage):
+    """The backbone's last blocks train too, by adapters, from cached hidden states."""
+
+    blocks: int = Field(default=2, ge=1, description="last blocks; `features.layers` must hold the block before them")
+    lora: LoraSettings = LoraSettings(rank=4)
+    learning_rate: float = Field(default=1e-4, gt=0)
+
+
+class DetectionDistillationSettings(Stage):
+    """A trained detector that this one learns from, on the same features."""
+
+    teacher: Path = Field(description="checkpoint of `emberformer detection train`")
+    features: float = Field(default=1.0, ge=0, description="weight of telling the teacher's feature map")
+    predictions: float = Field(default=1.0, ge=0, description="weight of the loss against the teacher's detections")
+    score: float = Field(default=0.2, ge=0, le=1, description="of the teacher, below which it says nothing")
+
+
+class AskingSettings(Stage):
+    """How a trained detector is asked; each trades accuracy for time (docs/detection.md)."""
+
+    minimum_score: Share = Field(default=0.05, description="detections below it are left out")
+    most: int = Field(default=100, ge=1, description="detections of a window")
+    queries: int | None = Field(default=None, ge=1, description="best proposals that become queries; null: as trained")
+    adaptive: float | None = Field(
+        default=None, gt=0, description="queries as this many times the sum of the proposals' scores; null: all"
+    )
+    layers: int | None = Field(default=None, ge=1, description="decoder layers that are passed; null: all")
+    settled: float | None = Field(
+        default=None,
+        gt=0,
+        description="a window is done when no score, and no box by 1 - IoU times its score, changes by more in a layer",
+    )
+    keep: float = Field(default=1.0, gt=0, le=1, description="share of the queries, the best, that pass a layer")
+    values_at_once: bool = Field(default=False, description="values of all layers in one product, once a map")
+
+
+class DetectionSettings(Stage):
+    """A transformer that tells objects as boxes from cached features (LW-DETR, arXiv:2406.03459)."""
+
+    # Keys that say how the detector is asked, and nothing of what is trained
+    ASKING: ClassVar[tuple[str, ...]] = ("asking", "rival")
+
+    preset: Literal["base", "small"] = Field(
+        default="base",
+        description="base: 100 queries, 6 layers, 8 heads, adapters of rank 4; small: 50, 3, 8, 2; other keys go first",
+    )
+    # What is told and asked for
+    fires: FireObjectSettings = FireObjectSettings()
+    cameras: CameraSettings | None = Field(default=None, description="null: the objects are those of the fires")
+    rival: Literal["network", "dilation", "logistic"] | None = Field(
+        default="network",
+        description="forecast whose connected pieces the detector is compared with; network: of the last phase's "
+        "first seed; null: none",
+    )
+    # The network
+    d_model: int = Field(default=128, ge=16)
+    queries: int = Field(default=100, ge=1)
+    layers: int = Field(default=6, ge=1, description="of the decoder; none shares a weight with another")
+    heads: int = Field(default=8, ge=1)
+    groups: int = Field(
+        default=4, ge=1, description="of queries in training, each matched for itself (arXiv:2207.13085)"
+    )
+    points: int = Field(default=4, ge=1, description="that a head looks at on each level")
+    scales: tuple[float, ...] = Field(
+        default=SCALES, min_length=1, description="levels of the pyramid, by cells a patch on a side"
+    )
+    decoder: Literal["deformable", "standard"] = Field(
+        default="deformable", description="standard: every query looks at every cell (arXiv:2005.12872)"
+    )
+    two_stage: bool = Field(default=True, description="queries begin at the best proposals; false: at learned places")
+    level_heads: bool = Field(default=False, description="heads of their own for the objects of each level")
+    refinement: bool = Field(default=False, description="one more step for the box, from the finest level inside it")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    # Training
+    loss: DetectionLossSettings = DetectionLossSettings()
+    curriculum: CurriculumSettings = CurriculumSettings()
+    mixing: MixingSettings = MixingSettings()
+    tail: TailSettings | None = Field(default=None, description="adapters on the backbone; null: it is frozen")
+    distillation: DetectionDistillationSettings | None = Field(default=None, description="null: no teacher")
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    average: float = Field(
+        default=0.99, ge=0, lt=1, description="of the weights' exponential average, by which is detected"
+    )
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    asking: AskingSettings = AskingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_sets_its_keys(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        preset = content.get("preset", "base")
+        own = dict(PRESETS.get(preset, {}))
+        if isinstance(content.get("tail"), dict) and preset in RANKS:
+            own["tail"] = {"lora": {"rank": RANKS[preset]}}
+        return merged(own, content)
+
+    @model_validator(mode="after")
+    def _it_fits(self):
+        if self.d_model % self.heads or self.d_model % 4:
+            raise ValueError(f"d_model {self.d_model} must be divisible by heads {self.heads} and by 4")
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError("scales: each once")
+        if unknown := set(self.scales) - set(SCALES):
+            raise ValueError(f"scales: {sorted(unknown)}; only 2, 1 and 0.5 there are")
+        if self.level_heads and not self.two_stage:
+            raise ValueError("level_heads: the level is that of a proposal, so two_stage: true")
+        if (first := self.curriculum.queries) is not None and first > self.queries:
+            raise ValueError(f"curriculum.queries: {first}, and there are {self.queries}")
+        if self.tail is not None and self.cameras is not None:
+            raise ValueError("tail: hidden states are stored of the frames of fires, not of camera images")
+        loss = self.loss
+        if not (loss.class_cost or loss.l1_cost):
+            raise ValueError("loss: class_cost and l1_cost cannot both be 0")
+        if self.asking.values_at_once and self.decoder != "deformable":
+            raise ValueError("asking.values_at_once is of decoder: deformable")
+        return self

@@ -1,0 +1,129 @@
+"""Samples of fires: features are the stores' rows, boxes lie around new fire in every window and view, and go back."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.data.split import read_split
+from emberformer.dataset import Step
+from emberformer.detection.boxes import to_pixels
+from emberformer.detection.fire_objects import ClusterRule, newly_burned, objects_new_in
+from emberformer.detection.fire_samples import FireObjectSamples
+from emberformer.detection.samples import DetectionSamples
+from emberformer.features.store import open_features
+from tests.stores import prepare, tiny_experiment
+
+RULE = ClusterRule(reach=1, least_front=1)
+CATEGORIES = ("front_now", "spot_now", "front_next", "spot_next")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    experiment, layout = tiny_experiment(
+        tmp_path_factory.mktemp("fires"), {"tiny": (28, 42), "other": (42, 42)}, features={"layers": [1, 2]}
+    )
+    prepare(experiment, layout)
+    split = read_split(layout.split)
+    return layout, open_landscapes(layout, Sizes.of(layout, split))
+
+
+def _steps(landscapes) -> list[Step]:
+    return [
+        Step(number, fire, step)
+        for number, landscape in enumerate(landscapes)
+        for fire, size in enumerate(landscape.row_size)
+        for step in range(int(size))
+    ]
+
+
+def test_a_patch_is_told_its_tokens_of_two_frames_and_the_wind(opened):
+    layout, landscapes = opened
+    samples = FireObjectSamples(landscapes, [Step(0, 1, 0), Step(0, 1, 2)], RULE)
+    batch = cast(DetectionSamples, samples).__getitems__([0, 1])
+    assert batch.features.shape == (2, samples.channels, *samples.grid)
+    assert samples.categories == CATEGORIES
+    stored = open_features(layout.features("tiny"))
+    row = int(landscapes[0].row_start[1])
+    width = stored.sizes["feature"]
+    for sample, step in enumerate((0, 2)):
+        newest = int(stored.frame_of[row + step])
+        layers = stored.frame_layers[newest].values  # [L Gy Gx D]
+        features = batch.features[sample, :, :2].numpy()
+        assert np.array_equal(features[:width], np.moveaxis(layers[0], -1, 0))
+        assert np.array_equal(features[width : 2 * width], np.moveaxis(layers[1], -1, 0))
+        assert np.array_equal(features[2 * width : 3 * width], np.moveaxis(stored.frame_patches[newest].values, -1, 0))
+        assert np.array_equal(features[6 * width + 1], stored.frame_burned[newest].values)
+        assert features[-1, 0, 0] == (step > 0)
+        assert np.allclose(features[-3:-1, 0, 0], landscapes[0].wind[row + step] / 10)
+    before = int(stored.frame_of[row + 1])
+    assert np.array_equal(
+        batch.features[1, 5 * width : 6 * width, :2].numpy(), np.moveaxis(stored.frame_patches[before].values, -1, 0)
+    )
+    assert not batch.features[0, 3 * width : 6 * width].any()
+    assert batch.valid[:, :2].all()
+    assert not batch.valid[:, 2:].any()  # the smaller landscape has two rows of patches
+    assert not batch.features[:, :, 2:].any()
+
+
+def test_boxes_go_back_to_the_raster_from_every_window_and_view(opened):
+    _, landscapes = opened
+    steps = _steps(landscapes)
+    samples = FireObjectSamples(landscapes, steps, RULE, ("now",), crop=2, flip=True)
+    views, seen = set(), 0
+    for epoch in range(2):
+        samples.set_epoch(epoch)
+        batch = samples.__getitems__(list(range(len(steps))))
+        for index, step in enumerate(steps):
+            window, landscape = samples.window(index), landscapes[step.landscape]
+            views.add(window.view)
+            frames = landscape.fires.burned[window.row - (step.step > 0) : window.row + 1].values
+            new = newly_burned(frames[-1], frames[0] if step.step else None)
+            low = np.array([window.y.start, window.x.start]) * landscape.pixels
+            inside = np.zeros_like(new)
+            inside[low[0] : low[0] + window.size[0], low[1] : low[1] + window.size[1]] = True
+            covered = np.zeros_like(new)
+            for box in window.to_raster(batch.boxes[index].double().numpy()):
+                x0, y0, x1, y1 = box.round().astype(int)
+                assert np.abs(box - box.round()).max() < 1e-3
+                part = new[y0:y1, x0:x1]
+                assert all(edge.any() for edge in (part[0], part[-1], part[:, 0], part[:, -1]))
+                covered[y0:y1, x0:x1] = True
+                seen += 1
+            assert not (new & inside & ~covered).any()
+    assert views == set(range(8))
+    assert seen > len(steps)
+
+
+def test_boxes_of_whole_rasters_are_those_of_the_fires_store(opened):
+    _, landscapes = opened
+    samples = FireObjectSamples(landscapes, [Step(0, 2, 1)], RULE)
+    batch = samples.__getitems__([0])
+    row = int(landscapes[0].row_start[2]) + 1
+    told = [objects_new_in(landscapes[0].fires, row + later, RULE).boxes(RULE) for later in (0, 1)]
+    expected = np.concatenate([of.boxes for of in told])
+    found = to_pixels(batch.boxes[0].double().numpy(), (samples.grid[0] * 14, samples.grid[1] * 14))
+    assert np.allclose(found, expected, atol=1e-4)
+    assert batch.labels[0].tolist() == [*told[0].labels, *(told[1].labels + 2)]
+
+
+def test_the_last_frame_has_no_next_objects_and_the_first_has_ignitions(opened):
+    _, landscapes = opened
+    last = int(landscapes[0].row_size[0]) - 1
+    samples = FireObjectSamples(landscapes, [Step(0, 0, last), Step(0, 0, 0)], RULE)
+    batch = samples.__getitems__([0, 1])
+    assert set(batch.labels[0].tolist()) <= {0, 1}
+    assert 1 in batch.labels[1].tolist()
+
+
+def test_chance_is_of_seed_epoch_and_index_only(opened):
+    _, landscapes = opened
+    steps = _steps(landscapes)[:6]
+    one, two = (FireObjectSamples(landscapes, steps, RULE, crop=2, flip=True, seed=4) for _ in range(2))
+    alone, together = one.__getitems__([3]), two.__getitems__([1, 3])
+    assert torch.equal(alone.features[0], together.features[1])
+    assert torch.equal(alone.boxes[0], together.boxes[1])
+    two.set_epoch(1)
+    assert any(two.window(n) != one.window(n) for n in range(6))
