@@ -25,12 +25,12 @@ from emberformer.data.new_fire import NewFire
 from emberformer.dataset import Step
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
 from emberformer.forecast_store import valid_times
 from emberformer.landscape import Landscape
-from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
 from emberformer.outputs.members import write_member_files

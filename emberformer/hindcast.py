@@ -19,11 +19,12 @@ from emberformer.data.split import read_split
 from emberformer.dataset import Step, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.future_arrays import coming_winds
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.model_settings import ModelSettings
 from emberformer.provenance import provenance
 from emberformer.rollout import Rollout, make_rollout

@@ -21,10 +21,11 @@ from emberformer.ensemble.batches import ensemble_inputs, read_texts
 from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
 from emberformer.ensemble.drawing import Futures, member_seed
 from emberformer.ensemble.prior import Prior
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.member_store import MemberBlock, open_members, write_members
 from emberformer.provenance import provenance
 from emberformer.settings import Settings

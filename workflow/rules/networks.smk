@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from emberformer.ensemble_settings import Rival
 from emberformer.errors import InputError
-from emberformer.layout import Trained, features_key
+from emberformer.feature_key import features_key
+from emberformer.layout import Trained
 
 FEATURES = layout.root / "{dataset}" / "features" / "{key}.zarr"
 MODEL = layout.root / "models" / "{model}" / "seed-{seed}"
