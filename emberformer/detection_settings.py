@@ -226,6 +226,8 @@ class DetectionSettings(Stage):
             raise ValueError("level_heads: the level is that of a proposal, so two_stage: true")
         if (first := self.curriculum.queries) is not None and first > self.queries:
             raise ValueError(f"curriculum.queries: {first}, and there are {self.queries}")
+        if self.tail is not None and self.cameras is not None:
+            raise ValueError("tail: hidden states are stored of the frames of fires, not of camera images")
         loss = self.loss
         if not (loss.class_cost or loss.l1_cost):
             raise ValueError("loss: class_cost and l1_cost cannot both be 0")

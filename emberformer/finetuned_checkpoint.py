@@ -48,14 +48,7 @@ def fine_tuned(
     Raises:
         InputError: the weights cannot be had or are others, or a layer to adapt does not exist.
     """
-    features = settings.features.model_copy(update={"layers": (), "runtime": "torch"})  # OpenVINO cannot train
-    backbone = TunedBackbone(lambda: load_backbone(features))
-    if backbone.about.weights_sha256 != weights_sha256:
-        raise InputError(
-            where, f"made with weights of SHA-256 {weights_sha256[:12]}…",
-            f"the weights of {backbone.about.name}, {backbone.about.weights_sha256[:12]}…",
-            "name the weights that it was made with, or extract the features and train again",
-        )  # fmt: skip
+    backbone = untuned(settings, weights_sha256, where)
     phases = tuning_phases(settings, phase)
     for name, of_phase in phases.items():
         if name == phase and isinstance(parent, FinetunedEmberFormer):
@@ -67,6 +60,23 @@ def fine_tuned(
     if network.block is not None and "terrain" not in backbone.parts:
         backbone.keep_tail_only()
     return network
+
+
+def untuned(settings: Settings, weights_sha256: str, where: Path) -> TunedBackbone:
+    """The backbone that made the cache, before any of it trains.
+
+    Raises:
+        InputError: the weights cannot be had or are others.
+    """
+    features = settings.features.model_copy(update={"layers": (), "runtime": "torch"})  # OpenVINO cannot train
+    backbone = TunedBackbone(lambda: load_backbone(features))
+    if backbone.about.weights_sha256 != weights_sha256:
+        raise InputError(
+            where, f"made with weights of SHA-256 {weights_sha256[:12]}…",
+            f"the weights of {backbone.about.name}, {backbone.about.weights_sha256[:12]}…",
+            "name the weights that it was made with, or extract the features and train again",
+        )  # fmt: skip
+    return backbone
 
 
 def tuning_phases(settings: Settings, phase: Phase) -> dict[str, FinetuningSettings]:

@@ -20,6 +20,7 @@ from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.model.lora import apart_from_orthogonal
+from emberformer.model.tuned import TunedBackbone
 from emberformer.network import SpreadNetwork
 from emberformer.run import EachEpoch, make_trainer
 from emberformer.settings import Settings
@@ -106,7 +107,7 @@ def begin_finetuning(
     )  # fmt: skip
     trainer.callbacks += [EachEpoch(steps, seed), ParentFirst()]  # type: ignore[attr-defined]
     if network.backbone.adaptive is not None:
-        trainer.callbacks.append(AdaptiveRanks(network, total))  # type: ignore[attr-defined]
+        trainer.callbacks.append(AdaptiveRanks(network.backbone, total))  # type: ignore[attr-defined]
     return Beginning(trainer, training, sizes, landscapes, batches, validation, written(encodings, weights))
 
 
@@ -178,12 +179,12 @@ class AdaptiveRanks(lightning.Callback):
     What it has learned of the entries' importance is part of the run's checkpoints.
 
     Args:
-        network: whose adapters are adaptive.
+        backbone: whose adapters are adaptive.
         total_steps: optimiser steps of the whole run.
     """
 
-    def __init__(self, network: FinetunedEmberFormer, total_steps: int):
-        adaptive = network.backbone.adaptive
+    def __init__(self, backbone: TunedBackbone, total_steps: int):
+        adaptive = backbone.adaptive
         assert adaptive is not None, "AdaLoRA gives out ranks"
         self.adaptive: Any = adaptive
         self.config: Any = adaptive.peft_config[adaptive.trainable_adapter_name]

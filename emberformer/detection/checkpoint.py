@@ -13,6 +13,7 @@ from torch import Tensor
 
 from emberformer.checkpoint import write_checkpoint
 from emberformer.detection.detector import FireDetector
+from emberformer.detection.tail import Tail, read_tail
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
 from emberformer.provenance import provenance
@@ -30,6 +31,7 @@ class TrainedDetector:
         settings: the configuration that it was trained with.
         channels: numbers that a patch has.
         categories: names of its labels.
+        tail: blocks of the backbone that were trained with it; None: it is frozen.
         about: the checkpoint's remaining entries.
     """
 
@@ -37,6 +39,7 @@ class TrainedDetector:
     settings: Settings
     channels: int
     categories: tuple[str, ...]
+    tail: Tail | None
     about: Mapping[str, Any]
 
 
@@ -60,6 +63,7 @@ def save_detector(
     features: Mapping[str, str],
     seed: int,
     score: float,
+    tail: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `model.ckpt`, whole or not at all.
 
@@ -72,6 +76,7 @@ def save_detector(
         features: name of the feature store of each data set.
         seed: of the training.
         score: of the best epoch on validation.
+        tail: what `Tail.told` says, and its `state`; None: the backbone is frozen.
     """
     content = {
         "state": dict(state),
@@ -81,6 +86,7 @@ def save_detector(
         "features": dict(features),
         "seed": seed,
         "validation": score,
+        "tail": None if tail is None else dict(tail),
         "provenance": provenance(),
     }
     return write_checkpoint(folder, content)
@@ -96,12 +102,17 @@ def load_detector(path: Path) -> TrainedDetector:
         content = torch.load(path, map_location="cpu", weights_only=True)
         channels, categories = int(content["channels"]), tuple(content["categories"])
         about = {key: content[key] for key in ABOUT}
-        settings = content["settings"]
+        settings, told = content["settings"], content["tail"]
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer detection train`", "train first, or name another file"
         ) from error
     settings = Settings.model_validate(settings)
-    detector = FireDetector(detection_settings(settings, path), channels, len(categories))
+    of = detection_settings(settings, path)
+    detector, tail = FireDetector(of, channels, len(categories)), None
     detector.load_state_dict(content["state"])
-    return TrainedDetector(detector.eval(), settings, channels, categories, about)
+    if told is not None and of.tail is not None:
+        tail = read_tail(settings, of.tail, told, path)
+        tail.load_state_dict(told["state"])
+        tail.eval()
+    return TrainedDetector(detector.eval(), settings, channels, categories, tail, about)

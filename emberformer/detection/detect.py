@@ -16,6 +16,7 @@ from emberformer.detection.detections_out import FoundInFrame, write_detections,
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.found import Detections
 from emberformer.detection.sources import Samples, in_pixels, open_source
+from emberformer.detection.tail import HiddenFireSamples, Tail
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device
 from emberformer.layout import Layout
@@ -24,18 +25,20 @@ from emberformer.settings import Settings, Split
 AT_ONCE = 16  # windows
 
 
-def detections(asking: Asking, samples: Samples) -> list[Detections]:
+def detections(asking: Asking, samples: Samples, tail: Tail | None = None) -> list[Detections]:
     """What a detector finds in each window.
 
     Args:
         asking: the detector, on its device.
         samples: whole windows.
+        tail: blocks of the backbone that were trained with it, on its device.
     """
     device, found = next(asking.detector.parameters()).device, []
     for first in tqdm(range(0, len(samples), AT_ONCE), desc="detect", unit="batch", delay=1, mininterval=2):
         indices = list(range(first, min(first + AT_ONCE, len(samples))))
         batch = samples.__getitems__(indices).to(device)
-        for index, answer in zip(indices, asking(batch.features, batch.valid), strict=True):
+        features = batch.features if tail is None else tail(batch)
+        for index, answer in zip(indices, asking(features, batch.valid), strict=True):
             boxes = in_pixels(samples, index, answer.boxes.double().cpu().numpy())
             scores = answer.scores.double().cpu().numpy()
             found.append(Detections(boxes, answer.labels.cpu().numpy(), scores))
@@ -69,9 +72,12 @@ def write_found(
             f"{samples.channels}, {', '.join(samples.categories)}", "train the detector of this configuration",
         )  # fmt: skip
     assert settings.detection is not None, "open_source has looked"
-    detector = trained.detector.to(choose_device(device))
+    where, tail = choose_device(device), trained.tail
+    if tail is not None:
+        assert isinstance(samples, FireObjectSamples), "settings see to it"
+        samples = HiddenFireSamples(samples, tail.to(where).block)
     with torch.inference_mode():
-        found = detections(Asking(detector, settings.detection.asking), samples)
+        found = detections(Asking(trained.detector.to(where), settings.detection.asking), samples, tail)
     path = path or layout.detections(seed, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(samples, FireObjectSamples):

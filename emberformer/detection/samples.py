@@ -11,6 +11,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class HiddenFrames:
+    """Whole frames after a block of the backbone, for windows whose tokens are made anew.
+
+    Args:
+        states: all tokens, the prefix first, of the newest frame and the one before it.
+        known: frames that there are.
+        place: which patch of the whole grid each patch of the window is.
+        grid: patches of whole frames along y and x.
+    """
+
+    states: Float[Tensor, "B K S D"]
+    known: Bool[Tensor, "B K"]
+    place: Int[Tensor, "B Gy Gx"]
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class DetectionBatch:
     """Windows of features and their objects.
 
@@ -21,6 +38,7 @@ class DetectionBatch:
         labels: category of each object.
         weights: that each object has in the loss: 1, but where windows are mixed.
         index: of the samples.
+        hidden: where the backbone trains too.
     """
 
     features: Float[Tensor, "B C Gy Gx"]
@@ -29,6 +47,7 @@ class DetectionBatch:
     labels: list[Int[Tensor, " _"]]
     weights: list[Float[Tensor, " _"]]
     index: Int[Tensor, " B"]
+    hidden: HiddenFrames | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -37,7 +56,11 @@ class DetectionBatch:
         """The batch on a device."""
         boxes, labels, weights = ([one.to(device) for one in of] for of in (self.boxes, self.labels, self.weights))
         features, valid, index = (one.to(device) for one in (self.features, self.valid, self.index))
-        return DetectionBatch(features, valid, boxes, labels, weights, index)
+        hidden = self.hidden
+        if hidden is not None:
+            states, known, place = (one.to(device) for one in (hidden.states, hidden.known, hidden.place))
+            hidden = HiddenFrames(states, known, place, hidden.grid)
+        return DetectionBatch(features, valid, boxes, labels, weights, index, hidden)
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,15 +23,19 @@ from emberformer.detection.checkpoint import detection_settings, save_detector
 from emberformer.detection.coco_metrics import coco_scores
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.distilling import Teaching, load_teacher
+from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.found import Detections, Objects
 from emberformer.detection.loading import MixedWindows, Windows, grown
 from emberformer.detection.losses import Targets
 from emberformer.detection.mixing import mixed
 from emberformer.detection.samples import DetectionBatch, DetectionSamples
 from emberformer.detection.sources import open_source
+from emberformer.detection.tail import HiddenFireSamples, Tail, new_tail
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
+from emberformer.finetuning import ORTHOGONAL, AdaptiveRanks
 from emberformer.layout import Layout
+from emberformer.model.lora import apart_from_orthogonal
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs
@@ -48,20 +53,28 @@ class DetectionTraining(lightning.LightningModule):
         total_steps: optimiser steps of the whole run, for the learning rate's course.
         categories: names of the labels.
         teaching: loss against a teacher; None: there is none.
+        tail: blocks of the backbone that train too; None: it is frozen. They are not averaged.
     """
 
     def __init__(
-        self, detector: FireDetector, total_steps: int, categories: Sequence[str], teaching: Teaching | None = None
+        self,
+        detector: FireDetector,
+        total_steps: int,
+        categories: Sequence[str],
+        teaching: Teaching | None = None,
+        tail: Tail | None = None,
     ):
         super().__init__()
         self.categories = tuple(categories)
         self.told: list[Objects] = []
         self.found: list[Detections] = []
-        self.detector, self.total_steps, self.teaching = detector, total_steps, teaching
+        self.detector, self.total_steps, self.teaching, self.tail = detector, total_steps, teaching, tail
         self.average = AveragedModel(
             detector, multi_avg_fn=get_ema_multi_avg_fn(detector.of.average), use_buffers=True
         ).requires_grad_(False)
-        self.asking = Asking(self.averaged, detector.of.asking.model_copy(update={"minimum_score": 0.0}))
+        self.asking = Asking(
+            self.averaged, detector.of.asking.model_copy(update={"minimum_score": 0.0, "values_at_once": False})
+        )
 
     @property
     def averaged(self) -> FireDetector:
@@ -80,13 +93,19 @@ class DetectionTraining(lightning.LightningModule):
         simple = of.curriculum.simple_matching and self.current_epoch < of.curriculum.share * epochs
         self.detector.loss.simple_matching = simple
 
+    def seen(self, batch: DetectionBatch) -> DetectionBatch:
+        """The batch with the tokens of the blocks that train too."""
+        return batch if self.tail is None else replace(batch, features=self.tail(batch), hidden=None)
+
     def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
-        batch = mixed(batch, self.detector.of.mixing)
+        batch = mixed(self.seen(batch), self.detector.of.mixing)
         said = self.detector(batch.features, batch.valid, Targets.of(batch))
         loss, terms = said.loss, dict(said.loss_dict)
         if self.teaching is not None:
             taught = self.teaching(batch, said, self.detector)
             loss, terms = loss + torch.stack(list(taught.values())).sum(), terms | taught
+        if self.tail is not None and self.tail.backbone.adaptive is not None:
+            loss = loss + ORTHOGONAL * apart_from_orthogonal(self.tail.backbone)
         if not torch.isfinite(loss):
             raise InputError(
                 f"step {self.global_step}", f"a loss of {loss.item()}", "a number", "lower detection.learning_rate"
@@ -101,7 +120,7 @@ class DetectionTraining(lightning.LightningModule):
             self.average.update_parameters(self.detector)
 
     def validation_step(self, batch: DetectionBatch, batch_idx: int) -> None:
-        detector = self.averaged
+        detector, batch = self.averaged, self.seen(batch)
         detector.queries, detector.loss.simple_matching = detector.of.queries, False
         said = detector(batch.features, batch.valid, Targets.of(batch))
         self.log("val/loss", said.loss, prog_bar=True, batch_size=len(batch))
@@ -124,7 +143,10 @@ class DetectionTraining(lightning.LightningModule):
         of = self.detector.of
         learned: list[nn.Module] = [self.detector, *([self.teaching] if self.teaching is not None else [])]
         weights = [p for one in learned for p in one.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(weights, of.learning_rate, weight_decay=of.weight_decay)
+        groups: list[dict] = [{"params": weights}]
+        if self.tail is not None and of.tail is not None:
+            groups.append({"params": self.tail.backbone.trained, "lr": of.tail.learning_rate})
+        optimizer = torch.optim.AdamW(groups, of.learning_rate, weight_decay=of.weight_decay)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": warm_cosine(optimizer, of.warmup, self.total_steps), "interval": "step"},
@@ -139,9 +161,18 @@ def train_detector(
     Raises:
         InputError: no detector in the configuration, stores that are not there, or as `fit_detector`.
     """
-    source = open_source(layout, seed)
-    samples = source.training(), source.validation()
-    return fit_detector(settings, layout.detector(seed), *samples, source.data, source.features, seed, device, threads)
+    source, of = open_source(layout, seed), detection_settings(settings, layout.config)
+    samples, validation, tail = source.training(), source.validation(), None
+    if of.tail is not None:
+        assert isinstance(samples, FireObjectSamples), "settings see to it"
+        assert isinstance(validation, FireObjectSamples), "and to this"
+        lightning.seed_everything(seed, verbose=False)
+        tail = new_tail(settings, layout, of.tail, samples)
+        samples, validation = HiddenFireSamples(samples, tail.block), HiddenFireSamples(validation, tail.block)
+    folder = layout.detector(seed)
+    return fit_detector(
+        settings, folder, samples, validation, source.data, source.features, seed, device, threads, tail
+    )
 
 
 def fit_detector(
@@ -154,6 +185,7 @@ def fit_detector(
     seed: int,
     device: str = "auto",
     threads: int | None = None,
+    tail: Tail | None = None,
 ) -> Path:
     """Train a detector on samples and write its folder: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`.
 
@@ -170,6 +202,7 @@ def fit_detector(
         seed: of initial weights, order and mixing.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads; None: torch's own choice.
+        tail: blocks of the backbone that train too; the samples serve what they need.
 
     Raises:
         InputError: no windows, or a loss that is no number.
@@ -179,9 +212,10 @@ def fit_detector(
     trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
     detector = FireDetector(of, training.channels, len(training.categories))
-    module = DetectionTraining(
-        detector, len(batches) * of.epochs, training.categories, _teaching(detector, training, of)
-    )
+    steps, teaching = len(batches) * of.epochs, _teaching(detector, training, of)
+    module = DetectionTraining(detector, steps, training.categories, teaching, tail)
+    if tail is not None and tail.backbone.adaptive is not None:
+        trainer.callbacks.append(AdaptiveRanks(tail.backbone, steps))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     run, logs = UnfinishedRun(folder, data), RunLogs(settings, folder, seed, "detection")
     log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
@@ -190,7 +224,9 @@ def fit_detector(
     watched = Windows(validation, of.batch_size)
     trainer.fit(module, batches, watched, ckpt_path=run.checkpoint, weights_only=False)
     state, score = _best(trainer)
-    path = save_detector(folder, state, settings, training.channels, training.categories, features, seed, score)
+    told = None if tail is None else {**tail.told(), "state": _part(state, "tail.")}
+    kept = _part(state, "average.module.")
+    path = save_detector(folder, kept, settings, training.channels, training.categories, features, seed, score, told)
     logs.end(trainer, path)
     run.end()
     return path
@@ -210,11 +246,15 @@ def _teaching(detector: FireDetector, samples: DetectionSamples, of: DetectionSe
 
 
 def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
-    """Averaged weights of the best epoch, and its score on validation."""
+    """All weights of the best epoch, and its score on validation."""
     best = cast(ModelCheckpoint, trainer.checkpoint_callback)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     score = math.nan if best.best_model_score is None else float(best.best_model_score)
-    return {key.removeprefix("average.module."): of for key, of in state.items() if "average.module." in key}, score
+    return state, score
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): of for key, of in state.items() if key.startswith(prefix)}
 
 
 def _in_pixels(shares: Tensor) -> Float[np.ndarray, "n 4"]:

@@ -125,12 +125,7 @@ class FinetunedEmberFormer(SpreadNetwork):
         axis, first = AXIS[encoder], self.block
         if self.source[encoder] != "frame_hidden":
             values, first = dino_input(values, self.backbone.about.patch_size, self.scale), None
-        encoding, patches = self._encoding(grid), self.backbone.encode(encoder, values, grid, first)
-        stored = encoding.rounded(patches.detach(), axis)
-        if patches.requires_grad:
-            exact = encoding.project(patches, axis)
-            stored = exact + (stored - exact).detach()
-        return stored
+        return as_stored(self.backbone.encode(encoder, values, grid, first), self._encoding(grid), axis)
 
     def _encoding(self, grid: tuple[int, int]) -> Encoding:
         found = self.encodings.get(grid, self.encodings.get(None))
@@ -141,6 +136,15 @@ class FinetunedEmberFormer(SpreadNetwork):
                 "with int8 or components, fine-tune on data of this size too",
             )  # fmt: skip
         return found
+
+
+def as_stored(patches: Float[Tensor, "n Gy Gx D"], encoding: Encoding, axis: Axis) -> Float[Tensor, "n Gy Gx k"]:
+    """Tokens as a reader of the store gets them; gradients pass as if nothing were rounded."""
+    stored = encoding.rounded(patches.detach(), axis)
+    if patches.requires_grad:
+        exact = encoding.project(patches, axis)
+        stored = exact + (stored - exact).detach()
+    return stored
 
 
 def _forget(module: nn.Module, incompatible_keys: object) -> None:
