@@ -111,7 +111,7 @@ def draw_view(
         view = zoomed(picture, float(np.exp(rng.uniform(low, high))), rng)
     if rng.random() < rule.mirror:
         view = mirrored(view)
-    if rng.random() < rule.paste:
+    if rng.random() < rule.paste and rule.pasted:
         view = pasted(view, cutouts(1 + int(rng.integers(rule.pasted))), rng, rule.margin)
     return jittered(view, rule.jitter, rng)
 
