@@ -5,16 +5,19 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import Step
 from emberformer.detection.boxes import to_pixels
+from emberformer.detection.coco import read_coco
 from emberformer.detection.fire_objects import ClusterRule, newly_burned, objects_new_in
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.samples import DetectionSamples
 from emberformer.features.store import open_features
-from tests.stores import prepare, tiny_experiment
+from tests.stores import prepare, save_settings, tiny_experiment
 
 RULE = ClusterRule(reach=1, least_front=1)
 CATEGORIES = ("front_now", "spot_now", "front_next", "spot_next")
@@ -22,9 +25,9 @@ CATEGORIES = ("front_now", "spot_now", "front_next", "spot_next")
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    experiment, layout = tiny_experiment(
-        tmp_path_factory.mktemp("fires"), {"tiny": (28, 42), "other": (42, 42)}, features={"layers": [1, 2]}
-    )
+    windows, folder = {"tiny": (28, 42), "other": (42, 42)}, tmp_path_factory.mktemp("fires")
+    experiment, layout = tiny_experiment(folder, windows, features={"layers": [1, 2]}, detection={})
+    save_settings(experiment, folder / "config.yaml")
     prepare(experiment, layout)
     split = read_split(layout.split)
     return layout, open_landscapes(layout, Sizes.of(layout, split))
@@ -127,3 +130,15 @@ def test_chance_is_of_seed_epoch_and_index_only(opened):
     assert torch.equal(alone.boxes[0], together.boxes[1])
     two.set_epoch(1)
     assert any(two.window(n) != one.window(n) for n in range(6))
+
+
+def test_the_command_line_writes_the_objects_of_the_fires_as_coco_sets(opened, tmp_path):
+    layout, landscapes = opened
+    config = layout.settings.results.parent / "config.yaml"
+    options = ["--config", str(config), "--dataset", "tiny", "--out", str(tmp_path / "set")]
+    run = CliRunner().invoke(app, ["detection", "annotate", *options])
+    assert run.exit_code == 0, run.output
+    sets = [read_coco(path, tmp_path / "set" / "images") for path in sorted((tmp_path / "set").glob("*.json"))]
+    assert len(sets) == 3
+    assert sum(len(coco.images) for coco in sets) == landscapes[0].row_size.sum()
+    assert sets[0].categories == CATEGORIES
