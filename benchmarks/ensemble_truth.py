@@ -49,7 +49,7 @@ MEMBERS = 19  # the outermost of them bound an interval that holds 90 %
 FIRES = (234, 20, 40)  # for training, validation and test
 OF_CHANGES = 8  # members where only a mean is looked at
 SETTINGS = EnsembleSettings(
-    side=7, d_model=64, depth=4, heads=4, prior=False, predicts="field", time_shift=4.0, batch_size=16
+    side=7, d_model=64, depth=4, heads=4, prior=False, predicts="field", time_shift=4.0, batch_size=16, shared_noise=0.0
 )
 SCALES = (2.0, 4.0)  # of guidance; 1 is as learned
 THRESHOLDS = tuple(np.arange(0.1, 0.91, 0.05).tolist())

@@ -166,7 +166,7 @@ def draw_members(
         for index in torch.arange(len(told)).split(AT_ONCE):
             batch = told.batch(index)
             burned = (batch["fire_pixels"][:, :1] > 0.5) & settings.mask_channel
-            fields = sample_fields(
+            drawn = sample_fields(
                 generator.network,
                 generator.conditioning(batch),
                 burned,
@@ -177,5 +177,5 @@ def draw_members(
                 shift=settings.time_shift,
                 guidance=guidance,
             )
-            found.append(torch.where(burned, 0, leads_of(fields, settings.leads)))
+            found.append(torch.where(burned, 0, leads_of(drawn.fields, settings.leads)))
     return torch.cat(found).to(torch.uint8).numpy()

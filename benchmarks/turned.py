@@ -31,10 +31,11 @@ from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.errors import InputError
 from emberformer.evaluate.bootstrap import percentile_interval
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device
 from emberformer.finetuned_checkpoint import encodings_of
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.network import SpreadNetwork
 from emberformer.options import open_configuration

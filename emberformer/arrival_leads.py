@@ -11,6 +11,7 @@ What is burned by lead k is `arrival_lead <= k`, for k up to K: a pixel that is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -47,6 +48,19 @@ def observed_lead(burned: UInt8[np.ndarray, "frame y x"]) -> UInt8[np.ndarray, "
     arrival = np.where(first_burned == frames, NEVER, first_burned)
     certain = (burned[0] != NOT_OBSERVED) & (last_unburned + 1 == first_burned)
     return np.where(certain, arrival, UNKNOWN).astype(np.uint8)
+
+
+class FutureSet(NamedTuple):
+    """Futures of one state.
+
+    Args:
+        arrival_lead: of every member, coded as at the top of this file.
+        burn_probability: by each lead, NaN where it is unknown whether a pixel burns; of levels that are drawn as
+            learned it has less noise than the share of the members, else it is this share.
+    """
+
+    arrival_lead: UInt8[np.ndarray, "M H W"]
+    burn_probability: Float32[np.ndarray, "K H W"]
 
 
 def burn_probability(arrival_lead: UInt8[np.ndarray, "member y x"], leads: int) -> Float32[np.ndarray, "lead y x"]:

@@ -17,12 +17,13 @@ from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 from emberformer.dataset import training_conditions, training_terrain
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.features.channel_map import is_of_angle
 from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
 from emberformer.finetuned_checkpoint import fine_tuned, read_encodings
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.model.decoders.pretrained import architecture, load_decoder_weights, pretrained_decoders
 from emberformer.model.emberformer import build_emberformer
 from emberformer.model.pixel_input import PixelInput

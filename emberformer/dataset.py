@@ -99,7 +99,7 @@ class FireSteps(Dataset):
             says nothing.
         at_front: crops lie around the newest perimeter, and not around what is to burn, so that their place tells
             nothing of it.
-        leads: coming frames that `arrival_lead`, `coming_wind` and `patches_to_come` are of, K.
+        leads: coming frames that `arrival_lead`, `prior`, `coming_wind` and `patches_to_come` are of, K.
 
     A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
     `fire_pixels [B 2 H W]`, `stays [B]` (1 where burned ground stays burned, 0 where fires go out), and of these what
@@ -217,8 +217,9 @@ class FireSteps(Dataset):
             "target": padded(target[y, x], shape, UNKNOWN),
         }
         future = future_arrays(self.inputs, landscape, step.fire, row, self.leads)
-        if "arrival_lead" in future:
-            future["arrival_lead"] = padded(future["arrival_lead"][y, x], shape, NOT_KNOWN)
+        for name, beyond in (("arrival_lead", NOT_KNOWN), ("prior", 0)):
+            if name in future:
+                future[name] = padded(future[name][..., y, x], shape, beyond)
         arrays |= future
         if "history_pixels" in self.inputs:
             before = ((self.history - seen, 0), (0, 0), (0, 0))

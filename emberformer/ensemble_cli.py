@@ -1,4 +1,4 @@
-"""Command line of the ensemble: train, hindcast, rival, evaluate."""
+"""Command line of the ensemble: prior, train, hindcast, rival, evaluate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,32 @@ import typer
 from emberformer.options import Changes, Config, DatasetName, Device, Threads, Variant, open_configuration, use_threads
 
 ensemble_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="An ensemble of futures: train, hindcast, rival, evaluate."
+    no_args_is_help=True, rich_markup_mode=None, help="An ensemble of futures: prior, train, hindcast, rival, evaluate."
 )
 Seed = Annotated[int, typer.Option(help="Seed of the ensemble, and of the network that it starts from.")]
+
+
+@ensemble_app.command()
+def prior(
+    config: Config,
+    dataset: DatasetName,
+    variant: Variant = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    changes: Changes = None,
+) -> None:
+    """Forecast the training and validation fires with the deterministic network, for the generator to learn from.
+
+    Example: emberformer ensemble prior --config config/ensemble.yaml --dataset portillo --seed 0
+    """
+    from emberformer.ensemble.checkpoint import ensemble_settings
+    from emberformer.hindcast import hindcast as run
+
+    use_threads(threads)
+    settings, layout = open_configuration(config, dataset=dataset, variant=variant, changes=changes)
+    phase, of = layout.parent_phase("ensemble"), ensemble_settings(settings, layout.config)
+    typer.echo(run(settings, layout, seed, dataset, device, phase, of.leads))
 
 
 @ensemble_app.command()

@@ -58,6 +58,13 @@ class EnsembleSettings(Stage):
     dino_only: float = Field(default=0.05, ge=0, le=1, description="share that is told the cached features alone")
     # Training
     time_shift: float = Field(default=6.0, gt=0, description="above 1 times near the noise are learned and drawn more")
+    shared_noise: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="part of the noise that all pixels share of which the prior does not know whether they burn: their "
+        "members are correlated from the start, as the rival's `correlated` are",
+    )
     alignment: float = Field(
         default=0.0, ge=0, description="weight of aligning the middle block to the cached features of the frame to come"
     )

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from rasterio import Affine
 
-from emberformer.arrival_leads import burn_probability
+from emberformer.arrival_leads import FutureSet
 from emberformer.checkpoint import Sizes, load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
@@ -25,12 +25,12 @@ from emberformer.data.new_fire import NewFire
 from emberformer.dataset import Step
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
 from emberformer.forecast_store import valid_times
 from emberformer.landscape import Landscape
-from emberformer.layout import features_key
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
 from emberformer.outputs.members import write_member_files
@@ -90,7 +90,7 @@ def forecast_fire(
     told: ForecastSettings,
     device: str = "auto",
     ensemble: EnsembleModel | None = None,
-) -> tuple[xr.Dataset, UInt8[np.ndarray, "M y x"] | None]:
+) -> tuple[xr.Dataset, FutureSet | None]:
     """Probability that a pixel is burned at each lead time, from the newest frame of a fire on.
 
     Args:
@@ -102,7 +102,7 @@ def forecast_fire(
         ensemble: one that starts from this network; None: no members are drawn.
 
     Returns:
-        A forecast of one fire (`emberformer.outputs.fire_forecast`), and the members.
+        A forecast of one fire (`emberformer.outputs.fire_forecast`), and the futures on its raster.
 
     Raises:
         InputError: the backbone cannot be had.
@@ -119,12 +119,12 @@ def forecast_fire(
         (probability,) = forecast_steps(rollout, landscape, steps, batch, winds[None], of.model, where)
         burned, members = landscape.fires.burned[-1].values, None
         if ensemble is not None:
-            from emberformer.ensemble.new_fire import members_of_new_fire
+            from emberformer.ensemble.new_fire import futures_of_new_fire
             from emberformer.ensemble.prior import Prior
 
             prior = Prior(trained.model, trained.about["calibration"], len(winds))
-            whole = members_of_new_fire(ensemble, prior, landscape, winds, where)
-            members = whole[:, : burned.shape[0], : burned.shape[1]]
+            whole = futures_of_new_fire(ensemble, prior, landscape, winds, where)
+            members = FutureSet(*(part[:, : burned.shape[0], : burned.shape[1]] for part in whole))
     fire = source.fires[0]
     ground = source.grounds[fire.window.ground]
     transform = Affine(*ground.transform)
@@ -201,8 +201,8 @@ def forecast_files(
         elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
     files = write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
     if members is not None:
-        shared = found.assign(probability=(found.probability.dims, burn_probability(members, len(winds))))
-        files |= write_member_files(shared, members, folder.with_name(f"{folder.name}_members"))
+        shared = found.assign(probability=(found.probability.dims, members.burn_probability))
+        files |= write_member_files(shared, members.arrival_lead, folder.with_name(f"{folder.name}_members"))
     return files
 
 

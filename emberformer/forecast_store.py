@@ -43,7 +43,7 @@ class ForecastBlock:
 
     Args:
         fire_id: the fire, as in the fires store.
-        split: "validation" or "test".
+        split: "train", "validation" or "test".
         init_step: newest frame that the method saw; 0 is the first frame of the fire.
         init_time: time of that frame, datetime64[s].
         valid_time: time of each forecast [lead], datetime64[s].

@@ -24,6 +24,10 @@ class ForesightSettings(Stage):
     windows_per_fire: int | None = Field(
         default=6, ge=1, description="first frames of each fire that are scored, the same for every gap; null: all"
     )
+    target_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="blocks, among features.layers, whose tokens are predicted beside the last ones (DINO-Foresight)",
+    )
     components: int = Field(
         default=128,
         ge=2,

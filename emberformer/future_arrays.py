@@ -18,7 +18,7 @@ def future_arrays(
 
     `arrival_lead [H W]` uint8 is the first of the coming frames by which a pixel is burned, coded as in
     `emberformer.arrival_leads`, and unknown everywhere where the fire has fewer frames; `coming_wind [K 2]` is the wind
-    of their steps, m s-1.
+    of their steps, m s-1. `prior [K H W]` is what a network forecast for them (`Landscape.prior`).
 
     Args:
         wanted: names of arrays.
@@ -36,6 +36,8 @@ def future_arrays(
             found["arrival_lead"] = np.full_like(landscape.burned(fire, range(row, row + 1))[0], UNKNOWN)
     if "coming_wind" in wanted:
         found["coming_wind"] = coming_winds(landscape, fire, row, leads)
+    if "prior" in wanted and landscape.prior is not None:
+        found["prior"] = landscape.cut(landscape.prior.of(fire, row - int(landscape.row_start[fire])), fire)
     return found
 
 

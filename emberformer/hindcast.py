@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,12 @@ from emberformer.data.split import read_split
 from emberformer.dataset import Step, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
 from emberformer.export import write_geotiffs
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.future_arrays import coming_winds
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.model_settings import ModelSettings
 from emberformer.provenance import provenance
 from emberformer.rollout import Rollout, make_rollout
@@ -41,6 +42,7 @@ def hindcast(
     dataset: str,
     device: str = "auto",
     phase: Phase = "phase1",
+    learner_leads: int | None = None,
 ) -> Path:
     """Write the forecast store of one data set, and one GeoTIFF a test fire beside it.
 
@@ -53,6 +55,8 @@ def hindcast(
         dataset: name of the data set.
         device: auto, cpu, cuda or cuda:N.
         phase: of the model.
+        learner_leads: coming frames of an ensemble that is to learn from the forecasts: every step of the training and
+            validation fires is forecast so far ahead, in place of the validation and test fires.
 
     Returns:
         The store.
@@ -73,15 +77,17 @@ def hindcast(
         )
     where = choose_device(device)
     landscape = open_landscape(layout, dataset, sizes)
-    path = layout.model_forecasts(seed, phase, dataset)
     split = read_split(layout.split)
     fires = landscape.fires
-    told = settings.forecast
+    told, names, path = settings.forecast, ("validation", "test"), layout.model_forecasts(seed, phase, dataset)
+    if learner_leads is not None:
+        told = told.model_copy(update={"every": 1, "leads": learner_leads, "method": "direct"})
+        names, path = ("train", "validation"), layout.learned_from(seed, phase, dataset)
     calibration, lead_times = about["calibration"], trained_with.model.lead_times
     rollout = make_rollout(model.to(where), lead_times, landscape, settings.features, told, where, calibration)
     write_forecasts(
         path,
-        forecast_blocks(rollout, landscape, split, trained_with.model, told, where),
+        forecast_blocks(rollout, landscape, split, trained_with.model, told, where, names),
         method=f"{folder.parent.name}-seed-{seed}",
         dataset=dataset,
         score_kind="probability",
@@ -90,7 +96,8 @@ def hindcast(
         sees_target_wind=trained_with.model.wind and settings.datasets[dataset].tells_target_wind,
         calibration=calibration,
     )
-    write_geotiffs(path, fires, path.with_suffix(".geotiff"))
+    if learner_leads is None:
+        write_geotiffs(path, fires, path.with_suffix(".geotiff"))
     return path
 
 
@@ -101,9 +108,10 @@ def forecast_blocks(
     settings: ModelSettings,
     told: ForecastSettings,
     device: torch.device,
+    names: Sequence[str],
 ) -> Iterator[ForecastBlock]:
-    """Forecasts of validation and test fires, whole frames, in order."""
-    for name in ("validation", "test"):
+    """Forecasts of the fires of these parts of the split, whole frames, in order."""
+    for name in names:
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
         steps = [step for step in steps if step.step % told.every == 0]
         inputs, size = rollout_inputs(rollout, landscape, steps, settings), whole_frames_at_once(device)

@@ -26,6 +26,7 @@ from emberformer.features.reading import Cut, FeatureReader, LayerReader, MeansR
 from emberformer.features.rendering import render_terrain
 from emberformer.features.shape import AXES, Axis
 from emberformer.features.store import open_features
+from emberformer.prior_forecasts import PriorForecasts
 
 TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
 FRAME_MEMORY = 2**31  # bytes of packed frames that stay in memory
@@ -68,6 +69,7 @@ class Landscape:
     ):
         self.foresees_wind = foresees_wind
         self.texts: Texts | None = None  # what is told of the fires in words, where an ensemble is given it
+        self.prior: PriorForecasts | None = None  # a network's forecasts, where an ensemble learns from them
         self.name, self.normaliser, self.number = name, normaliser, next(NUMBERS)
         self.features_location, self.device = features_location, device
         self.memory: Memory = memory

@@ -72,7 +72,7 @@ def turn(arrays: dict[str, np.ndarray], view: int, vectors: Sequence[tuple[int, 
     if view == 0:
         return arrays
     grids = {"fire_pixels": 1, "terrain_pixels": 1, "categories": 1, "history_pixels": 1, "target": 0,
-             "arrival_lead": 0}  # fmt: skip
+             "arrival_lead": 0, "prior": 1}  # fmt: skip
     result = dict(arrays)
     for key, y in grids.items():
         if key in arrays:

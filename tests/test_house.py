@@ -115,7 +115,7 @@ def test_each_rule_calls_one_verb_with_options_it_has(rule):
     (shell,) = re.findall(r'shell:\n\s+"""(.*?)"""', RULES[rule], re.DOTALL)
     assert shell.count("emberformer ") == 1
     words = shell.replace("\\\n", " ").split()
-    grouped = words[1] in ("features", "ensemble", "foresight")
+    grouped = words[1] in ("features", "ensemble", "foresight", "detection")
     verb = " ".join(words[1 : 3 if grouped else 2])
     assert verb.replace(" ", "_") == rule
     assert {word for word in words if word.startswith("--")} <= _verbs()[verb]

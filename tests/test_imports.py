@@ -55,6 +55,7 @@ def test_finds_what_python_imports():
         "dataset_settings",
         "data_settings",
         "ndws_settings",
+        "detection_settings",
         "ensemble_settings",
         "feature_settings",
         "foresight_settings",
@@ -66,5 +67,5 @@ def test_finds_what_python_imports():
         "stage",
     )
     settings = {f"emberformer.{name}" for name in stages}
-    assert found == {"emberformer.layout", "emberformer.errors", *settings}
+    assert found == {"emberformer.layout", "emberformer.feature_key", "emberformer.errors", *settings}
     assert found <= set(sys.modules)

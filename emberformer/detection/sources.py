@@ -24,8 +24,9 @@ from emberformer.detection.image_writing import write_image_store
 from emberformer.detection.pixel_views import ViewRule
 from emberformer.detection_settings import CameraSettings, DetectionSettings, FireObjectSettings
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.settings import Split, expand
 
 Samples = FireObjectSamples | CameraSamples

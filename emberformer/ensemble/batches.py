@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from emberformer.arrival_leads import UNKNOWN, observed_lead
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.ensemble.checkpoint import ensemble_settings
 from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
@@ -19,6 +20,7 @@ from emberformer.errors import InputError
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
+from emberformer.prior_forecasts import PriorForecasts
 from emberformer.settings import Settings, expand
 
 
@@ -46,7 +48,6 @@ def make_batches(
     seed: int,
     trainer: lightning.Trainer,
     generator: Generator,
-    prior: Prior | None,
 ) -> Batches:
     """Batches of training and validation.
 
@@ -62,10 +63,9 @@ def make_batches(
             raise InputError(
                 layout.split, f"no {name} step", expected, "change `split` or `ensemble.leads`, or add fires"
             )
-    inputs = ensemble_inputs(generator, prior, ("arrival_lead", *(("patches_to_come",) if of.alignment else ())))
-    served = {"inputs": inputs, "hidden": hidden_inputs(settings.model), "pinned": device.type == "cuda",
-              "leads": of.leads, "at_front": True,
-              "block": None if prior is None else prior.model.block}  # fmt: skip
+    wanted = ("arrival_lead", *(("patches_to_come",) if of.alignment else ()), *(("prior",) if of.prior else ()))
+    served = {"inputs": ensemble_inputs(generator, None, wanted), "hidden": hidden_inputs(settings.model),
+              "pinned": device.type == "cuda", "leads": of.leads, "at_front": True}  # fmt: skip
     dataset = FireSteps(
         landscapes, of_train, settings.model.history, training.crop, training.flip, seed, BUFFERS,
         category_dropout=training.category_dropout, **served,
@@ -87,12 +87,25 @@ def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[st
     return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
 
 
-def margin_of(landscapes: list[Landscape], reach: int, settings: Settings) -> int:
+def read_priors(landscapes: list[Landscape], layout: Layout, seed: int, split: dict[str, dict[str, str]]) -> None:
+    """Give the landscapes with fires to learn from what the last phase's network forecast for them.
+
+    Raises:
+        InputError: it is not forecast yet.
+    """
+    of, phase = ensemble_settings(layout.settings, layout.config), layout.parent_phase("ensemble")
+    for landscape in landscapes if of.prior else ():
+        if {"train", "validation"} & set(split[landscape.name].values()):
+            path, ids = layout.learned_from(seed, phase, landscape.name), list(map(str, landscape.fires.fire_id.values))
+            landscape.prior = PriorForecasts(path, ids, of.leads)
+
+
+def margin_of(landscapes: list[Landscape], reach: int, settings: Settings, of: EnsembleSettings) -> int:
     """Pixels from the edges of a training window within which fire may come from outside: as far as fire goes, but no
-    more than a third of the window, and none where windows are whole frames.
+    more than a third of the window; none where windows are whole frames, or a forecast of the whole frame tells of it.
     """
     crop = settings.training.crop
-    if crop is None:
+    if crop is None or of.prior:
         return 0
     side = min(min(landscape.grid[0], landscape.grid[1], crop) * landscape.pixels for landscape in landscapes)
     return min(reach, side // 3)

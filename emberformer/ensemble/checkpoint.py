@@ -16,8 +16,9 @@ from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.finetuning import trained_parent
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from emberformer.arrival_leads import NEVER, UNKNOWN
+from emberformer.arrival_leads import NEVER, UNKNOWN, FutureSet, burn_probability
 from emberformer.ensemble.arrival_field import leads_of
 from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.sampling import Guidance, sample_fields
@@ -40,8 +40,8 @@ class Futures:
         prior: Float[Tensor, "1 K H W"] | None,
         unknown: Bool[Tensor, "1 H W"],
         seed: int,
-    ) -> UInt8[np.ndarray, "M H W"]:
-        """Members of one state, coded as `emberformer.arrival_leads` says.
+    ) -> FutureSet:
+        """Members of one state, and its burn probability.
 
         Args:
             batch: one item of `Generator.inputs` on its whole frame.
@@ -58,7 +58,7 @@ class Futures:
         members = np.full((of.members, *burned.shape[1:]), NEVER, np.uint8)
         with torch.inference_mode():
             conditioning = self.generator.conditioning(told, None if prior is None else prior[:, :, y, x])
-            fields = sample_fields(
+            drawn = sample_fields(
                 network,
                 conditioning,
                 burned[:, None, y, x] & of.mask_channel,  # what is held tells where the fire is
@@ -67,14 +67,21 @@ class Futures:
                 steps=of.steps,
                 seeds=[seed],
                 shift=of.time_shift,
+                shared=of.shared_noise,
                 solver=of.solver,
                 guidance=Guidance(of.context_scale, of.dino_scale, of.guidance),
                 at_once=self._at_once(burned.device, (y, x)),
             )
-        members[:, y, x] = leads_of(fields[0], of.leads).cpu().numpy()
-        members[:, burned[0].cpu().numpy()] = 0
-        members[:, unknown[0].cpu().numpy()] = UNKNOWN
-        return members
+        burns, hidden = burned[0].cpu().numpy(), unknown[0].cpu().numpy()
+        members[:, y, x] = leads_of(drawn.fields[0], of.leads).cpu().numpy()
+        members[:, burns] = 0
+        members[:, hidden] = UNKNOWN
+        probability = burn_probability(members, of.leads)
+        if drawn.burned_by is not None:
+            probability[:, y, x] = drawn.burned_by[0].float().cpu().numpy()
+            probability[:, burns] = 1
+            probability[:, hidden] = np.nan
+        return FutureSet(members, probability)
 
     def window(self, burned: Bool[Tensor, "H W"]) -> tuple[slice, slice]:
         """Rows and columns of patches that fire can reach, with one patch more; all of them where nothing burns."""

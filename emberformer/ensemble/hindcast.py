@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from emberformer.ahead import ahead
-from emberformer.arrival_leads import burn_probability
+from emberformer.arrival_leads import FutureSet
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
@@ -21,10 +21,11 @@ from emberformer.ensemble.batches import ensemble_inputs, read_texts
 from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble, load_prior
 from emberformer.ensemble.drawing import Futures, member_seed
 from emberformer.ensemble.prior import Prior
+from emberformer.feature_key import features_key
 from emberformer.features.extraction import choose_device
 from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
 from emberformer.landscape import Landscape
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.member_store import MemberBlock, open_members, write_members
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
@@ -72,7 +73,7 @@ def hindcast_ensemble(settings: Settings, layout: Layout, seed: int, dataset: st
     }  # fmt: skip
     members = store.with_suffix(".members.zarr")
     blocks = member_blocks(futures, prior, landscape, read_split(layout.split), settings, where)
-    write_members(members, blocks, leads=of.leads, shape=(of.members, *size), **told)
+    write_members(members, blocks, leads=of.leads, shape=(of.members, *size), tells_probability=True, **told)
     write_forecasts(
         store,
         probability_blocks(members, landscape, of.leads),
@@ -101,8 +102,9 @@ def member_blocks(
         bar = tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1)
         with bar, closing(ahead(jobs, 1)) as batches:
             for step, batch in zip(steps, batches, strict=True):
-                members = members_of(futures, prior, landscape, step, batch, device)
-                yield member_block(landscape, step, name, members[:, : size[0], : size[1]], futures.settings.leads)
+                drawn = futures_of(futures, prior, landscape, step, batch, device)
+                members, probability = (part[:, : size[0], : size[1]] for part in drawn)
+                yield member_block(landscape, step, name, members, futures.settings.leads, probability)
                 bar.update()
 
 
@@ -117,38 +119,41 @@ def whole_frames(
     )  # fmt: skip
 
 
-def members_of(
+def futures_of(
     futures: Futures,
     prior: Prior | None,
     landscape: Landscape,
     step: Step,
     batch: dict[str, torch.Tensor],
     device: torch.device,
-) -> np.ndarray:
-    """Members [M H W] of one step on whole patches; the same whichever steps are drawn besides."""
+) -> FutureSet:
+    """Futures of one step on whole patches; the same whichever steps are drawn besides."""
     inputs = {name: values.to(device) for name, values in batch.items()}
     height, width = batch["fire_pixels"].shape[2:]
     unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))[None].to(device)
     fires, row = landscape.fires, int(landscape.row_start[step.fire]) + step.step
     seed = member_seed(futures.settings.seed, str(fires.fire_id.values[step.fire]), fires.valid_time.values[row])
-    return futures(inputs, None if prior is None else prior(inputs), unknown, seed)
+    forecast = None if prior is None else prior(inputs).masked_fill(unknown[:, None], 0)  # as in training
+    return futures(inputs, forecast, unknown, seed)
 
 
-def member_block(landscape: Landscape, step: Step, split: str, members: np.ndarray, leads: int) -> MemberBlock:
-    """Members of one step as a store takes them."""
+def member_block(
+    landscape: Landscape, step: Step, split: str, members: np.ndarray, leads: int, probability: np.ndarray | None = None
+) -> MemberBlock:
+    """Members of one step as a store takes them, and its burn probability where that is more than their share."""
     fires = landscape.fires
     init = fires.valid_time.values[int(landscape.row_start[step.fire]) + step.step].astype("datetime64[s]")
     valid = valid_times(init, float(fires.attrs["seconds_per_frame"]), leads)
-    return MemberBlock(str(fires.fire_id.values[step.fire]), split, step.step, init, valid, members)
+    return MemberBlock(str(fires.fire_id.values[step.fire]), split, step.step, init, valid, members, probability)
 
 
 def probability_blocks(members: Path, landscape: Landscape, leads: int) -> Iterator[ForecastBlock]:
-    """Share of the members that burn, of every forecast of a member store; NaN where no frame is so far ahead."""
+    """Burn probability of every forecast of a member store; NaN where no frame is so far ahead."""
     store = open_members(members)
     sizes = dict(zip(map(str, landscape.fires.fire_id.values), map(int, landscape.row_size), strict=True))
     for number in range(store.sizes["forecast"]):
         one = store.isel(forecast=number)
-        probability = burn_probability(one.arrival_lead.values, leads)
+        probability = one.burn_probability.values
         observed = np.arange(1, leads + 1) < sizes[str(one.fire_id.item())] - int(one.init_step)
         values = np.where(observed[:, None, None], probability, np.float32(np.nan))
         init, valid = one.init_time.values.astype("datetime64[s]"), one.valid_time.values.astype("datetime64[s]")

@@ -1,23 +1,24 @@
-"""Members of one new fire, whose coming winds are given and stand in no store."""
+"""Futures of one new fire, whose coming winds are given and stand in no store."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from emberformer.arrival_leads import FutureSet
 from emberformer.dataset import Step
 from emberformer.ensemble.checkpoint import EnsembleModel, ensemble_settings
 from emberformer.ensemble.drawing import Futures
-from emberformer.ensemble.hindcast import members_of, whole_frames
+from emberformer.ensemble.hindcast import futures_of, whole_frames
 from emberformer.ensemble.prior import Prior
 from emberformer.landscape import Landscape
 
 
-def members_of_new_fire(
+def futures_of_new_fire(
     ensemble: EnsembleModel, prior: Prior, landscape: Landscape, winds: Float[np.ndarray, "K 2"], device: torch.device
-) -> UInt8[np.ndarray, "M H W"]:
-    """Members from the newest frame of the one fire of a landscape, on whole patches.
+) -> FutureSet:
+    """Futures from the newest frame of the one fire of a landscape, on whole patches.
 
     Args:
         ensemble: that draws.
@@ -33,4 +34,4 @@ def members_of_new_fire(
     batch = whole_frames(futures, prior if of.prior else None, landscape, [step], of_settings).__getitems__([0])
     told = winds if of_settings.model.wind else np.zeros_like(winds)
     batch["coming_wind"] = torch.from_numpy(told.astype(np.float32))[None]
-    return members_of(futures, prior if of.prior else None, landscape, step, batch, device)
+    return futures_of(futures, prior if of.prior else None, landscape, step, batch, device)

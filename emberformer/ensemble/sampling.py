@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +19,7 @@ from emberformer.ensemble.arrival_field import held
 from emberformer.ensemble.conditioning import BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING, Conditioning
 from emberformer.ensemble.flow import shifted_time
 from emberformer.ensemble.nano_dit import NanoDiT
+from emberformer.ensemble.noise import with_shared
 from emberformer.ensemble.prepared import Prepared
 
 Solver = Literal["euler", "heun"]
@@ -60,6 +61,18 @@ class Guidance:
         return {code: weight for code, weight in found.items() if weight != 0}
 
 
+class Drawn(NamedTuple):
+    """Futures of a batch.
+
+    Args:
+        fields: of arrival time, see `emberformer.ensemble.arrival_field`.
+        burned_by: probability that a pixel is burned by each lead; None: the network tells none, or is guided.
+    """
+
+    fields: Float[Tensor, "B M H W"]
+    burned_by: Float[Tensor, "B K H W"] | None
+
+
 def sample_fields(
     network: NanoDiT,
     conditioning: Conditioning,
@@ -70,11 +83,16 @@ def sample_fields(
     steps: int,
     seeds: list[int],
     shift: float,
+    shared: float = 0.0,
     solver: Solver = "euler",
     guidance: Guidance = Guidance(),
     at_once: int | None = None,
-) -> Float[Tensor, "B M H W"]:
-    """Fields of arrival time, see `emberformer.ensemble.arrival_field`; the same whatever else is in the batch.
+) -> Drawn:
+    """Fields of arrival time, and the probability behind them; the same whatever else is in the batch.
+
+    A network of levels tells at every time how likely each value is, given how far the future is drawn. The mean of
+    that over the members is the burn probability (law of total probability), with far less noise than the share of the
+    members that burn in the end. It is taken halfway, when the area is decided and the single pixel is not.
 
     Args:
         network: in evaluation mode.
@@ -85,6 +103,7 @@ def sample_fields(
         steps: of the integration; with `heun` each evaluates the network twice, but for the last.
         seeds: of every sample; member m of a seed is the same for any number of members.
         shift: of the times, as in training.
+        shared: part of the noise that pixels share, as in training (`emberformer.ensemble.noise`).
         solver: of the integration.
         guidance: scales.
         at_once: members that pass the network together; None: all.
@@ -98,18 +117,23 @@ def sample_fields(
         code: network.prepare(conditioning, torch.full((len(conditioning),), code, device=burned.device))
         for code in guidance.weights
     }
-    noise = torch.stack([_noise(seed, members, (burned.shape[2], burned.shape[3])) for seed in seeds]).to(burned.device)
+    white, common = zip(*(_noise(seed, members, (burned.shape[2], burned.shape[3])) for seed in seeds), strict=True)
+    drawn = (torch.stack(part).to(burned.device) for part in (white, common))
+    noise = with_shared(*drawn, conditioning, shared)
     times = shifted_time(torch.linspace(0, 1, steps + 1, device=burned.device), shift).tolist()
-    found = []
+    found, likely = [], []
+    tells = network.predicts == "levels" and list(guidance.weights) == [BOTH]
     for chunk in noise.split(at_once or members, 1):
         number = chunk.shape[1]
         prepared = {code: of.repeated(number) for code, of in codes.items()}
         holds = tuple(part.repeat_interleave(number, 0) for part in (burned, unknown))
         x = held(chunk.flatten(0, 1)[:, None], *holds)
-        for start, end in itertools.pairwise(times):
+        for number_of_step, (start, end) in enumerate(itertools.pairwise(times)):
+            if tells and number_of_step == steps // 2:
+                likely.append(_burned_by(network, x, start, prepared[BOTH]).unflatten(0, (-1, number)).sum(1))
             x = held(_advanced(network, x, start, end, prepared, guidance, solver), *holds)
         found.append(x[:, 0].unflatten(0, (-1, number)))
-    return torch.cat(found, 1)
+    return Drawn(torch.cat(found, 1), torch.stack(likely).sum(0) / members if tells else None)
 
 
 def _advanced(
@@ -129,6 +153,15 @@ def _advanced(
     return x + (end - start) * (velocity + _velocity(network, ahead, end, prepared, guidance)) / 2
 
 
+def _burned_by(
+    network: NanoDiT, x: Float[Tensor, "S 1 H W"], time: float, prepared: Prepared
+) -> Float[Tensor, "S K H W"]:
+    """Probability by each lead: values of the field rise with the lead, and the last one is not reached."""
+    scores = network.denoised(x, x.new_full((len(x),), time), prepared).scores
+    assert scores is not None
+    return scores.softmax(1).cumsum(1)[:, :-1]
+
+
 def _velocity(
     network: NanoDiT, x: Float[Tensor, "S 1 H W"], time: float, prepared: dict[int, Prepared], guidance: Guidance
 ) -> Float[Tensor, "S 1 H W"]:
@@ -138,7 +171,8 @@ def _velocity(
     ).sum(0)
 
 
-def _noise(seed: int, members: int, size: tuple[int, int]) -> Float[Tensor, "M H W"]:
-    """White noise of every member, drawn on the CPU so that devices agree."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randn(size, generator=generator) for _ in range(members)])
+def _noise(seed: int, members: int, size: tuple[int, int]) -> tuple[Float[Tensor, "M H W"], Float[Tensor, " M"]]:
+    """White noise of every member, and what its pixels share; drawn on the CPU so that devices agree."""
+    of_pixels, of_all = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 2**32)
+    white = [torch.randn(size, generator=of_pixels) for _ in range(members)]
+    return torch.stack(white), torch.cat([torch.randn(1, generator=of_all) for _ in range(members)])

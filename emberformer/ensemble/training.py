@@ -17,7 +17,7 @@ from emberformer.arrival_leads import UNKNOWN
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.ensemble.arrival_field import field_of
-from emberformer.ensemble.batches import make_batches, margin_of, reach_of, read_texts
+from emberformer.ensemble.batches import make_batches, margin_of, reach_of, read_priors, read_texts
 from emberformer.ensemble.checkpoint import (
     EnsembleModel,
     ensemble_settings,
@@ -29,7 +29,7 @@ from emberformer.ensemble.checkpoint import (
 from emberformer.ensemble.conditioning import drop_codes
 from emberformer.ensemble.flow import FlowDraw, FlowTerms, draw_times, flow_terms, shifted_time
 from emberformer.ensemble.generator import Generator
-from emberformer.ensemble.prior import Prior
+from emberformer.ensemble.noise import with_shared
 from emberformer.ensemble.warm_start import warm_start
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
@@ -51,7 +51,6 @@ class FlowTraining(lightning.LightningModule):
         generator: what learns.
         settings: of the ensemble.
         total_steps: optimiser steps of the whole run, for the learning rate's course.
-        prior: the deterministic forecast that it starts from; None: there is none.
         margin: pixels from the edges of a window that are not scored: fire may come from outside, of which neither the
             generator nor the prior knows.
     """
@@ -61,12 +60,10 @@ class FlowTraining(lightning.LightningModule):
         generator: Generator,
         settings: EnsembleSettings,
         total_steps: int,
-        prior: Prior | None,
         margin: int = 0,
     ):
         super().__init__()
-        self.margin = margin
-        self.generator, self.settings, self.total_steps, self.prior = generator, settings, total_steps, prior
+        self.generator, self.settings, self.total_steps, self.margin = generator, settings, total_steps, margin
         averaging = get_ema_multi_avg_fn(settings.average)
         self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
         self.average.requires_grad_(False)
@@ -76,14 +73,11 @@ class FlowTraining(lightning.LightningModule):
         """The generator of the averaged weights."""
         return cast(Generator, self.average.module)
 
-    def on_fit_start(self) -> None:
-        if self.prior is not None:
-            self.prior.model.to(self.device)
-
-    def terms(self, generator: Generator, batch: dict[str, Tensor], draw: FlowDraw) -> FlowTerms:
-        """What a batch says of a generator."""
-        prior = self.prior(batch) if self.prior is not None else None
-        conditioning = generator.conditioning(batch, prior)
+    def terms(self, generator: Generator, batch: dict[str, Tensor], draw: FlowDraw, common: Tensor) -> FlowTerms:
+        """What a batch says of a generator; `common [B]` is the part of the noise that pixels share."""
+        conditioning = generator.conditioning(batch, batch.get("prior"))
+        noise = with_shared(draw.noise, common[:, None].to(self.device), conditioning, self.settings.shared_noise)
+        draw = draw._replace(noise=noise)
         lead = batch["arrival_lead"][:, None]
         to_come = batch["patches_to_come"][:, 0].flatten(1, 2) if self.settings.alignment else None
         field = field_of(lead, self.settings.leads)
@@ -106,7 +100,7 @@ class FlowTraining(lightning.LightningModule):
             drop_codes(number, of.unconditional, of.context_only, of.dino_only).to(device),
         )
         batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
-        terms = self.terms(self.generator, batch, draw)
+        terms = self.terms(self.generator, batch, draw, torch.randn(number))
         loss = self.loss(terms)
         if not torch.isfinite(loss):
             raise InputError(
@@ -148,7 +142,7 @@ class FlowTraining(lightning.LightningModule):
             torch.randn(number, 1, *size, generator=chance).to(self.device),
             torch.zeros(number, dtype=torch.long, device=self.device),
         )
-        terms = self.terms(self.averaged, batch, draw)
+        terms = self.terms(self.averaged, batch, draw, torch.randn(number, generator=chance))
         self.log("val/loss", self.loss(terms), prog_bar=True, batch_size=number)
         self.log("val/flow", terms.flow, batch_size=number)
         self.log("val/velocity_norm", terms.velocity_norm, batch_size=number)
@@ -156,8 +150,7 @@ class FlowTraining(lightning.LightningModule):
             self._tell_attention(batch, draw)
 
     def _tell_attention(self, batch: dict[str, Tensor], draw: FlowDraw) -> None:
-        network, prior = self.averaged.network, self.prior(batch) if self.prior is not None else None
-        conditioning = self.averaged.conditioning(batch, prior)
+        network, conditioning = self.averaged.network, self.averaged.conditioning(batch, batch.get("prior"))
         for name, share in network.attention_shares(draw.noise, draw.time, network.prepare(conditioning)).items():
             self.log(f"val/attention_{name}", share.mean(), batch_size=len(share))
 
@@ -187,27 +180,27 @@ def train_ensemble(
         threads: CPU threads; None: torch's own choice.
 
     Raises:
-        InputError: no ensemble in the configuration, a network that is not trained yet, no training or validation
-            steps, or a loss that is no number.
+        InputError: no ensemble in the configuration, a network that is not trained yet or did not forecast the training
+            fires yet, no training or validation steps, or a loss that is no number.
     """
     of = ensemble_settings(settings, layout.config)
     lightning.seed_everything(seed, verbose=False)
     split, folder = read_split(layout.split), layout.model(seed, "ensemble")
     found = load_prior(settings, layout, seed)
-    prior, sizes = found if found is not None else (None, Sizes.of(layout, split))
+    sizes = Sizes.of(layout, split) if found is None else found[1]
     told = training_of(settings.training, of).model_copy(update={"patience": of.epochs})  # never stopped early
     in_training = settings.model_copy(update={"training": told})
     trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
+    read_priors(landscapes, layout, seed, split)
     generator = new_generator(sizes, of, text_features)
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
-    batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator, prior)
+    batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator)
     reach = reach_of(landscapes, split, of.leads)
-    training = FlowTraining(
-        generator, of, len(batches.training) * of.epochs, prior, margin_of(landscapes, reach, in_training)
-    )
+    margin = margin_of(landscapes, reach, in_training, of)
+    training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     run = UnfinishedRun(folder, [one.content for one in landscapes])

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from emberformer.errors import InputError
+from emberformer.feature_key import STORE_SCHEMA
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.block import write_error
 from emberformer.features.channel_map import ChannelMap, channel_map
@@ -22,7 +23,6 @@ from emberformer.features.plan import plan_folder
 from emberformer.features.rendering import patch_grid, pixels_per_patch, terrain_channels
 from emberformer.features.sealed import read_sealed, write_sealed
 from emberformer.features.shape import AXES, FILL, StoreShape
-from emberformer.layout import STORE_SCHEMA
 from emberformer.settings import FeatureSettings
 
 IDENTITY, ENCODING = "identity.json", "encoding.npz"

@@ -36,7 +36,7 @@ class Clips:
         split: of each fire.
         start: first row of each fire here.
         size: frames of each fire.
-        features: patch tokens of every frame.
+        features: patch tokens of every frame, with those of further layers beside them.
         cls: its CLS token.
         share: share of each patch that is burned.
         static: normalised means of the terrain of each fire.
@@ -51,7 +51,7 @@ class Clips:
     start: Int[np.ndarray, " fire"]
     size: Int[np.ndarray, " fire"]
     features: Float[Tensor, "F Gy Gx D"]
-    cls: Float[Tensor, "F D"]
+    cls: Float[Tensor, "F C"]
     share: Float[Tensor, "F Gy Gx"]
     static: Float[Tensor, "fire Gy Gx S"]
     wind: Float[Tensor, "F 2"]
@@ -122,7 +122,7 @@ def read_clips(layout: Layout, of: ForesightSettings, splits: tuple[Split, ...] 
         landscape = open_landscape(layout, name, sizes)
         fires = _chosen(landscape, split[name], splits, of.fires)
         if fires:
-            found.append(_read(landscape, split[name], fires))
+            found.append(_read(landscape, split[name], fires, of.target_layers))
     if "train" in splits and not any(len(clips.windows("train", of.gaps[-1])) for clips in found):
         raise InputError(
             layout.split, f"no training fire with {of.gaps[-1] + 1} frames", "fires that reach the longest gap",
@@ -140,16 +140,29 @@ def _chosen(landscape: Landscape, split: dict[str, str], splits: tuple[Split, ..
     return found
 
 
-def _read(landscape: Landscape, split: dict[str, str], fires: list[int]) -> Clips:
-    """Read the clips of some fires."""
+def _read(landscape: Landscape, split: dict[str, str], fires: list[int], layers: tuple[int, ...]) -> Clips:
+    """Read the clips of some fires.
+
+    Raises:
+        InputError: the store lacks one of the layers.
+    """
     rows = np.concatenate([landscape.row_start[f] + np.arange(landscape.row_size[f]) for f in fires])
     frames = landscape.frame_of[rows]
     whole = slice(0, landscape.grid[0]), slice(0, landscape.grid[1])
-    features = torch.empty(len(rows), *landscape.grid, landscape.features, dtype=landscape.frame_reader.dtype)
+    numbers = _layer_numbers(landscape, layers)
+    length = landscape.features
+    features = torch.empty(len(rows), *landscape.grid, length * (1 + len(layers)), dtype=torch.float16)
     share = np.empty((len(rows), *landscape.grid), np.float32)
     for at in range(0, len(rows), AT_ONCE):
         cut = Cut(tuple(frames[at : at + AT_ONCE].tolist()), *whole)
-        landscape.frame_reader.read([cut], [features[at : at + AT_ONCE]])
+        last = torch.empty(len(cut.rows), *landscape.grid, length, dtype=landscape.frame_reader.dtype)
+        landscape.frame_reader.read([cut], [last])
+        features[at : at + AT_ONCE, ..., :length] = last
+        if layers:
+            reader = landscape.layer_reader
+            hidden = torch.empty(len(cut.rows), *reader.shape[1:], dtype=reader.dtype)
+            reader.read([cut], [hidden])
+            features[at : at + AT_ONCE, ..., length:] = hidden[:, numbers].permute(0, 2, 3, 1, 4).flatten(3)
         share[at : at + AT_ONCE] = landscape.burned_reader.read(cut)
     static = []
     for fire in fires:
@@ -160,7 +173,22 @@ def _read(landscape: Landscape, split: dict[str, str], fires: list[int]) -> Clip
     size = landscape.row_size[fires].astype(int)
     return Clips(
         landscape.name, landscape, np.array(fires), tuple(split[str(names[f])] for f in fires),  # type: ignore[arg-type]
-        np.cumsum(size) - size, size, features.to(torch.float16), torch.from_numpy(landscape.frame_cls[frames]),
+        np.cumsum(size) - size, size, features, torch.from_numpy(landscape.frame_cls[frames]),
         torch.from_numpy(share), torch.from_numpy(np.stack(static)),
         torch.from_numpy(wind_input(landscape.wind[rows])), torch.from_numpy(landscape.patch_valid.copy()),
     )  # fmt: skip
+
+
+def _layer_numbers(landscape: Landscape, layers: tuple[int, ...]) -> list[int]:
+    """Places of some blocks among the stored layers.
+
+    Raises:
+        InputError: the store lacks one.
+    """
+    stored = list(landscape.identity["layers"])
+    if missing := [layer for layer in layers if layer not in stored]:
+        raise InputError(
+            landscape.features_location, f"tokens after the blocks {stored}", f"also after {missing}",
+            "name the blocks of foresight.target_layers in features.layers, and extract again",
+        )  # fmt: skip
+    return [stored.index(layer) for layer in layers]

@@ -7,19 +7,23 @@ a network learns in a short training.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from emberformer.foresight.conditioning import Conditions, build_head
+from emberformer.foresight.windows import Batch
 from emberformer.foresight_settings import ForesightSettings, Head, Trained
 from emberformer.model.attention import FeedForward
 from emberformer.model.cross_patch import CrossPatch
 from emberformer.model.temporal import TemporalTransformer
 
 
-class Linear(nn.Module):
-    """An affine map of the newest patch, its terrain, and the mean wind to come, another for each gap.
+@dataclass(frozen=True)
+class Task:
+    """What a network is told of a patch, and what it predicts.
 
     Args:
         scale: deviation of the components, K.
@@ -29,31 +33,34 @@ class Linear(nn.Module):
         wind: false: no wind is told.
     """
 
+    scale: Float[Tensor, " K"]
+    static: int
+    outputs: Float[Tensor, " Q"]
+    gaps: tuple[int, ...]
+    wind: bool
+
+
+class Linear(nn.Module):
+    """An affine map of the newest patch, its terrain, and the mean wind to come, another for each gap."""
+
     scale: Tensor
     outputs: Tensor
 
-    def __init__(
-        self, scale: Float[Tensor, " K"], static: int, outputs: Float[Tensor, " Q"], gaps: tuple[int, ...], wind: bool
-    ):
+    def __init__(self, task: Task):
         super().__init__()
-        self.gaps, self.wind = gaps, wind
-        self.register_buffer("scale", scale)
-        self.register_buffer("outputs", outputs)
-        self.out = nn.ModuleList(_zero(nn.Linear(len(scale) + static + 2, len(outputs))) for _ in gaps)
+        self.gaps, self.wind = task.gaps, task.wind
+        self.register_buffer("scale", task.scale)
+        self.register_buffer("outputs", task.outputs)
+        self.out = nn.ModuleList(
+            _zero(nn.Linear(len(task.scale) + task.static + 2, len(task.outputs))) for _ in self.gaps
+        )
 
-    def forward(
-        self,
-        patches: Float[Tensor, "B T Gy Gx K"],
-        valid_t: Bool[Tensor, "B T"],
-        wind: Float[Tensor, "B M 2"],
-        static: Float[Tensor, "B Gy Gx S"],
-        gap: int,
-    ) -> Float[Tensor, "B Gy Gx Q"]:
-        """As of `Network`."""
-        moments = patches.shape[1]
-        told = wind[:, moments : moments + gap].mean(1) * self.wind
-        told = told[:, None, None].expand(-1, *static.shape[1:3], -1)
-        x = torch.cat([patches[:, -1] / self.scale, static, told], -1)
+    def forward(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx Q"]:
+        """Change from the newest frame to the one `gap` frames later."""
+        moments, grid = batch.patches.shape[1], batch.static.shape[1:3]
+        told = batch.wind[:, moments : moments + gap].mean(1) * self.wind
+        told = told[:, None, None].expand(-1, *grid, -1)
+        x = torch.cat([batch.patches[:, -1] / self.scale, batch.static, told], -1)
         return self.outputs * self.out[self.gaps.index(gap)](x)
 
 
@@ -61,77 +68,46 @@ class Network(nn.Module):
     """Trunk, conditions and a zero output.
 
     Args:
+        task: what is told and predicted.
         trunk: mlp: the newest patch; mlp_3x3: it and the patches around it; transformer: each patch along its history;
             transformer_cross: likewise, and then attention between all patches.
         head: how the conditions enter.
-        scale: deviation of the components, K.
-        static: terrain channels, S.
-        outputs: deviation of the numbers that are predicted of a patch, Q.
-        gaps: frames ahead.
-        d_model: length of a token.
-        layers: blocks of the trunk.
-        heads: attention heads.
-        wind: false: no wind is told.
+        of: sizes.
     """
 
     scale: Tensor
     outputs: Tensor
 
-    def __init__(
-        self,
-        *,
-        trunk: Trained,
-        head: Head,
-        scale: Float[Tensor, " K"],
-        static: int,
-        outputs: Float[Tensor, " Q"],
-        gaps: tuple[int, ...],
-        d_model: int,
-        layers: int,
-        heads: int,
-        wind: bool,
-    ):
+    def __init__(self, task: Task, trunk: Trained, head: Head, of: ForesightSettings):
         super().__init__()
-        self.gaps, self.wind = gaps, wind
-        self.register_buffer("scale", scale)
-        self.register_buffer("outputs", outputs)
+        d_model, gaps = of.d_model, task.gaps
+        self.gaps, self.wind = gaps, task.wind
+        self.register_buffer("scale", task.scale)
+        self.register_buffer("outputs", task.outputs)
         side = 3 if trunk == "mlp_3x3" else 1
-        self.tokens = nn.Conv2d(len(scale), d_model, side, padding=side // 2)
-        self.static = nn.Linear(static, d_model)
+        self.tokens = nn.Conv2d(len(task.scale), d_model, side, padding=side // 2)
+        self.static = nn.Linear(task.static, d_model)
         self.past_wind = nn.Linear(2, d_model, bias=False)
         along = trunk.startswith("transformer")
-        self.temporal = TemporalTransformer(d_model, layers, heads, 2 * d_model, 0.0) if along else None
-        self.conditions = Conditions(d_model, gaps[-1], wind, steps=not head.startswith("film"))
-        self.head = build_head(head, d_model, heads)
-        self.mlp = nn.Sequential(*(FeedForward(d_model, 2 * d_model, 0.0) for _ in range(layers)))
-        self.cross = CrossPatch(d_model, 1, heads, 2 * d_model, 0.0) if trunk == "transformer_cross" else None
+        self.temporal = TemporalTransformer(d_model, of.layers, of.heads, 2 * d_model, 0.0) if along else None
+        self.conditions = Conditions(d_model, gaps[-1], task.wind, steps=not head.startswith("film"))
+        self.head = build_head(head, d_model, of.heads)
+        self.mlp = nn.Sequential(*(FeedForward(d_model, 2 * d_model, 0.0) for _ in range(of.layers)))
+        self.cross = CrossPatch(d_model, 1, of.heads, 2 * d_model, 0.0) if trunk == "transformer_cross" else None
         self.norm = nn.LayerNorm(d_model)
-        self.out = nn.ModuleList(_zero(nn.Linear(d_model, len(outputs))) for _ in gaps)
+        self.out = nn.ModuleList(_zero(nn.Linear(d_model, len(task.outputs))) for _ in gaps)
 
-    def forward(
-        self,
-        patches: Float[Tensor, "B T Gy Gx K"],
-        valid_t: Bool[Tensor, "B T"],
-        wind: Float[Tensor, "B M 2"],
-        static: Float[Tensor, "B Gy Gx S"],
-        gap: int,
-    ) -> Float[Tensor, "B Gy Gx Q"]:
-        """Change from the newest frame to the one `gap` frames later.
-
-        Args:
-            patches: components of the history, oldest first.
-            valid_t: false on padding; the newest frame is real.
-            wind: in units of 10 m/s, of the steps to each frame of the history, then of those to come.
-            static: terrain.
-            gap: frames ahead.
-        """
+    def forward(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx Q"]:
+        """Change from the newest frame to the one `gap` frames later."""
+        patches, wind = batch.patches, batch.wind
         moments, grid = patches.shape[1], patches.shape[2:4]
         seen = moments if self.temporal is not None else 1
         x = self.tokens((patches[:, -seen:] / self.scale).flatten(0, 1).movedim(-1, 1))
-        x = x.unflatten(0, (-1, seen)).flatten(3).permute(0, 3, 1, 2) + self.static(static).flatten(1, 2)[:, :, None]
+        x = x.unflatten(0, (-1, seen)).flatten(3).permute(0, 3, 1, 2)
+        x = x + self.static(batch.static).flatten(1, 2)[:, :, None]
         if self.temporal is not None:
             led = self.past_wind(wind[:, :moments] * self.wind)
-            x = self.temporal(x + led[:, None], valid_t)
+            x = self.temporal(x + led[:, None], batch.valid_t)
         else:
             x = x[:, :, 0]
         x = self.head(x, *self.conditions(wind[:, moments : moments + gap], wind[:, moments - 1]))
@@ -144,35 +120,9 @@ class Network(nn.Module):
 Predicting = Linear | Network
 
 
-def build_network(
-    of: ForesightSettings,
-    trunk: Trained,
-    head: Head,
-    static: int,
-    scale: Float[Tensor, " K"],
-    outputs: Float[Tensor, " Q"],
-    wind: bool,
-    gaps: tuple[int, ...] | None = None,
-) -> Predicting:
-    """The untrained network of a predictor.
-
-    Args:
-        of: settings of the study.
-        trunk: which predictor.
-        head: how the conditions enter; the linear one has no head.
-        static: terrain channels.
-        scale: deviation of the components.
-        outputs: deviation of the numbers that are predicted of a patch.
-        wind: whether the wind is told.
-        gaps: frames ahead; None: those of the study.
-    """
-    gaps = gaps or of.gaps
-    if trunk == "linear":
-        return Linear(scale, static, outputs, gaps, wind)
-    return Network(
-        trunk=trunk, head=head, scale=scale, static=static, outputs=outputs, gaps=gaps,
-        d_model=of.d_model, layers=of.layers, heads=of.heads, wind=wind,
-    )  # fmt: skip
+def build_network(task: Task, trunk: Trained, head: Head, of: ForesightSettings) -> Predicting:
+    """The untrained network of a predictor; the linear one has no head."""
+    return Linear(task) if trunk == "linear" else Network(task, trunk, head, of)
 
 
 def _zero(linear: nn.Linear) -> nn.Linear:

@@ -1,13 +1,10 @@
-"""The study's second part: how well the features of coming frames are predicted, by what, and whether that is a gain.
-
-A gain is claimed only against damped persistence: a predictor that knows nothing but how features shrink towards
-their mean beats copying (X62). It is claimed where the whole 95 % interval over fires lies above zero.
-"""
+"""The study's second part: how well the features of coming frames are predicted, and by what."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +12,18 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
 
 from emberformer.errors import InputError
 from emberformer.foresight.clips import Clips, read_clips
 from emberformer.foresight.closed_form import Climatology, Copy, Damped, Ridge, fit_damped, fit_ridge
-from emberformer.foresight.networks import build_network
+from emberformer.foresight.gains import WITHOUT_WIND, prediction_table
+from emberformer.foresight.networks import Task, build_network
 from emberformer.foresight.similarity import tested
 from emberformer.foresight.standard import Standard, fit_standard
 from emberformer.foresight.study import foresight_settings, write_table
-from emberformer.foresight.sums import (
-    SUMS,
-    Pool,
-    better_by,
-    feature_sums,
-    ratio,
-    regions,
-    rows_of,
-    with_interval,
-)
+from emberformer.foresight.sums import feature_sums, regions, rows_of
 from emberformer.foresight.training import Learned, train_predictor
 from emberformer.foresight.windows import Batch, Windows
 from emberformer.foresight_settings import ForesightSettings
@@ -42,9 +32,7 @@ from emberformer.settings import Settings, Split
 
 Predict = Callable[[Batch, int], Float[Tensor, "B Gy Gx D"]]
 CLOSED = ("copy", "climatology", "damped", "ridge", "ridge_3x3")
-REFERENCES = {"copy": "copy", "damped": "damped"}
 STEP_BY_STEP = "rollout"
-WITHOUT_WIND = "_no_wind"
 
 
 def write_predictions(settings: Settings, layout: Layout) -> Path:
@@ -101,15 +89,16 @@ class StepByStep:
 
     def __call__(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx D"]:
         """Standard features `gap` frames later."""
-        patches, real, moments = batch.patches, batch.valid_t, self.windows.history
-        with torch.inference_mode():
-            for step in range(gap):
-                wind = torch.nn.functional.pad(batch.wind[:, step:], (0, 0, 0, step))
-                change = self.learned.network(patches, real, wind, batch.static, 1)
-                newest = patches[:, -1:] + change[:, None]
-                patches = torch.cat([patches, newest], 1)[:, -moments:]
-                real = torch.cat([real, torch.ones_like(real[:, :1])], 1)[:, -moments:]
-            return self.windows.standard.moved(batch.newest, patches[:, -1] - batch.patches[:, -1])
+        now = batch
+        for _ in range(gap):
+            newest = now.patches[:, -1:] + self.learned.change(now, 1)[:, None]
+            now = replace(
+                now,
+                patches=torch.cat([now.patches, newest], 1)[:, 1:],
+                valid_t=torch.cat([now.valid_t, torch.ones_like(now.valid_t[:, :1])], 1)[:, 1:],
+                wind=functional.pad(now.wind[:, 1:], (0, 0, 0, 1)),
+            )
+        return self.windows.standard.moved(batch.newest, now.patches[:, -1] - batch.patches[:, -1])
 
 
 def choose(windows: Windows, predictors: Mapping[str, Predict], of: ForesightSettings) -> str:
@@ -136,52 +125,6 @@ def score(windows: Windows, predictors: Mapping[str, Predict], of: ForesightSett
                     sums = feature_sums(predicted, later, patches, windows.standard)
                     found.append(rows_of(batch.fires, {"predictor": name, "gap": gap, "region": region}, sums))
     return pd.concat(found, ignore_index=True)
-
-
-def prediction_table(
-    clips: Clips, sums: pd.DataFrame, settings: Settings, names: Sequence[str], chosen: str
-) -> pd.DataFrame:
-    """Scores of one data set's test fires, with intervals over fires.
-
-    Args:
-        clips: the data set.
-        sums: of `score`.
-        settings: the configuration.
-        names: predictors in the order of the table.
-        chosen: the trained predictor that validation chose.
-
-    Returns:
-        A row a predictor, gap and region: mse, cosine, cosine_centred, mse_raw; better_than_copy and
-        better_than_damped in percent of the other's squared error; `gain`: yes where the whole interval against damped
-        persistence lies above 0, no where it lies below, else undecided; `chosen`.
-    """
-    own = sums.loc[sums.fire.str.startswith(f"{clips.dataset}/")]
-    pool = Pool(sorted(own.fire.unique()), settings.evaluation.replicates, settings.evaluation.seed)
-    rows = []
-    for (gap, region), of in own.groupby(["gap", "region"], sort=False):
-        totals = {name: pool.totals(of.loc[of.predictor == name], SUMS) for name in names}
-        for name, total in totals.items():
-            told = {"dataset": clips.dataset, "gap": gap, "seconds": int(gap) * clips.seconds, "region": region,  # type: ignore[arg-type]
-                    "predictor": name, "chosen": name == chosen, "fires": len(pool.fires)}  # fmt: skip
-            for score_name, column in (
-                ("mse", "squared"), ("cosine", "cosine"), ("cosine_centred", "centred"), ("mse_raw", "raw_squared"),
-            ):  # fmt: skip
-                told |= with_interval(score_name, ratio(total[column], total["patches"]))
-            for reference in REFERENCES:
-                better = better_by(total["squared"], totals[reference]["squared"])
-                told |= with_interval(f"better_than_{reference}", better)
-            told["gain"] = gain(told["better_than_damped_low"], told["better_than_damped_high"])
-            rows.append(told)
-    return pd.DataFrame(rows)
-
-
-def gain(low: float, high: float) -> str:
-    """Whether an interval of a difference lies above 0.
-
-    >>> gain(0.1, 2.0), gain(-2.0, -0.1), gain(-1.0, 1.0), gain(0.0, 0.0)
-    ('yes', 'no', 'undecided', 'undecided')
-    """
-    return "yes" if low > 0 else "no" if high < 0 else "undecided"
 
 
 def save_predictors(path: Path, standard: Standard, predictors: Mapping[str, Predict]) -> None:
@@ -222,10 +165,10 @@ def load_predictors(path: Path, clips: Sequence[Clips], of: ForesightSettings) -
     }  # fmt: skip
     for name, weight in content["ridge"].items():
         found[name] = Ridge(standard, of.neighbour_components if name == "ridge_3x3" else 0, weight)
-    static, scale = clips[0].static.shape[-1], standard.scale
     for name, state in content["networks"].items():
         trunk = name.removesuffix(WITHOUT_WIND)
-        network = build_network(of, trunk, of.head, static, scale, scale, name == trunk)
+        task = Task(standard.scale, clips[0].static.shape[-1], standard.scale, of.gaps, name == trunk)
+        network = build_network(task, trunk, of.head, of)  # type: ignore[arg-type]
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

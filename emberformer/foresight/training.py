@@ -6,7 +6,6 @@ least error on validation, told as a share of persistence's and averaged over ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from emberformer.foresight.networks import Predicting, build_network
+from emberformer.foresight.networks import Predicting, Task, build_network
 from emberformer.foresight.windows import Batch, Windows, cropped
 from emberformer.foresight_settings import ForesightSettings, Head, Trained
 from emberformer.optimisation import warm_cosine
@@ -41,7 +40,7 @@ class Learned:
     def change(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx Q"]:
         """What the network gives."""
         with torch.inference_mode():
-            return self.network(batch.patches, batch.valid_t, batch.wind, batch.static, gap)
+            return self.network(batch, gap)
 
     def __call__(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx D"]:
         """Standard features `gap` frames later."""
@@ -57,7 +56,7 @@ class LearnedShare:
     def __call__(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx"]:
         """Burned share `gap` frames later, from what burns already to 1."""
         with torch.inference_mode():
-            change = self.network(batch.patches, batch.valid_t, batch.wind, batch.static, gap)[..., 0]
+            change = self.network(batch, gap)[..., 0]
         return torch.minimum(torch.maximum(batch.share + change, batch.share), torch.ones_like(change))
 
 
@@ -69,7 +68,6 @@ def train_predictor(
     wind: bool,
     head: Head | None = None,
     target: Target = "feature",
-    gaps: tuple[int, ...] | None = None,
     label: str = "",
 ) -> Predicting:
     """Train one predictor.
@@ -81,24 +79,22 @@ def train_predictor(
         wind: whether it is told the wind.
         head: how the conditions enter; None: as the settings say.
         target: components of the features, or the burned share.
-        gaps: frames ahead; None: those of the study.
         label: for the progress bar.
     """
-    gaps = gaps or of.gaps
     torch.manual_seed(of.seed)
     rng = np.random.default_rng(of.seed)
     scale = windows.standard.scale
     outputs = scale if target == "feature" else torch.ones(1)
-    static = windows.clips[0].static.shape[-1]
-    network = build_network(of, trunk, head or of.head, static, scale, outputs, wind, gaps)  # fmt: skip
+    task = Task(scale, windows.clips[0].static.shape[-1], outputs, of.gaps, wind)
+    network = build_network(task, trunk, head or of.head, of)
     optimizer = torch.optim.AdamW(network.parameters(), of.learning_rate, weight_decay=of.weight_decay)
     schedule = warm_cosine(optimizer, 0.05, of.steps)
-    choose, usual = _Drawn(windows, gaps, of, rng), usual_loss(windows, of, target, gaps)
+    choose, usual = _Drawn(windows, of, rng), usual_loss(windows, of, target)
     every = max(1, of.steps // of.validations)
     best, kept = np.inf, {}
     for step in tqdm(range(1, of.steps + 1), desc=label or trunk, unit="step", delay=1, mininterval=2):
         gap, batch = choose()
-        change = network(batch.patches, batch.valid_t, batch.wind, batch.static, gap)
+        change = network(batch, gap)
         loss = prediction_loss(windows, batch, gap, change, target, of.loss) / usual[gap]
         optimizer.zero_grad()
         loss.backward()
@@ -106,7 +102,7 @@ def train_predictor(
         optimizer.step()
         schedule.step()
         if step % every == 0 or step == of.steps:
-            score = validated(windows, network, of, target, gaps)
+            score = validated(windows, network, of, target)
             if score < best:
                 best, kept = score, {name: value.clone() for name, value in network.state_dict().items()}
     if kept:
@@ -117,8 +113,8 @@ def train_predictor(
 class _Drawn:
     """Draws a gap and a batch: windows of training, in a new order each time that all have been seen."""
 
-    def __init__(self, windows: Windows, gaps: Sequence[int], of: ForesightSettings, rng: np.random.Generator):
-        self.windows, self.gaps, self.of, self.rng = windows, gaps, of, rng
+    def __init__(self, windows: Windows, of: ForesightSettings, rng: np.random.Generator):
+        self.windows, self.of, self.rng = windows, of, rng
         self.rows = [part.windows("train", windows.longest) for part in windows.clips]
         self.left: list[tuple[int, np.ndarray]] = []
 
@@ -130,7 +126,7 @@ class _Drawn:
                 self.left += [(place, mixed[at : at + size]) for at in range(0, len(mixed), size)]
             order: list[int] = self.rng.permutation(len(self.left)).tolist()
             self.left = [self.left[number] for number in order]
-        gap = int(self.gaps[self.rng.integers(len(self.gaps))])
+        gap = int(self.rng.choice(self.of.gaps))
         return gap, cropped(self.windows.batch(*self.left.pop()), gap, self.of.crop, self.rng)
 
 
@@ -164,13 +160,13 @@ def prediction_loss(
 
 
 @torch.inference_mode()
-def usual_loss(windows: Windows, of: ForesightSettings, target: Target, gaps: Sequence[int]) -> dict[int, float]:
+def usual_loss(windows: Windows, of: ForesightSettings, target: Target) -> dict[int, float]:
     """Loss of persistence at each gap on training windows, by which losses are told so that no gap rules the others."""
-    found, count = dict.fromkeys(gaps, 0.0), 0
+    found, count = dict.fromkeys(of.gaps, 0.0), 0
     outputs = len(windows.standard.scale) if target == "feature" else 1
     for batch in windows.in_order("train", 1):
         count += len(batch.rows)
-        for gap in gaps:
+        for gap in of.gaps:
             still = torch.zeros(*batch.share.shape, outputs)
             loss = prediction_loss(windows, batch, gap, still, target, of.loss)
             found[gap] += float(loss) * len(batch.rows)
@@ -178,15 +174,13 @@ def usual_loss(windows: Windows, of: ForesightSettings, target: Target, gaps: Se
 
 
 @torch.inference_mode()
-def validated(
-    windows: Windows, network: Predicting, of: ForesightSettings, target: Target, gaps: Sequence[int]
-) -> float:
+def validated(windows: Windows, network: Predicting, of: ForesightSettings, target: Target) -> float:
     """Squared error on the validation windows as a share of persistence's, the mean over gaps; whole frames."""
-    error, copied = np.zeros(len(gaps)), np.zeros(len(gaps))
+    error, copied = np.zeros(len(of.gaps)), np.zeros(len(of.gaps))
     network.eval()
     for batch in windows.in_order("validation", of.windows_per_fire):
-        for number, gap in enumerate(gaps):
-            change = network(batch.patches, batch.valid_t, batch.wind, batch.static, gap)
+        for number, gap in enumerate(of.gaps):
+            change = network(batch, gap)
             if target == "mask":
                 wanted = (batch.share_later(gap) - batch.share)[..., None]
             else:

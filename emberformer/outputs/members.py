@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32, UInt8
 
-from emberformer.arrival_leads import PERCENTILES, UNKNOWN, arrival_percentiles, burn_probability
+from emberformer.arrival_leads import PERCENTILES, arrival_percentiles, burn_probability
 from emberformer.atomic import replacing
 from emberformer.errors import InputError
 from emberformer.outputs import qgis_styles, rasters, vector_files
@@ -147,12 +147,11 @@ def _upright(forecast: xr.Dataset, arrival_lead: np.ndarray) -> xr.Dataset:
 
 
 def _check_members(forecast: xr.Dataset, arrival_lead: UInt8[np.ndarray, "member y x"]) -> None:
-    remedy = "give the members of this forecast, whose burn probability is its probability"
+    remedy = "give the members of this forecast, with the burn probability that was drawn with them"
     if arrival_lead.shape[1:] != forecast.burned.shape:
         found, expected = f"rasters of {arrival_lead.shape[1:]}", f"the forecast's grid {forecast.burned.shape}"
         raise InputError("members", found, expected, remedy)
-    known = (arrival_lead != UNKNOWN).all(0)
-    share = burn_probability(arrival_lead, forecast.sizes["lead"])
-    given = forecast.probability.values
-    if not np.allclose(share[:, known], given[:, known], atol=1e-3) or not np.isnan(given[:, ~known]).all():
-        raise InputError("members", "another burn probability than the forecast's", "the share of members", remedy)
+    share, given = burn_probability(arrival_lead, forecast.sizes["lead"]), forecast.probability.values
+    if not np.array_equal(np.isnan(share), np.isnan(given)) or (given[share > 0] == 0).any():
+        found = "members that burn where the forecast's probability is 0, or is unknown"
+        raise InputError("members", found, "members and burn probability of the same draw", remedy)

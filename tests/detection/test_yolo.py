@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from emberformer.cli import app
 from emberformer.detection.coco import read_coco, write_coco
 from emberformer.detection.yolo import read_yolo
 from emberformer.errors import InputError
@@ -49,3 +51,12 @@ def test_folders_without_images_and_damaged_images_are_named(folders, tmp_path):
     (folders[0] / "a/two.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"two\.jpg[\s\S]*no readable image"):
         read_yolo(folders[0], folders[1], ("smoke", "fire"))
+
+
+def test_the_command_line_converts(folders, tmp_path):
+    options = {"images": folders[0], "labels": folders[1], "category": "smoke", "out": tmp_path / "set.json"}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    run = CliRunner().invoke(app, ["detection", "convert", *words, "--category", "fire"])
+    assert run.exit_code == 0, run.output
+    assert "3 images" in run.output
+    assert read_coco(tmp_path / "set.json").categories == ("smoke", "fire")

@@ -1,5 +1,6 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
+import shutil
 import subprocess
 import sys
 
@@ -15,14 +16,15 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, Step, list_steps
-from emberformer.ensemble.batches import margin_of, reach_of, read_texts
+from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_texts
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
-from emberformer.ensemble.hindcast import hindcast_ensemble, members_of, whole_frames
+from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
+from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.member_store import open_members
 from emberformer.overrides import changed
@@ -45,6 +47,8 @@ def trained(tmp_path_factory):
     )  # fmt: skip
     prepare(settings, layout)
     train(settings, layout, 0, "cpu")
+    for name in settings.datasets:
+        hindcast(settings, layout, 0, name, "cpu", learner_leads=2)
     return settings, layout, train_ensemble(settings, layout, 0, "cpu")
 
 
@@ -147,9 +151,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, mon
     settings, layout, path = trained
     straight = load_ensemble(path).generator.state_dict()
     other = layout.model(7, "ensemble")  # of a seed of its own, so that nothing else is touched
-    parent, copied = layout.model(0), layout.model(7)
-    copied.mkdir(parents=True)
-    (copied / "model.ckpt").write_bytes((parent / "model.ckpt").read_bytes())
+    shutil.copytree(layout.model(0), layout.model(7))
     whole = load_ensemble(train_ensemble(settings, layout, 7, "cpu")).generator.state_dict()
     (other / "model.ckpt").unlink()
     from emberformer.ensemble import training
@@ -173,7 +175,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(trained, tmp_path, mon
     assert not all(torch.equal(straight[name], again[name]) for name in whole)
 
 
-def test_members_cover_every_step_and_their_share_is_the_burn_probability(drawn, trained):
+def test_members_cover_every_step_and_the_burn_probability_is_theirs(drawn, trained):
     _, layout, _ = trained
     forecasts, members = drawn
     split = read_split(layout.split)["tiny"]
@@ -184,9 +186,12 @@ def test_members_cover_every_step_and_their_share_is_the_burn_probability(drawn,
     assert len(sizes) == sum(name in ("validation", "test") for name in split.values())
     for number in range(expected):
         lead, probability = members.arrival_lead[number].values, forecasts.probability[number].values
-        share = burn_probability(lead, 2)
+        share, told = burn_probability(lead, 2), members.burn_probability[number].values
         ahead = 5 - 1 - int(members.init_step[number])
-        assert np.array_equal(probability[: min(ahead, 2)], share[: min(ahead, 2)], equal_nan=True)
+        assert np.array_equal(probability[: min(ahead, 2)], told[: min(ahead, 2)], equal_nan=True)
+        assert np.array_equal(np.isnan(told), np.isnan(share))
+        assert (told[share == 1] > 0).all()
+        assert np.array_equal(told == 1, np.broadcast_to(lead[0] == 0, told.shape))
         assert np.isnan(probability[ahead:]).all()
         known = lead[0] != UNKNOWN
         assert (np.diff(share[:, known], axis=0) >= 0).all()
@@ -217,12 +222,12 @@ def test_members_follow_from_fire_step_and_seed_alone(trained):
 
     def members(chosen, number):
         batch = whole_frames(futures, prior, landscape, chosen, settings).__getitems__([number])
-        return members_of(futures, prior, landscape, chosen[number], batch, torch.device("cpu"))
+        return futures_of(futures, prior, landscape, chosen[number], batch, torch.device("cpu")).arrival_lead
 
     assert np.array_equal(members(steps, 2), members(steps[::-1], 0))
     other = Futures(model.generator, settings.ensemble.model_copy(update={"seed": 1, "members": 6}), model.reach)
     batch = whole_frames(other, prior, landscape, steps, settings).__getitems__([2])
-    assert len(members_of(other, prior, landscape, steps[2], batch, torch.device("cpu"))) == 6
+    assert len(futures_of(other, prior, landscape, steps[2], batch, torch.device("cpu")).arrival_lead) == 6
 
 
 def test_the_window_holds_all_that_fire_can_reach(trained):
@@ -265,9 +270,32 @@ def test_the_reach_is_the_furthest_that_fire_went(trained):
 def test_the_margin_of_a_window_is_the_reach_up_to_a_third(trained):
     settings, layout, _ = trained
     landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
-    assert margin_of(landscapes, 5, settings) == 5  # windows of 2 x 2 patches of 14 pixels
-    assert margin_of(landscapes, 50, settings) == 9
-    assert margin_of(landscapes, 50, changed(settings, {"training.crop": None})) == 0
+    alone = settings.ensemble.model_copy(update={"prior": False})
+    assert margin_of(landscapes, 5, settings, alone) == 5  # windows of 2 x 2 patches of 14 pixels
+    assert margin_of(landscapes, 50, settings, alone) == 9
+    assert margin_of(landscapes, 50, changed(settings, {"training.crop": None}), alone) == 0
+    assert margin_of(landscapes, 5, settings, settings.ensemble) == 0  # the prior knows of fire from outside
+
+
+def test_a_training_is_told_what_was_forecast_on_whole_frames(trained):
+    settings, layout, _ = trained
+    split = read_split(layout.split)
+    prior, sizes = load_prior(settings, layout, 0)
+    landscapes = open_landscapes(layout, sizes)
+    with pytest.raises(InputError, match="emberformer ensemble prior"):
+        read_priors(landscapes, layout, 3, split)
+    read_priors(landscapes, layout, 0, split)
+    steps = list_steps(landscapes[:1], split, "train", frames_ahead=2)
+    names = (*prior.model.inputs, "lead", "wind", "valid_t", "coming_wind", "prior")
+    whole = FireSteps(landscapes, steps, 3, inputs=names, leads=2)
+    cropped = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=1, inputs=names, leads=2)
+    for index in range(len(steps)):
+        item = whole.__getitems__([index])
+        assert torch.allclose(item["prior"][0, :, :28, :42], prior(item)[0, :, :28, :42], atol=1e-5)
+        part = cropped.__getitems__([index])
+        burned = part["fire_pixels"][0, 0] > 0.5
+        assert (part["prior"][0, :, burned] == 1).all()  # it is turned with the rest
+        assert part["prior"].sum() <= item["prior"].sum() + 1e-3
 
 
 def test_a_draw_that_is_guided_is_no_probability(trained):

@@ -53,7 +53,7 @@ class Told(NanoDiT):
 
     def __init__(self, velocity):
         torch.nn.Module.__init__(self)
-        self.of = velocity
+        self.of, self.predicts = velocity, "velocity"
 
     def prepare(self, conditioning, drop=None):
         signal = torch.zeros(len(conditioning), 1) + (0 if drop is None else drop[:, None])
@@ -115,7 +115,7 @@ def test_the_alignment_is_zero_where_the_middle_block_says_the_features_to_come(
 
 def sample(network, batch=1, members=4, **changes):
     told = {"members": members, "steps": 5, "seeds": list(range(7, 7 + batch)), "shift": 2.0} | changes
-    return sample_fields(network, conditions(batch), nothing(batch), nothing(batch), **told)
+    return sample_fields(network, conditions(batch), nothing(batch), nothing(batch), **told).fields
 
 
 def test_a_straight_path_ends_at_its_field_whatever_the_steps():
@@ -152,7 +152,7 @@ def test_what_burns_stays_burned_and_what_is_unknown_stays_so():
     burned[..., :5], unknown[..., -3:] = True, True
     found = sample_fields(
         awake(small_network()), conditions(1), burned, unknown, members=3, steps=3, seeds=[0], shift=1.0
-    )
+    ).fields
     assert (found[..., :5] == -1).all()
     assert (found[..., -3:] == 1).all()
 

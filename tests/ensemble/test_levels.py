@@ -8,7 +8,8 @@ import torch
 from emberformer.ensemble.arrival_field import leads_of, level_shares, level_values
 from emberformer.ensemble.conditioning import BOTH
 from emberformer.ensemble.flow import FlowDraw, flow_terms
-from emberformer.ensemble.sampling import sample_fields
+from emberformer.ensemble.noise import with_shared
+from emberformer.ensemble.sampling import Guidance, sample_fields
 from tests.dit import awake, conditions, noise, small_network
 
 
@@ -20,9 +21,13 @@ def told(probability, batch=1):
     return replace(of, shares=level_shares(each))
 
 
-def draw(network, of, members=60, steps=40):
+def drawn(network, of, members=60, steps=40, **how):
     nothing = torch.zeros_like(noise(1), dtype=torch.bool)
-    return sample_fields(network, of, nothing, nothing, members=members, steps=steps, seeds=[3], shift=3.0)[0]
+    return sample_fields(network, of, nothing, nothing, members=members, steps=steps, seeds=[3], shift=3.0, **how)
+
+
+def draw(network, of, members=60, steps=40, shared=0.0):
+    return drawn(network, of, members, steps, shared=shared).fields[0]
 
 
 @pytest.mark.parametrize("probability", [(0.05,), (0.4,), (0.2, 0.3, 0.7)])
@@ -37,6 +42,40 @@ def test_an_untrained_network_draws_independent_pixels_of_the_forecast(probabili
         assert burned.mean() == pytest.approx(p, abs=0.015)
         areas = burned.flatten(1).sum(1)
         assert areas.var() == pytest.approx(pixels * p * (1 - p), rel=0.6)  # of a binomial: nothing is shared
+
+
+def test_with_shared_noise_an_untrained_network_draws_a_gaussian_copula():
+    network, p = small_network(predicts="levels", leads=1).eval(), 0.3
+    with torch.inference_mode():
+        shares = (leads_of(draw(network, told((p,)), members=300, shared=0.5), 1) == 1).float().mean((1, 2))
+    common = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    normal = torch.distributions.Normal(0.0, 1.0)
+    expected = normal.cdf((normal.icdf(torch.tensor(p)) - 0.5**0.5 * common) / 0.5**0.5)  # Vasicek's share
+    assert shares.mean() == pytest.approx(p, abs=0.04)
+    assert shares.std() == pytest.approx(expected.std().item(), rel=0.15)
+
+
+def test_sure_pixels_share_no_noise():
+    of = replace(conditions(2), mean=torch.zeros_like(noise(2)))
+    of.mean[:, :, 0], of.mean[:, :, 1] = 0.99, -0.99
+    white, common = torch.randn(2, 4, *of.mean.shape[2:]), torch.full((2, 4), 9.0)
+    found = with_shared(white, common, of, 0.25)
+    assert torch.equal(found[:, :, :2], white[:, :, :2])
+    assert torch.allclose(found[:, :, 2:], 0.75**0.5 * white[:, :, 2:] + 0.5 * 9)
+    assert with_shared(white, common, of, 0.0) is white
+
+
+def test_the_burn_probability_is_the_forecast_where_nothing_was_learned_and_has_less_noise_than_the_members():
+    network, forecast = small_network(predicts="levels", leads=3).eval(), (0.2, 0.3, 0.7)
+    with torch.inference_mode():
+        found = drawn(network, told(forecast), members=16, steps=12)
+    for number, p in enumerate(forecast):
+        share = (leads_of(found.fields[0], 3) <= number + 1).float().mean(0)
+        assert found.burned_by[0, number].mean() == pytest.approx(p, abs=0.01)
+        assert (found.burned_by[0, number] - p).abs().mean() < 0.6 * (share - p).abs().mean()
+    assert (found.burned_by.diff(dim=1) >= 0).all()
+    guided = drawn(network, told(forecast), members=2, steps=2, guidance=Guidance(2.0))
+    assert guided.burned_by is None
 
 
 def test_fields_end_at_their_values():

@@ -13,6 +13,7 @@ from emberformer.ensemble.hindcast import hindcast_ensemble
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast import Trained, ensemble_of, forecast_fire
+from emberformer.hindcast import hindcast
 from emberformer.member_store import open_members
 from emberformer.settings import ForecastSettings
 from emberformer.training import train
@@ -31,6 +32,7 @@ def trained(tmp_path_factory):
     )
     prepare(settings, layout)
     network = Trained.load(train(settings, layout, 0, "cpu"))
+    hindcast(settings, layout, 0, "tiny", "cpu", learner_leads=2)
     return settings, layout, network, train_ensemble(settings, layout, 0, "cpu")
 
 
@@ -45,7 +47,8 @@ def test_a_new_fire_has_the_members_of_one_of_a_data_set(trained):
         fire_id, step = str(known.fire_id.values[k]), int(known.init_step[k])
         source = source_of(fires, fire_id, step + 1)
         _, members = forecast_fire(network, source, winds_of(fires, fire_id, step, 2), TOLD, "cpu", ensemble)
-        assert (members != known.arrival_lead[k].values).mean() < 1e-3
+        assert (members.arrival_lead != known.arrival_lead[k].values).mean() < 1e-3
+        assert np.allclose(members.burn_probability, known.burn_probability[k], atol=1e-3, equal_nan=True)
 
 
 def test_an_ensemble_of_another_network_or_of_other_leads_is_refused(trained, tmp_path):

@@ -11,6 +11,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
+from emberformer.feature_key import features_key
 from emberformer.features.architectures import untrained
 from emberformer.features.backbone import load_backbone
 from emberformer.features.channel_fit import fit_channels, principal_map
@@ -26,7 +27,7 @@ from emberformer.features.channel_map import (
 from emberformer.features.rendering import dino_input, render_terrain
 from emberformer.features.store import open_features
 from emberformer.features.verify import verify
-from emberformer.layout import Layout, features_key
+from emberformer.layout import Layout
 from emberformer.settings import FeatureSettings
 from tests.features.test_backbone import TINY, normalised
 from tests.stores import prepare, save_settings, tiny_experiment

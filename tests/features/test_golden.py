@@ -1,7 +1,7 @@
 """Golden features: the same settings give the same numbers, or `STORE_SCHEMA` is raised.
 
-After a meant change of rendering or encoding: raise `STORE_SCHEMA` in `emberformer/layout.py`, then write the golden
-file anew with `python -m tests.features.test_golden`.
+After a meant change of rendering or encoding: raise `STORE_SCHEMA` in `emberformer/feature_key.py`, then write the
+golden file anew with `python -m tests.features.test_golden`.
 """
 
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emberformer.feature_key import STORE_SCHEMA
 from emberformer.features.backbone import load_backbone
 from emberformer.features.rendering import dino_input, render_frame, render_terrain
-from emberformer.layout import STORE_SCHEMA
 from emberformer.settings import FeatureSettings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features.json"

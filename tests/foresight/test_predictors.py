@@ -1,5 +1,7 @@
 """Predictors: closed forms by hand, networks that begin as persistence, and the table of a tiny store."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,18 +11,18 @@ from emberformer.errors import InputError
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.closed_form import Copy, Damped, fit_damped, fit_ridge, inputs
 from emberformer.foresight.conditioning import Film, build_head
-from emberformer.foresight.networks import build_network
+from emberformer.foresight.gains import prediction_table
+from emberformer.foresight.networks import Task, build_network
 from emberformer.foresight.predict import (
     StepByStep,
     chosen_predictor,
     load_predictors,
-    prediction_table,
     score,
     write_predictions,
 )
 from emberformer.foresight.standard import fit_standard
 from emberformer.foresight.training import Learned, prediction_loss, train_predictor, usual_loss
-from emberformer.foresight.windows import Windows, cropped
+from emberformer.foresight.windows import Batch, Windows, cropped
 from emberformer.foresight_settings import ForesightSettings, Head, Trained
 from tests.stores import prepare, tiny_experiment
 
@@ -58,7 +60,7 @@ def batch(windows):
 def untrained(trunk: Trained, head: Head = "film_global", wind=True, static=5, components=8):
     of = ForesightSettings(gaps=(1, 2), d_model=16, layers=1, heads=2)
     scale = torch.linspace(2, 0.5, components)
-    return build_network(of, trunk, head, static, scale, scale, wind)
+    return build_network(Task(scale, static, scale, of.gaps, wind), trunk, head, of)
 
 
 def randomised(network):
@@ -68,40 +70,43 @@ def randomised(network):
     return network.eval()
 
 
-def told(batch=2, moments=3, grid=(3, 4)):
+@pytest.fixture
+def told(windows):
+    """Two made windows of 3 x 4 patches, three frames and two steps to come."""
     torch.manual_seed(1)
-    patches = torch.randn(batch, moments, *grid, 8)
-    return patches, torch.ones(batch, moments, dtype=torch.bool), torch.randn(batch, moments + 2, 2), torch.randn(
-        batch, *grid, 5
+    patches = torch.randn(2, 3, 3, 4, 8)
+    return Batch(
+        patches, torch.ones(2, 3, dtype=torch.bool), torch.randn(2, 5, 2), torch.randn(2, 3, 4, 5), patches[:, -1],
+        torch.zeros(2, 3, 4), torch.ones(2, 3, 4, dtype=torch.bool), np.arange(2), windows.clips[0],
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_every_network_begins_as_persistence(trunk):
-    assert (untrained(trunk)(*told(), 2) == 0).all()
+def test_every_network_begins_as_persistence(told, trunk):
+    assert (untrained(trunk)(told, 2) == 0).all()
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_only_the_wind_of_the_gap_is_told_and_none_without_wind(trunk):
-    patches, real, wind, static = told()
-    later = wind.clone()
-    later[:, -1] += 1  # of the second step to come
+def test_only_the_wind_of_the_gap_is_told_and_none_without_wind(told, trunk):
+    wind = told.wind.clone()
+    wind[:, -1] += 1  # of the second step to come
+    later = replace(told, wind=wind)
     network = randomised(untrained(trunk))
-    assert torch.equal(network(patches, real, wind, static, 1), network(patches, real, later, static, 1))
-    assert not torch.allclose(network(patches, real, wind, static, 2), network(patches, real, later, static, 2))
+    assert torch.equal(network(told, 1), network(later, 1))
+    assert not torch.allclose(network(told, 2), network(later, 2))
     still = randomised(untrained(trunk, wind=False))
-    assert torch.equal(still(patches, real, wind, static, 2), still(patches, real, wind * 0, static, 2))
+    assert torch.equal(still(told, 2), still(replace(told, wind=0 * wind), 2))
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_every_parameter_of_a_head_learns_in_two_steps(head):
+def test_every_parameter_of_a_head_learns_in_two_steps(told, head):
     network = untrained("transformer_cross", head)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     moved = {name: torch.zeros(()) for name, _ in network.named_parameters()}
     for _ in range(3):
         for gap in (1, 2):
             optimizer.zero_grad()
-            (network(*told(), gap) - 1).square().mean().backward()
+            (network(told, gap) - 1).square().mean().backward()
             for name, parameter in network.named_parameters():
                 if parameter.grad is not None:
                     moved[name] = moved[name] + parameter.grad.abs().sum()
@@ -123,12 +128,11 @@ def test_global_film_is_the_same_everywhere_and_spatial_film_is_not():
 
 
 @pytest.mark.parametrize("trunk", ["transformer", "transformer_cross"])
-def test_padding_changes_nothing(trunk):
-    patches, real, wind, static = told()
+def test_padding_changes_nothing(told, trunk):
     network = randomised(untrained(trunk))
-    alone = network(patches[:, 1:], real[:, 1:], wind[:, 1:], static, 2)
-    real[:, 0] = False
-    assert torch.allclose(network(patches, real, wind, static, 2), alone, atol=1e-5)
+    alone = replace(told, patches=told.patches[:, 1:], valid_t=told.valid_t[:, 1:], wind=told.wind[:, 1:])
+    padded = replace(told, valid_t=torch.tensor([[False, True, True]]).expand(2, -1))
+    assert torch.allclose(network(padded, 2), network(alone, 2), atol=1e-5)
 
 
 def test_copying_over_no_frames_is_exact(windows, batch):
@@ -244,6 +248,24 @@ def test_a_shrunken_forecast_that_is_no_better_than_damping_is_no_gain(stores, w
     assert (table[table.predictor == "damped"].gain == "undecided").all()
 
 
+def test_what_the_wind_and_the_gap_bring_is_told_over_the_same_fires(stores, windows):
+    """Fires a and b; of both the network with wind has half the error at gap 1, and at gap 2 as much as without."""
+    errors = {"copy": (8, 8), "damped": (4, 8), "mlp": (1, 4), "mlp_no_wind": (2, 4)}
+    sums = pd.DataFrame(
+        [{"fire": f"tiny/{fire}", "gap": gap, "region": "all", "predictor": name, "patches": 1, "raw_squared": 0.0,
+          "cosine": 0.0, "centred": 0.0, "squared": float(size * error)}
+         for gap in (1, 2) for name, of in errors.items() for fire, size in (("a", 1), ("b", 3))
+         for error in (of[gap - 1],)]
+    )  # fmt: skip
+    table = prediction_table(windows.clips[0], sums, stores[0], list(errors), "mlp").set_index(["predictor", "gap"])
+    ends = ["better_than_no_wind", "better_than_no_wind_low", "better_than_no_wind_high"]
+    assert table.loc[("mlp", 1), ends].tolist() == [50, 50, 50]
+    assert table.wind_helps.to_dict() | {("mlp", 1): "yes", ("mlp", 2): "undecided"} == table.wind_helps.to_dict()
+    assert (table.loc["copy"].wind_helps == "").all()
+    assert table.loc[("mlp", 1), "more_than_first"] == 0
+    assert table.loc[("mlp", 2), ["more_than_first", "more_than_first_high"]].tolist() == [50 - 75, 50 - 75]
+
+
 def test_missing_predictors_are_told(stores, tmp_path):
     settings, layout = stores
     clips = read_clips(layout, settings.foresight, ("test",))
@@ -253,7 +275,7 @@ def test_missing_predictors_are_told(stores, tmp_path):
 
 def test_losses_are_told_by_that_of_persistence(windows):
     of = ForesightSettings(**STUDY)
-    usual = usual_loss(windows, of, "feature", (1, 2))
+    usual = usual_loss(windows, of, "feature")
     errors = []
     for batch in windows.in_order("train", 1):
         wanted = windows.standard.of(batch.later(2))

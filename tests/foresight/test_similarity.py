@@ -25,8 +25,9 @@ STUDY = {"gaps": [1, 2], "similarity_gaps": 3, "components": 8, "neighbour_compo
 def stores(tmp_path_factory):
     """Two landscapes of different window sizes, five frames a fire."""
     settings, layout = tiny_experiment(
-        tmp_path_factory.mktemp("foresight"), {"tiny": (28, 42), "other": (50, 36)}, foresight=STUDY
-    )
+        tmp_path_factory.mktemp("foresight"), {"tiny": (28, 42), "other": (50, 36)},
+        foresight=STUDY, features={"layers": [1]},
+    )  # fmt: skip
     prepare(settings, layout)
     return settings, layout
 
@@ -97,6 +98,19 @@ def test_clips_are_the_stores_rows(stores, clips):
             assert np.array_equal(part.share[own], store.frame_burned[int(store.frame_of[row])])
             wind = fires.weather.sel(weather_variable=["wind_u", "wind_v"])[row] / 10
             assert np.allclose(part.wind[own], wind)
+
+
+def test_tokens_of_further_layers_stand_beside(stores, clips):
+    settings, layout = stores
+    wide = read_clips(layout, settings.foresight.model_copy(update={"target_layers": (1,)}))[0]
+    store, fires = open_features(layout.features("tiny")), open_fires(layout.fires("tiny"))
+    stored = store.frame_layers[int(store.frame_of[int(fires.row_start[wide.fires[1]]) + 2])]
+    own, length = int(wide.start[1]) + 2, clips[0].features.shape[-1]
+    assert torch.equal(wide.features[..., :length], clips[0].features)
+    assert np.allclose(wide.features[own, ..., length:], stored.sel(layer=1), atol=1e-2)
+    assert fit_standard([wide], 8).directions.shape == (2 * length, 8)
+    with pytest.raises(InputError, match=r"features\.layers"):
+        read_clips(layout, settings.foresight.model_copy(update={"target_layers": (2,)}))
 
 
 def test_history_and_winds_stay_inside_a_fire(clips):

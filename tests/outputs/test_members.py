@@ -81,8 +81,10 @@ def test_other_files_and_other_members_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"notes\.txt"):
         write_member_files(forecast(members()), members(), tmp_path)
-    with pytest.raises(InputError, match="burn probability"):
-        write_member_files(forecast(members()), members()[:2], tmp_path / "new")
+    others = members()
+    others[0][forecast(members()).probability.values[-1] == 0] = 1
+    with pytest.raises(InputError, match="same draw"):
+        write_member_files(forecast(members()), others, tmp_path / "new")
     with pytest.raises(InputError, match="grid"):
         write_member_files(forecast(members()), members()[:, :3], tmp_path / "new")
     assert not (tmp_path / "new").exists()

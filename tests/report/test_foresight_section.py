@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from emberformer.errors import InputError
-from emberformer.foresight.predict import gain
+from emberformer.foresight.gains import gain
 from emberformer.report.foresight import label, read_foresight
 from tests.stores import tiny_experiment
 

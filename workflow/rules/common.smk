@@ -48,6 +48,7 @@ FOUNDATIONS = [
     "atomic",
     "errors",
     "layout",
+    "feature_key",
     "data_settings",
     "dataset_settings",
     "model_settings",

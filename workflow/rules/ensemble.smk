@@ -1,6 +1,48 @@
 # The last phase's network and the feature stores -> an ensemble of futures: members and their burn probability.
 
 
+rule ensemble_prior:
+    """Forecasts of the training and validation fires on whole frames, which the generator learns from."""
+    input:
+        MODEL / "model.ckpt",
+        split_of,
+        layout.fires("{dataset}") / STORE,
+        features_of,
+        code("hindcast"),
+    output:
+        MODEL / "forecasts" / "{dataset}.learned-from.zarr" / STORE,
+    log:
+        LOGS / "prior" / "{model}-seed-{seed}-{dataset}.log",
+    benchmark:
+        LOGS / "prior" / "{model}-seed-{seed}-{dataset}.tsv"
+    wildcard_constraints:
+        model=NETWORK,
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        config=config_of,
+        variant=variant_of,
+        label=label_of,
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        features=lambda wildcards: settings.datasets[wildcards.dataset].features or "",
+        leads=lambda wildcards: network(wildcards.model).one.layout.settings.ensemble.leads,
+    message:
+        "forecast {wildcards.dataset} with {resources.label}, seed {wildcards.seed}, for an ensemble to learn from"
+    shell:
+        """
+        emberformer ensemble prior \
+            --config {resources.config:q} {resources.variant} \
+            --dataset {wildcards.dataset:q} \
+            --seed {wildcards.seed} \
+            --threads {threads} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule ensemble_train:
     """The generator of futures; an interrupted training goes on from `last.ckpt`."""
     input:
@@ -8,6 +50,7 @@ rule ensemble_train:
         ALL_FIRES,
         training_features,
         prior_of,
+        learned_from,
     output:
         MODEL / "model.ckpt",
     log:

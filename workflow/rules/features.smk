@@ -1,7 +1,7 @@
 # Fires stores -> feature stores: the frozen backbone over every frame and terrain band, once.
 #
 # No module of the package is an input here: an edited comment must not send ten thousand frames through the backbone again.
-# STORE_SCHEMA in emberformer/layout.py stands in the store's name and is raised when the code computes other numbers.
+# STORE_SCHEMA in emberformer/feature_key.py stands in the store's name and is raised when the code computes other numbers.
 
 
 rule features_plan:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from emberformer.ensemble_settings import Rival
 from emberformer.errors import InputError
-from emberformer.layout import Trained, features_key
+from emberformer.feature_key import features_key
+from emberformer.layout import Trained
 
 FEATURES = layout.root / "{dataset}" / "features" / "{key}.zarr"
 MODEL = layout.root / "models" / "{model}" / "seed-{seed}"
@@ -106,6 +107,14 @@ def prior_of(wildcards):
     """The model whose forecasts an ensemble starts from."""
     of = network(wildcards.model).one.layout.settings.ensemble
     return [parent_of(wildcards)] if of.prior else []
+
+
+def learned_from(wildcards):
+    """What that model forecasts for the fires that an ensemble learns from."""
+    of = network(wildcards.model).one.layout
+    names = [name for name in DATASETS if name not in of.settings.split.test_landscapes]
+    stores = [of.learned_from(wildcards.seed, of.parent_phase("ensemble"), name) / STORE for name in names]
+    return stores if of.settings.ensemble.prior else []
 
 
 def rival_inputs(wildcards):
