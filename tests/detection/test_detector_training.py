@@ -175,3 +175,9 @@ def test_a_detector_learns_eight_windows_by_heart():
     scores = coco_scores(told, found, samples.categories)
     assert scores["AP50"] > 0.95
     assert scores["AP"] > 0.6
+
+
+def test_a_detector_learns_in_mixed_precision(tmp_path):
+    path = fitted(tmp_path, configuration(precision="bf16-mixed", epochs=1, refinement=True))
+    assert all(torch.isfinite(value).all() for value in load_detector(path).detector.state_dict().values())
+    assert np.isfinite(curve(tmp_path, "val/loss")).all()
