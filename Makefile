@@ -48,7 +48,7 @@ run: setup
 
 # Two workers, each with whole files: the workflow's tests share a finished run, and they wait more than they compute.
 test: setup
-	@python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	ruff check

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from jaxtyping import install_import_hook
 
 import tests.signatures  # noqa: F401  (the hook looks it up by name)
@@ -12,3 +13,9 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 # Shapes and types in signatures are checked at every call, in everything that is imported from here on.
 install_import_hook("emberformer", "tests.signatures.checked")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of the workflow first, which are the longest: begun at the end, they would leave the other worker idle."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)

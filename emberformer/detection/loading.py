@@ -79,8 +79,8 @@ class MixedWindows(Windows):
 def grown(of: CurriculumSettings, epoch: int, epochs: int, first: float, last: float) -> float:
     """What rises from `first` to `last` over the curriculum's epochs, linearly.
 
-    >>> [grown(CurriculumSettings(share=0.5), epoch, 8, 0.2, 1.0) for epoch in (0, 2, 4, 7)]
-    [0.2, 0.6, 1.0, 1.0]
+    >>> [grown(CurriculumSettings(share=0.5), epoch, 8, 0.25, 1.0) for epoch in (0, 2, 4, 7)]
+    [0.25, 0.625, 1.0, 1.0]
     """
     done = min(1.0, epoch / max(1.0, of.share * epochs))
     return first + (last - first) * done

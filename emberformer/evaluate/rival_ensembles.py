@@ -82,8 +82,10 @@ def members_of(
 
     Returns:
         Arrival as in `emberformer.arrival_leads`: UNKNOWN where `burned` is, and where a probability of what is not
-        burned is NaN.
+        burned is NaN. A lead whose probabilities are NaN altogether has no frame; nothing burns by it.
     """
+    beyond = np.isnan(probability).all((1, 2))
+    probability = probability if beyond.all() else probability[~beyond]
     later = np.zeros(levels.shape, np.uint8)
     highest = np.maximum.accumulate(probability.astype(np.float32), axis=0)
     for of_lead in highest:

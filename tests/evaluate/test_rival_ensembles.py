@@ -144,3 +144,13 @@ def test_several_methods_give_their_own_members_and_a_mean(tmp_path):
     going_out = fires.assign_attrs(fire_kind="active")
     with pytest.raises(InputError, match="go out"):
         write_rival(tmp_path / "n", [low], going_out, bernoulli_levels(), method="m", members=1, seed=0, provenance={})
+
+
+def test_a_lead_without_a_frame_burns_nothing_and_hides_nothing():
+    probability = np.full((3, 2, 2), np.nan, np.float32)
+    probability[0] = [[0.9, 0.1], [0.9, np.nan]]
+    burned = np.array([[0, 0], [1, 0]], np.uint8)
+    found = members_of(probability, burned, np.full((1, 2, 2), 0.5, np.float32))
+    assert found[0].tolist() == [[1, NEVER], [0, UNKNOWN]]
+    nothing_known = members_of(probability[1:], burned, np.full((1, 2, 2), 0.5, np.float32))
+    assert nothing_known[0].tolist() == [[UNKNOWN, UNKNOWN], [0, UNKNOWN]]

@@ -17,7 +17,7 @@ CONTENT = {
     "model": {"d_model": 16, "d_wind": 4, "layers": 1, "heads": 2, "feedforward": 16, "history": 2, "lead_times": 2}
     | {"decoder_channels": 8, "refinement_channels": 4},
     "training": {"epochs": 1, "crop": None, "seeds": [0]},
-    "forecast": {"leads": 2, "every": 2},
+    "forecast": {"leads": 2},
     "ensemble": {"leads": 2, "side": 7, "d_model": 8, "depth": 1, "heads": 1, "refinement_channels": 4, "epochs": 1}
     | {"members": 4, "steps": 2, "rivals": ["correlated", "dropout"]},
     "foresight": {"gaps": [1, 2], "similarity_gaps": 2, "components": 8, "neighbour_components": 4, "d_model": 8}
