@@ -26,6 +26,7 @@ NAMES = {
     "token": "tokens",
 }  # fmt: skip
 COLOURS = (MODEL_COLOUR, *RIVAL_COLOURS)
+PLACES = {"damped": 1, "ridge": 2, "ridge_3x3": 3, "rollout": 5, "copy": 2, "pixel": 4, "truth": 6}  # among colours
 REGIONS = {"all": "all patches", "changed": "patches that change", "cls": "CLS token"}
 
 
@@ -71,7 +72,8 @@ def label(name: str) -> str:
 def _section(dataset: str, tables_of: Mapping[str, pd.DataFrame], maps: xr.Dataset) -> ForesightSection:
     alike, predicted = tables_of["gap_similarity"], tables_of["gap_predict"]
     grid, fire = tables_of["head_grid"], tables_of["probe"]
-    gaps = sorted(predicted.gap.unique().tolist())
+    seconds = float(alike.loc[alike.gap == 1, "seconds"].iloc[0])
+    gaps = {gap: duration_text(gap * seconds) for gap in sorted(predicted.gap.unique().tolist())}
     whole = predicted.loc[predicted.region == "all"]
     order = whole.predictor.unique().tolist()
     changed = predicted.loc[predicted.region == "changed"]
@@ -86,7 +88,6 @@ def _section(dataset: str, tables_of: Mapping[str, pd.DataFrame], maps: xr.Datas
         title = f"How the wind enters, with {name} as the target: % less squared error than copying"
         rows = grid.loc[grid.target == target]
         tables[title] = _table(rows, "head", rows["head"].unique().tolist(), gaps, "better_than_copy")
-    seconds = float(alike.loc[alike.gap == 1, "seconds"].iloc[0])
     pictures = [_curve(alike, seconds), _gains(whole, seconds), _fire(fire, seconds), *_maps(maps, seconds)]
     return ForesightSection(dataset, _said(whole, alike, seconds), tables, pictures)
 
@@ -107,20 +108,36 @@ def _said(whole: pd.DataFrame, alike: pd.DataFrame, seconds: float) -> list[str]
     ):
         rows = chosen.loc[chosen.gain == gain]
         if len(rows):
-            columns = ("seconds", "better_than_damped", "better_than_damped_low", "better_than_damped_high")
-            by = "; ".join(
-                f"{duration_text(after)}: {number(better, 1, signed=True)} % ({number(low, 1)} to {number(high, 1)})"
-                for after, better, low, high in zip(*(rows[c].astype(float).tolist() for c in columns), strict=True)
-            )
+            by = _by_gap(rows, "better_than_damped")
             said.append(f"The trained predictor that validation chose, {label(name)}, {words} at {by}.")
+    for other in whole.loc[whole.wind_helps.notna(), "predictor"].unique().tolist():
+        of = whole.loc[whole.predictor == other].sort_values(by="gap")
+        for helps, words in (
+            ("yes", "has less error than the same network without, with the whole interval above 0,"),
+            ("no", "has more error than the same network without, with the whole interval below 0,"),
+            ("undecided", "cannot be told from the same network without, for its interval holds 0,"),
+        ):
+            rows = of.loc[of.wind_helps == helps]
+            if len(rows):
+                by = _by_gap(rows, "better_than_no_wind")
+                said.append(f"Told the coming wind, {label(other)} {words} at {by}.")
     return said
 
 
+def _by_gap(rows: pd.DataFrame, score: str) -> str:
+    """Values of a difference in percent and their intervals, by gap."""
+    columns = ("seconds", score, f"{score}_low", f"{score}_high")
+    return "; ".join(
+        f"{duration_text(after)}: {number(value, 1, signed=True)} % ({number(low, 1)} to {number(high, 1)})"
+        for after, value, low, high in zip(*(rows[c].astype(float).tolist() for c in columns), strict=True)
+    )
+
+
 def _table(
-    table: pd.DataFrame, key: str, names: Sequence[str], gaps: Sequence[int], score: str, digits: int = 1
+    table: pd.DataFrame, key: str, names: Sequence[str], gaps: Mapping[int, str], score: str, digits: int = 1
 ) -> tuple[list[Column], list[Row]]:
-    """Scores by name and gap; a gain is bold."""
-    columns = [Column(score, "", f"gap {gap}", digits) for gap in gaps]
+    """Scores by name and gap, which is told in words; a gain is bold."""
+    columns = [Column(score, "", ahead, digits) for ahead in gaps.values()]
     of = table.set_index([key, "gap"])
     rows = []
     for name in names:
@@ -137,7 +154,7 @@ def _curve(alike: pd.DataFrame, seconds: float) -> Picture:
     """Mean squared error of copying by gap."""
     known = alike.loc[alike["mse"].notna()]
     parts = {name: known.loc[known.region == region] for region, name in REGIONS.items()}
-    return _lines(parts, "gap", "mse", seconds, "squared error of copying", "How fast features change")
+    return _lines(parts, range(len(parts)), "mse", seconds, "squared error of copying", "How fast features change")
 
 
 def _gains(whole: pd.DataFrame, seconds: float) -> Picture:
@@ -146,7 +163,8 @@ def _gains(whole: pd.DataFrame, seconds: float) -> Picture:
     shown = [name for name in dict.fromkeys((chosen, "damped", "ridge", "ridge_3x3", f"{chosen}_no_wind", "rollout"))
              if (whole.predictor == name).any()]  # fmt: skip
     parts = {label(name): whole.loc[whole.predictor == name] for name in shown}
-    return _lines(parts, "gap", "better_than_copy", seconds, "% less error than copying", "Predictors by gap")
+    places = [4 if name == f"{chosen}_no_wind" else PLACES.get(name, 0) for name in shown]
+    return _lines(parts, places, "better_than_copy", seconds, "% less error than copying", "Predictors by gap")
 
 
 def _fire(fire: pd.DataFrame, seconds: float) -> Picture:
@@ -154,25 +172,26 @@ def _fire(fire: pd.DataFrame, seconds: float) -> Picture:
     told = fire.loc[fire.reader == "probe"]
     names = [name for name in told.source.unique() if name != "persistence"]
     parts = {label(name): told.loc[told.source == name] for name in names}
-    return _lines(parts, "gap", "iou_new", seconds, "IoU of new fire", "Fire read from features")
+    places = [PLACES.get(name, 0) for name in names]
+    return _lines(parts, places, "iou_new", seconds, "IoU of new fire", "Fire read from features")
 
 
 def _lines(
-    parts: Mapping[str, pd.DataFrame], x: str, y: str, seconds: float, name: str, caption: str
-) -> Picture:  # fmt: skip
-    """A line a part, with its intervals."""
+    parts: Mapping[str, pd.DataFrame], places: Sequence[int], score: str, seconds: float, name: str, caption: str
+) -> Picture:
+    """A line a part, with its intervals; a predictor has the same colour, by its place, in every chart."""
 
     def draw(axes: Axes) -> None:
-        for place, (part_name, part) in enumerate(parts.items()):
-            colour, marker = COLOURS[place % len(COLOURS)], SEED_MARKERS[place % len(SEED_MARKERS)]
-            at = part[x].to_numpy(float) + 0.05 * (place - (len(parts) - 1) / 2)
-            axes.plot(at, part[y], marker=marker, color=colour, label=part_name)
-            axes.vlines(at, part[f"{y}_low"], part[f"{y}_high"], color=colour, alpha=0.6, linewidth=1.2)
+        for number_of, (place, (part_name, part)) in enumerate(zip(places, parts.items(), strict=True)):
+            colour, marker = COLOURS[place], SEED_MARKERS[place % len(SEED_MARKERS)]
+            at = part["gap"].to_numpy(float) + 0.05 * (number_of - (len(parts) - 1) / 2)
+            axes.plot(at, part[score], marker=marker, color=colour, label=part_name)
+            axes.vlines(at, part[f"{score}_low"], part[f"{score}_high"], color=colour, alpha=0.6, linewidth=1.2)
         axes.set(xlabel=f"frames of {duration_text(seconds)} ahead", ylabel=name)
         legend_above(axes)
 
-    said = "; ".join(f"{n} {', '.join(number(float(v), 2) for v in part[y])}" for n, part in parts.items())
-    return chart(draw, f"{name.capitalize()} by gap: {said}.", caption)
+    said = "; ".join(f"{n} {', '.join(number(float(v), 2) for v in part[score])}" for n, part in parts.items())
+    return chart(draw, f"{name[0].upper()}{name[1:]} by gap: {said}.", caption)
 
 
 def _maps(maps: xr.Dataset, seconds: float) -> list[Picture]:

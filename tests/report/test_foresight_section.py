@@ -31,8 +31,10 @@ def write(layout, intervals):
     predicted = [
         {**told, "gap": gap, "seconds": 1800.0 * gap, "region": region, "predictor": name, "chosen": name == "mlp"}
         | scored("better_than_copy", 5.0, 1, 9) | scored("better_than_damped", sum(of) / 2, *of) | {"gain": gain(*of)}
+        | scored("better_than_no_wind", 1.0, *wind) | {"wind_helps": gain(*wind)}
         for region in ("all", "changed") for gap, interval in intervals.items()
         for name, of in {"copy": (0.0, 0.0), "damped": (0.0, 0.0), "mlp": interval}.items()
+        for wind in ((0.5, 1.5) if name == "mlp" and gap == 2 else (-1.0, 3.0) if name == "mlp" else (np.nan, np.nan),)
     ]  # fmt: skip
     grid = [{**told, "gap": gap, "target": target, "head": head} | scored("better_than_copy", 5.0, 1, 9)
             for gap in intervals for target in ("feature", "mask") for head in ("film_global", "token")]  # fmt: skip
@@ -59,6 +61,10 @@ def test_only_an_interval_above_zero_is_called_better(layout):
     (_, rows), *_ = section.tables.values()
     assert [cell.best for cell in rows[2].cells] == [True, False]
     assert len(section.pictures) == 5
+    helps, open_ = said.index("less error than the same network without"), said.index("cannot be told from the same")
+    assert said.index("1 h: +1.0 % (0.5 to 1.5)") in range(helps, open_)
+    assert said.count("Told the coming wind, MLP") == 2  # copying is told no wind
+    assert [column.heading for column in next(iter(section.tables.values()))[0]] == ["30 min", "1 h"]
 
 
 def test_a_loss_is_called_a_loss(layout):
