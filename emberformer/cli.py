@@ -60,7 +60,8 @@ class InPipelineOrder(TyperGroup):
         order = [
             *("simulate", "ingest", "split", "features", "foresight", "check", "sizes", "train", "finetune", "distil"),
             *("sweep", "ensemble", "detection"),
-            *("hindcast", "baseline", "evaluate", "interpret", "judge", "summarise", "report", "forecast", "schema"),
+            *("hindcast", "baseline", "evaluate", "interpret", "average", "judge", "summarise", "report", "forecast"),
+            "schema",
         ]
         return sorted(super().list_commands(ctx), key=order.index)
 

@@ -13,6 +13,7 @@ import typer.main
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
 from emberformer.cli import app
 from emberformer.settings import Settings, load_settings
@@ -156,3 +157,11 @@ def test_no_machine_and_no_account_is_written_into_the_package():
     encoding = settings.datasets["demo_valley"].encoding
     assert (encoding.channel, encoding.value) == (1, 231)
     assert settings.logging.entity is None
+
+
+def test_help_shows_every_verb():
+    shown = CliRunner().invoke(app, ["--help"])
+    assert shown.exit_code == 0, shown.exception
+    group = typer.main.get_command(app)
+    for name in group.commands:  # type: ignore[attr-defined]
+        assert f"  {name} " in shown.output
