@@ -101,27 +101,28 @@ def _said(whole: pd.DataFrame, alike: pd.DataFrame, seconds: float) -> list[str]
     said = [f"The features of a patch have a cosine to what they were of {cosine[first]} and of {cosine[last]}."]
     name = str(whole.loc[whole.chosen, "predictor"].iloc[0])
     chosen = whole.loc[whole.predictor == name].sort_values(by="gap")
-    for gain, words in (
-        ("yes", "is better than damped persistence, with the whole 95 % interval over fires above 0,"),
-        ("no", "is worse than damped persistence, with the whole interval below 0,"),
-        ("undecided", "cannot be told from damped persistence, for its interval holds 0,"),
-    ):
-        rows = chosen.loc[chosen.gain == gain]
-        if len(rows):
-            by = _by_gap(rows, "better_than_damped")
-            said.append(f"The trained predictor that validation chose, {label(name)}, {words} at {by}.")
+    words = {
+        "yes": "is better than damped persistence, with the whole 95 % interval over fires above 0,",
+        "no": "is worse than damped persistence, with the whole interval below 0,",
+        "undecided": "cannot be told from damped persistence, for its interval holds 0,",
+    }
+    subject = f"The trained predictor that validation chose, {label(name)},"
+    said += _verdicts(chosen, "gain", "better_than_damped", subject, words)
+    words = {
+        "yes": "has less error than the same network without, with the whole interval above 0,",
+        "no": "has more error than the same network without, with the whole interval below 0,",
+        "undecided": "cannot be told from the same network without, for its interval holds 0,",
+    }
     for other in whole.loc[whole.wind_helps.notna(), "predictor"].unique().tolist():
         of = whole.loc[whole.predictor == other].sort_values(by="gap")
-        for helps, words in (
-            ("yes", "has less error than the same network without, with the whole interval above 0,"),
-            ("no", "has more error than the same network without, with the whole interval below 0,"),
-            ("undecided", "cannot be told from the same network without, for its interval holds 0,"),
-        ):
-            rows = of.loc[of.wind_helps == helps]
-            if len(rows):
-                by = _by_gap(rows, "better_than_no_wind")
-                said.append(f"Told the coming wind, {label(other)} {words} at {by}.")
+        said += _verdicts(of, "wind_helps", "better_than_no_wind", f"Told the coming wind, {label(other)}", words)
     return said
+
+
+def _verdicts(rows: pd.DataFrame, verdict: str, score: str, subject: str, words: Mapping[str, str]) -> list[str]:
+    """A sentence for each verdict that holds at some gap, with its words and the differences there."""
+    parts = {name: rows.loc[rows[verdict] == name] for name in words}
+    return [f"{subject} {words[name]} at {_by_gap(of, score)}." for name, of in parts.items() if len(of)]
 
 
 def _by_gap(rows: pd.DataFrame, score: str) -> str:
