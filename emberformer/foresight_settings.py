@@ -67,8 +67,8 @@ class ForesightSettings(Stage):
     cells: int = Field(default=4, ge=1, description="cells on a side of a patch that the mask decoder tells apart")
     pixel_rollout: bool = Field(
         default=False,
-        description="compare with the forecasts in pixels of the network's first seed; `forecast.leads` must reach as "
-        "far as `gaps`",
+        description="compare with the forecasts in pixels of the network's first seed, from the frames that "
+        "`forecast.every` leaves; `forecast.leads` must reach as far as `gaps`",
     )
     maps: int = Field(default=3, ge=1, description="test fires whose change is kept patch by patch")
     seed: int = 0

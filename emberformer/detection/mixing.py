@@ -19,6 +19,8 @@ from emberformer.detection_settings import MixingSettings
 Rectangle = tuple[int, int, int, int]  # first row, row after the last, first column, column after the last
 Told = tuple[Tensor, Tensor, Tensor]  # boxes [n 4], labels [n] and weights [n]
 
+EDGE = 1e-6  # of a window: closer lines are one line
+
 
 def mixed(batch: DetectionBatch, of: MixingSettings) -> DetectionBatch:
     """The batch with some of its windows mixed with the next one; chance is torch's."""
@@ -101,11 +103,13 @@ def _seen(told: Told, edges: Tensor, outside: bool) -> tuple[Float[Tensor, "n 4"
     share = (inner_high - inner_low).clamp(min=0).prod(1) / area
     if not outside:
         return _box(inner_low, inner_high), share
-    # Only where the rectangle covers a whole side does the box about the rest become smaller.
+    # Only where the rectangle covers a whole side does the box about the rest become smaller. A side that ends at the
+    # rectangle's edge is covered, whatever the rounding of its middle and length says.
+    from_edge, to_edge = edges[:2] - EDGE, edges[2:] + EDGE
     for axis, across in ((0, 1), (1, 0)):
-        covered = (edges[across] <= low[:, across]) & (high[:, across] <= edges[across + 2])
-        from_low = covered & (edges[axis] <= low[:, axis]) & (edges[axis + 2] < high[:, axis])
-        from_high = covered & (high[:, axis] <= edges[axis + 2]) & (low[:, axis] < edges[axis])
+        covered = (from_edge[across] <= low[:, across]) & (high[:, across] <= to_edge[across])
+        from_low = covered & (from_edge[axis] <= low[:, axis]) & (to_edge[axis] < high[:, axis])
+        from_high = covered & (high[:, axis] <= to_edge[axis]) & (low[:, axis] < from_edge[axis])
         low, high = low.clone(), high.clone()
         low[:, axis] = torch.where(from_low, torch.maximum(low[:, axis], edges[axis + 2]), low[:, axis])
         high[:, axis] = torch.where(from_high, torch.minimum(high[:, axis], edges[axis]), high[:, axis])

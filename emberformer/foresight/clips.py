@@ -82,6 +82,11 @@ class Clips:
                 found.append(start + evenly_spaced(count, per_fire or count))
         return np.concatenate(found)
 
+    def named(self, rows: Int[np.ndarray, " B"]) -> list[tuple[str, int]]:
+        """Name of the fire and number of the frame within it, of each row."""
+        fires = self.fire_of[rows]
+        return [(self.fire_ids[fire], int(row - self.start[fire])) for fire, row in zip(fires, rows, strict=True)]
+
     def history(self, rows: Int[np.ndarray, " B"], moments: int) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
         """Rows of the newest frames, oldest first, and which of them are real; padding repeats the fire's first one."""
         ago = np.arange(moments)[::-1]

@@ -8,7 +8,7 @@ pixel        the network's forecasts in pixels, by `emberformer hindcast`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +82,19 @@ def probe_sums(
         predictors: of features.
         decoder: that reads them.
         of: settings of the study.
-        pixels: data set -> forecasts in pixels; windows that they lack have none.
+        pixels: data set -> forecasts in pixels; of these data sets only the windows that they begin from are read, so
+            that all sources are scored on the same.
+
+    Raises:
+        InputError: no forecast in pixels begins from a test window, or they do not reach as far as the gaps.
     """
-    found = []
-    batches = windows.in_order("test", of.windows_per_fire)
+    found, seen = [], set()
+    begun = {name: _begun(store, name, of.gaps) for name, store in pixels.items()}
+    batches = windows.in_order("test", of.windows_per_fire, begun)
     for batch in tqdm(batches, desc="read fire from features", unit="batch", delay=1, mininterval=2):
         now = batch.share, burned_cells(batch.clips, batch.rows, of.cells)
         store = pixels.get(batch.clips.dataset)
+        seen.add(batch.clips.dataset)
         for gap in of.gaps:
             later = batch.share_later(gap), burned_cells(batch.clips, batch.rows + gap, of.cells)
             sources: dict[str, Shares] = {"persistence": now, "truth": decoder(windows.standard.of(batch.later(gap)))}
@@ -97,6 +103,11 @@ def probe_sums(
                 found += _compared(batch, shares, later, now, {"source": name, "gap": gap})
             if store is not None:
                 found += _of_pixels(store, batch, later, now, gap, of.cells)
+    if missing := sorted(set(pixels) - seen):
+        raise InputError(
+            f"forecasts of {', '.join(missing)}", f"none from a test frame that {windows.longest} more follow",
+            "forecasts to compare with", "lower forecast.every or foresight.gaps, and forecast again",
+        )  # fmt: skip
     return pd.concat(found, ignore_index=True)
 
 
@@ -116,24 +127,26 @@ def _compared(
 def _of_pixels(
     store: xr.Dataset, batch: Batch, observed: Shares, now: Shares, gap: int, cells: int
 ) -> list[pd.DataFrame]:
-    """The same of forecasts in pixels.
-
-    Raises:
-        InputError: the store lacks a window.
-    """
+    """The same of forecasts in pixels."""
     clips, places = batch.clips, _places(store)
-    keys = [(clips.fire_ids[clips.fire_of[row]], int(row - clips.start[clips.fire_of[row]])) for row in batch.rows]
-    missing = [key for key in keys if key not in places]
-    if missing or gap not in store.lead.values:
-        raise InputError(
-            f"forecasts of {clips.dataset}", f"leads {store.lead.values.tolist()}, and none from {missing}",
-            "forecasts from every frame, as far as the longest gap",
-            "set forecast.every to 1 and forecast.leads to the longest gap, and forecast again",
-        )  # fmt: skip
     lead = int(np.flatnonzero(store.lead.values == gap)[0])
-    probability = np.stack([store.probability[places[key], lead].values for key in keys])
+    probability = np.stack([store.probability[places[key], lead].values for key in clips.named(batch.rows)])
     shares = cell_shares(np.nan_to_num(probability), clips.landscape.grid, clips.landscape.pixels, cells)
     return _compared(batch, (shares.mean(-1), shares), observed, now, {"source": PIXEL, "gap": gap})
+
+
+def _begun(store: xr.Dataset, dataset: str, gaps: Sequence[int]) -> Mapping[tuple[str, int], int]:
+    """Fires and frames that forecasts in pixels begin from.
+
+    Raises:
+        InputError: they do not reach as far as the gaps.
+    """
+    if missing := sorted(set(gaps) - set(store.lead.values.tolist())):
+        raise InputError(
+            f"forecasts of {dataset}", f"leads {store.lead.values.tolist()}", f"leads {missing} too",
+            "set forecast.leads to the longest gap, and forecast again",
+        )  # fmt: skip
+    return _places(store)
 
 
 def _places(store: xr.Dataset) -> dict[tuple[str, int], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,10 +90,27 @@ class Windows:
             part.valid.expand(len(rows), -1, -1), rows, part,
         )  # fmt: skip
 
-    def in_order(self, split: Split, per_fire: int | None, size: int = 16) -> Iterator[Batch]:
-        """All windows of a split that reach the longest gap, or so many of each fire."""
+    def in_order(
+        self,
+        split: Split,
+        per_fire: int | None,
+        begun: Mapping[str, Container[tuple[str, int]]] | None = None,
+        size: int = 16,
+    ) -> Iterator[Batch]:
+        """Windows of a split that reach the longest gap.
+
+        Args:
+            split: of the fires.
+            per_fire: so many of each fire, evenly spaced; None: all.
+            begun: data set -> names of fires and numbers of their newest frames; of these data sets all such windows,
+                and no others.
+            size: windows at once.
+        """
         for place, part in enumerate(self.clips):
-            rows = part.windows(split, self.longest, per_fire)
+            wanted = (begun or {}).get(part.dataset)
+            rows = part.windows(split, self.longest, per_fire if wanted is None else None)
+            if wanted is not None:
+                rows = rows[[key in wanted for key in part.named(rows)]]
             for at in range(0, len(rows), size):
                 yield self.batch(place, rows[at : at + size])
 

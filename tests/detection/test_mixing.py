@@ -49,6 +49,13 @@ def test_cut_objects_lose_the_part_that_is_covered():
     torch.testing.assert_close(weights, torch.tensor([0.5, 1 - 0.375 / 0.9 / 2]))
 
 
+def test_an_object_that_ends_at_the_rectangles_edge_is_covered_despite_rounding():
+    """Pixels 0 to 1 and 20 to 27 of 40, rows 20 to 25 of them taken: in float32 the edge is not met."""
+    thin = told((0.5 / 40, 23.5 / 40, 1 / 40, 7 / 40))
+    boxes, _, _ = cut_and_mixed(thin, told(), (4, 5, 0, 1), GRID, 1e-6)
+    torch.testing.assert_close(boxes[0], torch.tensor([0.5 / 40, 26 / 40, 1 / 40, 2 / 40]))
+
+
 @given(st.data())
 def test_boxes_fit_what_is_left_of_the_objects(data):
     """Pixels of the first window's object outside the rectangle, and of the second one's inside: the same boxes."""

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from emberformer.errors import InputError
-from emberformer.forecast_store import ForecastBlock, valid_times, write_forecasts
+from emberformer.forecast_store import ForecastBlock, open_forecasts, valid_times, write_forecasts
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.heads import head_table, write_head_grid
 from emberformer.foresight.mask_decoder import burned_cells, cell_shares, fit_decoder, overlaps
-from emberformer.foresight.predict import write_predictions
-from emberformer.foresight.probe import write_probe
+from emberformer.foresight.predict import load_predictors, write_predictions
+from emberformer.foresight.probe import _places, write_probe
 from emberformer.foresight.standard import fit_standard
 from emberformer.overrides import changed
 from tests.stores import prepare, tiny_experiment
@@ -114,17 +114,14 @@ def test_the_fire_read_from_features(stores):
     assert settings.foresight.gaps == tuple(sorted(set(table.gap)))
 
 
-def test_forecasts_in_pixels_stand_beside(stores, tmp_path):
-    """Perfect forecasts in pixels find all new fire."""
-    settings, layout = stores
-    asked = changed(settings, {"foresight.pixel_rollout": True})
+def write_perfect_forecasts(settings, layout, steps):
+    """Forecasts two frames ahead that are what burned, from some frames of every fire."""
     fires = read_clips(layout, settings.foresight)[0].landscape.fires
-    split = dict.fromkeys(map(str, fires.fire_id.values), "test")
 
     def blocks():
-        for fire, name in enumerate(split):
+        for fire, name in enumerate(map(str, fires.fire_id.values)):
             start, size = int(fires.row_start[fire]), int(fires.row_size[fire])
-            for step in range(size - 1):
+            for step in range(size)[steps]:
                 ahead = np.minimum(step + np.array([1, 2]), size - 1)
                 burned = fires.burned.values[start + ahead].astype(np.float32)
                 times = valid_times(fires.valid_time.values[start + step], 90.0, 2)
@@ -136,10 +133,32 @@ def test_forecasts_in_pixels_stand_beside(stores, tmp_path):
         path, blocks(), method="emberformer-seed-0", dataset="tiny", shape=shape, provenance={},
         score_kind="probability", sees_target_wind=True,
     )  # fmt: skip
-    table = pd.read_csv(write_probe(asked, layout))
-    pixel = table[(table.source == "pixel") & (table.reader == "probe")]
-    assert len(pixel) == 2
-    assert np.allclose(pixel.iou_new.dropna(), 1)
+
+
+@pytest.mark.parametrize("steps", [slice(None), slice(1, None, 2)])
+def test_forecasts_in_pixels_stand_beside(stores, steps):
+    """Perfect forecasts in pixels find all new fire, and everything is scored from the frames that they are from."""
+    settings, layout = stores
+    asked = changed(settings, {"foresight.pixel_rollout": True})
+    write_perfect_forecasts(settings, layout, steps)
+    of, clips = settings.foresight, read_clips(layout, settings.foresight)
+    windows, _ = load_predictors(layout.foresight / "predictors.pt", clips, of)
+    store = open_forecasts(layout.forecasts("emberformer-seed-0", "tiny"))
+    frames = [
+        number for batch in windows.in_order("test", 1, {"tiny": _places(store)})
+        for _, number in batch.clips.named(batch.rows)
+    ]  # fmt: skip
+    assert set(frames) == set(range(clips[0].size.max() - of.gaps[-1])[steps])
+    table = pd.read_csv(write_probe(asked, layout)).set_index(["reader", "gap", "source"])
+    assert np.allclose(table.loc[("probe", slice(None), "pixel"), "iou_new"].dropna(), 1)
+    assert table.loc[("probe", 2, "copy"), "iou_new"] < 1
+
+
+def test_forecasts_in_pixels_that_no_test_window_has_are_refused(stores):
+    settings, layout = stores
+    write_perfect_forecasts(settings, layout, slice(-1, None))
+    with pytest.raises(InputError, match=r"lower forecast\.every or foresight\.gaps"):
+        write_probe(changed(settings, {"foresight.pixel_rollout": True}), layout)
 
 
 def test_forecasts_that_do_not_reach_are_refused(stores):
