@@ -5,6 +5,8 @@
 #   make test     the tests
 #   make lint     style, types, layers, workflow
 #   make bench    benchmarks against the committed figures
+#   make docs     the documentation site, in site/
+#   make notebooks  docs/notebooks, executed anew
 #   make schema   config/config.schema.json from emberformer/settings.py
 #   make pins     constraints.txt from the packages that are installed now
 #   make unlock   after a killed run
@@ -22,7 +24,7 @@ CONFIG ?= config/config.yaml
 ARGS ?=
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo run test lint bench schema pins unlock
+.PHONY: help setup demo run test lint bench docs notebooks schema pins unlock
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("EmberFormer needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up $(VENV): the first time this downloads the packages of constraints.txt and takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $@
 	@echo "Set up. In a shell of your own: source $(VENV)/bin/activate"
 
@@ -60,6 +62,14 @@ lint: setup
 
 bench: setup
 	@python -m benchmarks $(ARGS)
+
+# The theme's makers warn of a later MkDocs at every build; the range in pyproject.toml has heard it.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet $(ARGS)
+	@echo "Open the site in a browser: site/index.html"
+
+notebooks: setup
+	@jupyter-execute --inplace docs/notebooks/*.ipynb
 
 schema: setup
 	@emberformer schema > config/config.schema.json

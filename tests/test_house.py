@@ -37,7 +37,8 @@ def _pins() -> dict[str, str]:
 
 def _direct_requirements() -> list[Requirement]:
     project = _project()
-    return [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
+    extras = project["optional-dependencies"]
+    return [Requirement(text) for text in [*project["dependencies"], *extras["dev"], *extras["docs"]]]
 
 
 def _reachable(requirements: list[Requirement]) -> set[str]:
@@ -79,7 +80,7 @@ def test_pins_are_public_versions():
 def test_conda_environment_installs_the_same_pins():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (through_pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
-    assert through_pip == ["-c constraints.txt", "-e .[dev]"]
+    assert through_pip == ["-c constraints.txt", "-e .[dev,docs]"]
     (python,) = [
         entry.split("=")[1] for entry in dependencies if isinstance(entry, str) and entry.startswith("python=")
     ]
@@ -127,13 +128,6 @@ def test_each_rule_says_what_it_does_and_logs_it(rule):
     assert RULES[rule].startswith('    """')
     for directive in ("log:", "benchmark:", "resources:", "message:", "output:"):
         assert re.search(rf"^    {directive}", RULES[rule], re.MULTILINE), f"rule {rule} has no {directive}"
-
-
-def test_documented_make_targets_exist():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / ".ci" / "run"]:
-        named = set(re.findall(r"(?:`|^)make ([a-z]+)", path.read_text(), re.MULTILINE))
-        assert named <= targets, f"{path.name} names {named - targets}"
 
 
 def test_layers_hold():

@@ -16,7 +16,7 @@ import typer.main
 from emberformer.cli import app
 from emberformer.settings import Settings
 
-EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
+EXAMPLE = re.compile(r"^Example: (.+?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -40,13 +40,18 @@ def _commands(group: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _verb(command: Any, name: str, level: int) -> str:
-    text = EXAMPLE.sub(r"```sh\n\1\n```", re.sub(r"\n +", "\n", command.help or ""))
+    text = EXAMPLE.sub(_example, command.help or "")
     parts = [f"{'#' * level} {name}", text]
     if hasattr(command, "list_commands"):
         parts += [_verb(below, f"{name} {short}", level + 1) for short, below in _commands(command)]
         return "\n\n".join(parts)
     rows = [_option(parameter) for parameter in command.params]
     return "\n\n".join([*parts, _table(("option", "default", "meaning"), rows)])
+
+
+def _example(found: re.Match[str]) -> str:
+    command = found[1].replace("\n", " \\\n    ")
+    return f"```sh\n{command}\n```"
 
 
 def _option(parameter: Any) -> tuple[str, str, str]:
@@ -100,7 +105,7 @@ def _kind(told: dict) -> str:
     """What a value may be, in words."""
     if "$ref" in told:
         model = told["$ref"].rsplit("/", 1)[1]
-        return f"[keys](#{model})"
+        return f"[{re.sub(r'(?<=[a-z])(?=[A-Z][a-z])', ' ', model.removesuffix('Settings'))}](#{model})"
     if several := told.get("anyOf") or told.get("oneOf"):
         return " or ".join(_kind(one) for one in several)
     if "const" in told or "enum" in told:
