@@ -15,6 +15,7 @@ import typer.main
 from snakemake.cli import get_argument_parser
 
 from emberformer.cli import app
+from emberformer.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / ".ci" / "run"]
@@ -25,7 +26,7 @@ RULE = re.compile(r"^rule (\w+):", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 VARIABLE = re.compile(r"^([A-Z]+) \?=", re.MULTILINE)
 YOURS = {"config/mine.yaml", "config/cameras.yaml"}  # what a page tells its readers to write
-KEYS = {"experiments", "folds"}  # of the workflow's `--config`
+KEYS = {"experiments", "folds"}  # of the workflow's `--config`, beside those of a configuration
 
 
 class Command(NamedTuple):
@@ -57,8 +58,10 @@ def _in_shell(page: str, script: str, whole: bool) -> Iterator[Command]:
             continue
         for command in _split(words):
             if command[0] in PROGRAMS:
-                yield Command(page, command[0], tuple(w for w in command[1:] if w != "..."), whole and "..." not in command)
-            elif command[0].startswith("--") and whole:  # a line of options on its own goes to Snakemake
+                yield Command(
+                    page, command[0], tuple(w for w in command[1:] if w != "..."), whole and "..." not in command
+                )
+            elif re.match("--[a-z]", command[0]) and whole:  # a line of options on its own goes to Snakemake
                 yield Command(page, "snakemake", tuple(command), whole)
 
 
@@ -133,11 +136,12 @@ def check_snakemake(arguments: tuple[str, ...], whole: bool) -> None:
     try:
         told = _snakemake_parser().parse_args(list(arguments))
     except SystemExit as stopped:
-        assert stopped.code == 0, "Snakemake cannot parse it"  # `--version` and `--help` stop too
-        return
+        if stopped.code == 0:  # `--version` and `--help`
+            return
+        raise AssertionError("Snakemake cannot parse it") from stopped
     named = {*told.targets, *(told.until or ()), *told.set_resources, *told.set_threads}
     assert named <= _rules(), f"no rules {named - _rules()}"
-    assert {text.split("=")[0] for text in told.config or ()} <= KEYS
+    assert {text.split("=")[0] for text in told.config or ()} <= {*KEYS, *Settings.model_fields}
     for path in (*(told.configfile or ()), told.workflow_profile):
         exists(path)
 

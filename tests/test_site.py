@@ -1,4 +1,4 @@
-"""The documentation site builds strictly and loads nothing from elsewhere; its notebooks run, and print what they show."""
+"""The documentation site builds strictly and loads nothing from elsewhere; its notebooks print what they show."""
 
 import os
 import re
@@ -36,7 +36,9 @@ def test_a_reader_loads_nothing_from_elsewhere(site):
     pages = [path.read_text() for path in site.rglob("*.html")]
     assert len(pages) > 30
     for page in pages:
-        assert not re.findall(r"<(?:script|img|iframe)[^>]* src=\"?https?:|<link[^>]* rel=\"?stylesheet[^>]*https?:", page)
+        assert not re.findall(
+            r"<(?:script|img|iframe)[^>]* src=\"?https?:|<link[^>]* rel=\"?stylesheet[^>]*https?:", page
+        )
 
 
 def test_the_reference_holds_every_verb_and_every_key(site):

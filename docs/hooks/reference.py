@@ -105,9 +105,9 @@ def _kind(told: dict) -> str:
     """What a value may be, in words."""
     if "$ref" in told:
         model = told["$ref"].rsplit("/", 1)[1]
-        return f"[{re.sub(r'(?<=[a-z])(?=[A-Z][a-z])', ' ', model.removesuffix('Settings'))}](#{model})"
+        return f"[{model.removesuffix('Settings')}](#{model})"
     if several := told.get("anyOf") or told.get("oneOf"):
-        return " or ".join(_kind(one) for one in several)
+        return " or ".join(map(_kind, several))
     if "const" in told or "enum" in told:
         return ", ".join(f"`{value}`" for value in told.get("enum", [told.get("const")]))
     if told.get("type") == "array":
@@ -115,13 +115,15 @@ def _kind(told: dict) -> str:
     inside = told.get("patternProperties") or {"": told.get("additionalProperties")}
     if told.get("type") == "object":
         return " or ".join(f"NAME: {_kind(one)}" if isinstance(one, dict) else "mapping" for one in inside.values())
-    word = {"null": "null", "string": "text", "boolean": "true, false"}.get(told["type"], told["type"])
+    word: str = {"string": "text", "boolean": "true, false"}.get(told["type"], told["type"])
     word = "path" if told.get("format") == "path" else word
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {told[name]:g}" for name, sign in signs.items() if name in told]
-    return " ".join([word, ", ".join(limits)]).strip()
+    return f"{word} {', '.join(limits)}".strip()
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
