@@ -69,7 +69,7 @@ docs: setup
 	@echo "Open the site in a browser: site/index.html"
 
 notebooks: setup
-	@jupyter-execute --inplace docs/notebooks/*.ipynb
+	@jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
 
 schema: setup
 	@emberformer schema > config/config.schema.json

@@ -115,8 +115,8 @@ def _kind(told: dict) -> str:
     inside = told.get("patternProperties") or {"": told.get("additionalProperties")}
     if told.get("type") == "object":
         return " or ".join(f"NAME: {_kind(one)}" if isinstance(one, dict) else "mapping" for one in inside.values())
-    word: str = {"string": "text", "boolean": "true, false"}.get(told["type"], told["type"])
-    word = "path" if told.get("format") == "path" else word
+    kind = str(told.get("format", told["type"]))
+    word = {"string": "text", "boolean": "true, false"}.get(kind, kind)
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {told[name]:g}" for name, sign in signs.items() if name in told]
     return f"{word} {', '.join(limits)}".strip()

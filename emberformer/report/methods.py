@@ -122,8 +122,10 @@ def _wind_text(board: Scoreboard, method: str, sees_wind: Mapping[str, bool]) ->
     return {True: "yes", False: "no", None: "not known"}[value]
 
 
-def _fitted_text(fitted: Mapping[str, Mapping[str, object]]) -> str:
+def _fitted_text(fitted: Mapping[str, Mapping[str, object] | None]) -> str:
     """What was fitted on which data set, without tables of numbers; said once where all data sets say the same.
+
+    A store of others may say nothing of it (None).
 
     >>> _fitted_text({"portillo": {"radius_px": 3.5}, "dogrib": {"radius_px": 2, "weights": {"a": 1, "b": 2}}})
     'portillo: radius 3.5 px; dogrib: radius 2 px, 2 weights'
@@ -131,6 +133,7 @@ def _fitted_text(fitted: Mapping[str, Mapping[str, object]]) -> str:
     texts = {
         dataset: ", ".join(_value_text(key, value) for key, value in of.items() if value not in ([], {}, [dataset]))
         for dataset, of in fitted.items()
+        if of
     }
     texts = {dataset: text for dataset, text in texts.items() if text}
     if len(set(texts.values())) <= 1:

@@ -20,6 +20,7 @@ from tests.evaluate.test_verification import forecasts_of
 from tests.small_fires import disc, small_fires, write_small_fires
 
 GUIDE = Path(__file__).parents[2] / "docs" / "forecast-store.md"
+OWN_BASELINE = GUIDE.with_name("own-baseline.md")
 SHAPE = (10, 11)
 
 
@@ -63,6 +64,17 @@ def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_pa
     chosen = json.loads((tmp_path / "scores" / "thresholds.json").read_text())
     about = {"path": "theirs/hills.zarr", "institution": "Fire Lab", "sees_target_wind": True}
     assert chosen["simulator"]["store"] == {"hills": about}
+
+
+def test_the_baseline_of_the_guide_forecasts_a_front_that_widens(fires, tmp_path, monkeypatch):
+    write_small_fires(fires, tmp_path / "results" / "demo_valley" / "fires.zarr")
+    monkeypatch.chdir(tmp_path)
+    guide: dict = {}
+    exec(re.findall(r"```python\n(.*?)```", OWN_BASELINE.read_text(), re.DOTALL)[1], guide)
+    (forecast,) = guide["simulate"]("sequence_1", 0)
+    assert forecast.shape == SHAPE
+    np.testing.assert_array_equal(forecast == 1, disc(SHAPE, (5, 5), 1.5) == 1)
+    assert forecast[5, 7] == pytest.approx(np.exp(-0.5)), "one pixel from the front, two pixels of scale"
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,9 @@ def test_forecasts_of_others_are_said_to_be_that(stores, tmp_path):
     rows = [board.scores[board.scores.method == "distance"].assign(method=name) for name in told]
     board = replace(
         board, scores=pd.concat([board.scores, *rows]),
-        thresholds=board.thresholds | {name: {"threshold": 0.5, "store": of} for name, of in told.items()},
+        thresholds=board.thresholds | {
+            name: {"threshold": 0.5, "fitted": {"valley": None}, "store": of} for name, of in told.items()
+        },
     )  # fmt: skip
     found = {method.label: method for method in describe_methods(board, layout, "dinov2-tiny", {})}
     simulator, network = found["Simulator"], found["Theirs, 2 seeds"]
