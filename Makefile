@@ -63,9 +63,9 @@ lint: setup
 bench: setup
 	@python -m benchmarks $(ARGS)
 
-# The theme's makers warn of a later MkDocs at every build; the range in pyproject.toml has heard it.
+# Not --quiet: it hides warnings from --strict too. The theme warns of a later MkDocs, which pyproject.toml rules out.
 docs: setup
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict $(ARGS)
 	@echo "Open the site in a browser: site/index.html"
 
 notebooks: setup
