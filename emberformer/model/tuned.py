@@ -7,7 +7,6 @@ only the encoders of that phase use; the other one keeps, or gets, a model that 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from peft import AdaLoraModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from emberformer.arithmetic import autocast
 from emberformer.features.backbone import Backbone
 from emberformer.features.blocks import block_arguments, blocks_of, embed, final_norm
 from emberformer.model.lora import adapter_parameters, add_adapter
@@ -184,7 +184,7 @@ class TunedBackbone(nn.Module):
     def _encode(self, encoder: Encoder, values: Tensor, grid: tuple[int, int], first: int | None) -> Tensor:
         self._use(encoder)
         model = self._model(encoder)
-        with self._arithmetic(values.device):
+        with autocast(self.about.precision, values.device):  # as when the cache was made
             hidden = embed(model, self.about.in_channels(values)) if first is None else values.float()
             told = block_arguments(model, grid, self.about.patch_size, values)
             for block in blocks_of(model)[first or 0 :]:
@@ -197,12 +197,6 @@ class TunedBackbone(nn.Module):
             return block(tokens, **told)
 
         return recomputed(passed, hidden) if self.checkpointing else passed(hidden)
-
-    def _arithmetic(self, device: torch.device):
-        """Matrix products as when the cache was made."""
-        if self.about.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, getattr(torch, self.about.precision))
 
     def _use(self, encoder: Encoder) -> None:
         """Switch on the adapters of an encoder."""
