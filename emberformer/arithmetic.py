@@ -1,7 +1,7 @@
 """Arithmetic of matrix products: bfloat16 only where the device has units for it.
 
-Without them a processor multiplies bfloat16 some fifty times as slowly as float32 (1.2 and 69 GFLOP/s, measured on an AMD
-EPYC with AVX2), and float32 is never less exact. What asks for bfloat16 gets float32 there, and this is logged.
+Without them a processor multiplies bfloat16 some fifty times as slowly as float32 (1.2 and 69 GFLOP/s, measured with
+AVX2), and float32 is never less exact. What asks for bfloat16 gets float32 there, and this is logged.
 """
 
 from __future__ import annotations
