@@ -13,7 +13,7 @@ from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.detection.boxes import to_shares
-from emberformer.detection.camera_images import CameraSource
+from emberformer.detection.camera_images import CameraSet, CameraSource, list_images
 from emberformer.detection.camera_samples import CameraSamples
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.fire_objects import ClusterRule
@@ -104,12 +104,29 @@ def write_images(layout: Layout, device: str = "auto") -> None:
         raise InputError(
             f"{layout.config}: detection.cameras", "none", "sets of camera images", "add `detection.cameras.sets`"
         )
-    sources = [CameraSource(expand(one.annotations), expand(one.images), one.split, one.group) for one in of.sets]
-    shares = {"train": of.train, "validation": of.validation, "test": of.test}
     write_image_store(
-        layout.camera_images, sources, layout.settings.features, of.side, views=of.views, rule=view_rule(of),
-        categories=of.categories, shares=shares, seed=of.seed, device=device,
+        layout.camera_images, camera_sources(of), layout.settings.features, of.side, views=of.views,
+        rule=view_rule(of), categories=of.categories, shares=split_shares(of), seed=of.seed, device=device,
     )  # fmt: skip
+
+
+def list_camera_images(of: CameraSettings) -> CameraSet:
+    """Images as the settings name them, in the order of their store.
+
+    Raises:
+        InputError: as `list_images`.
+    """
+    return list_images(camera_sources(of), of.categories, split_shares(of), of.seed)
+
+
+def camera_sources(of: CameraSettings) -> list[CameraSource]:
+    """Sets as the settings name them."""
+    return [CameraSource(expand(one.annotations), expand(one.images), one.split, one.group) for one in of.sets]
+
+
+def split_shares(of: CameraSettings) -> dict[str, float]:
+    """Share of each split where a set is divided."""
+    return {"train": of.train, "validation": of.validation, "test": of.test}
 
 
 def view_rule(of: CameraSettings) -> ViewRule:
