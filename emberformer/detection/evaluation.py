@@ -58,7 +58,7 @@ def evaluate_detectors(layout: Layout) -> Path:
         panels = list(fire_panels(samples, objects, first))
     else:
         assert of.cameras is not None, "the samples are of cameras"
-        panels = list(camera_panels(samples, list_camera_images(of.cameras).images, objects, first))
+        panels = list(camera_panels(samples, list_camera_images(of.cameras, samples.store).images, objects, first))
     write_panels(layout.detection / EXAMPLES, panels, samples.categories)
     return path
 
