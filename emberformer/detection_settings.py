@@ -32,6 +32,11 @@ class FireObjectSettings(Stage):
     )
     least_front: int = Field(default=4, ge=1, description="pixels of the smallest front")
     least_spot: int = Field(default=1, ge=1, description="pixels of the smallest spot")
+    cells: int = Field(
+        default=1,
+        ge=1,
+        description="cells on a side of a patch, of which the burned share is told; a divisor of its pixels",
+    )
     crop: int | None = Field(default=12, ge=2, description="side of the training window in patches; null: whole")
     flip: bool = Field(default=True, description="mirror and turn windows while training")
     steps_per_fire: int | None = Field(default=6, ge=1, description="frames of each training fire; null: all")

@@ -67,14 +67,15 @@ class Source:
         of = self.of.fires
         steps = list_steps(self.landscapes, self.split, "train", of.steps_per_fire)
         rule = cluster_rule(of)
-        return FireObjectSamples(self.landscapes, steps, rule, of.horizons, of.crop, of.flip, self.seed)
+        return FireObjectSamples(self.landscapes, steps, rule, of.horizons, of.cells, of.crop, of.flip, self.seed)
 
     def whole(self, split: Split, per_fire: int | None = None) -> Samples:
         """Whole images or rasters of a split, as they are."""
         if self.images is not None:
             return CameraSamples(self.images, split)
         steps = list_steps(self.landscapes, self.split, split, per_fire)
-        return FireObjectSamples(self.landscapes, steps, cluster_rule(self.of.fires), self.of.fires.horizons)
+        of = self.of.fires
+        return FireObjectSamples(self.landscapes, steps, cluster_rule(of), of.horizons, of.cells)
 
     def validation(self) -> Samples:
         """What chooses the epoch."""
