@@ -166,6 +166,16 @@ def test_two_steps_train_the_adapters_and_nothing_frozen(folder, kind):
     assert all("lora_" in name or "ranknum" in name for name in tail.state_dict())
 
 
+def test_a_hidden_layer_that_is_told_teaches_the_blocks_before_it(folder):
+    tail, live, _ = begun(configured(folder))
+    made = tail(live.__getitems__([0]))
+    width = made.shape[1] // 3
+    made[:, width : 2 * width].square().sum().backward()  # of block 3; blocks 3 and 4 have adapters
+    steep = {name for name, p in tail.backbone.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    taught = {name.split(".layer.")[1][0] for name in steep}
+    assert taught == {"2"}
+
+
 def test_frozen_blocks_keep_nothing_for_a_gradient(folder):
     tail, live, _ = begun(configured(folder, {"blocks": 1}))
     asked: dict[int, bool] = {}
