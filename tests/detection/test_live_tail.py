@@ -21,6 +21,7 @@ from emberformer.detection.losses import Targets
 from emberformer.detection.sources import open_source, write_images
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.blocks import blocks_of
 from emberformer.features.extraction import forward
 from emberformer.layout import Layout
 from emberformer.settings import Settings
@@ -179,7 +180,7 @@ def test_a_hidden_layer_that_is_told_teaches_the_blocks_before_it(folder):
 def test_frozen_blocks_keep_nothing_for_a_gradient(folder):
     tail, live, _ = begun(configured(folder, {"blocks": 1}))
     asked: dict[int, bool] = {}
-    for number, block in enumerate(tail.backbone.about.model.encoder.layer, 1):
+    for number, block in enumerate(blocks_of(tail.backbone.about.model), 1):
         block.register_forward_hook(lambda _, __, output, n=number: asked.update({n: output.requires_grad}))
     tail(live.__getitems__([0]))
     assert tail.block == 3

@@ -1,9 +1,10 @@
-"""Ensemble and foresight through the real `snakemake`, on one store: made once, compared, told on the page."""
+"""Ensemble, foresight and detector through the real `snakemake`: made once, compared, told on the page."""
 
 import pandas as pd
 import pytest
 
 from emberformer.member_store import open_members
+from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
 from tests.workflow.test_workflow import Run
 
@@ -63,3 +64,11 @@ def test_an_ensemble_and_a_study_of_foresight_from_fires_to_the_report(tmp_path)
     jobs = other.snakemake("foresight", "--dry-run")
     assert "train" not in jobs
     assert jobs["foresight_predict"] == 1
+
+
+def test_a_detector_of_camera_images_needs_no_fires(tmp_path):
+    annotations, images = write_camera_set(tmp_path / "set", count=4)
+    cameras = {"sets": [{"annotations": str(annotations), "images": str(images)}], "side": 56}
+    content = {"name": "cameras", "features": CONTENT["features"], "detection": {"cameras": cameras, "tail": {}}}
+    jobs = Run(tmp_path, content).snakemake("--dry-run")
+    assert jobs == dict.fromkeys(("detection_images", "detection_train", "detection_detect", "detection_evaluate"), 1)
