@@ -21,6 +21,7 @@ from emberformer.detection.losses import Targets
 from emberformer.detection.sources import open_source, write_images
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.blocks import blocks_of
 from emberformer.features.extraction import forward
 from emberformer.layout import Layout
 from emberformer.settings import Settings
@@ -166,14 +167,28 @@ def test_two_steps_train_the_adapters_and_nothing_frozen(folder, kind):
     assert all("lora_" in name or "ranknum" in name for name in tail.state_dict())
 
 
+def test_a_hidden_layer_that_is_told_teaches_the_blocks_before_it(folder):
+    tail, live, _ = begun(configured(folder))
+    made = tail(live.__getitems__([0]))
+    width = made.shape[1] // 3
+    made[:, width : 2 * width].square().sum().backward()  # of block 3; blocks 3 and 4 have adapters
+    steep = {name for name, p in tail.backbone.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    taught = {name.split(".layer.")[1][0] for name in steep}
+    assert taught == {"2"}
+
+
 def test_frozen_blocks_keep_nothing_for_a_gradient(folder):
     tail, live, _ = begun(configured(folder, {"blocks": 1}))
-    asked: dict[int, bool] = {}
-    for number, block in enumerate(tail.backbone.about.model.encoder.layer, 1):
-        block.register_forward_hook(lambda _, __, output, n=number: asked.update({n: output.requires_grad}))
+    asked: list[bool] = []
+
+    def keep(block: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        asked.append(output.requires_grad)
+
+    for block in blocks_of(tail.backbone.about.model):
+        block.register_forward_hook(keep)
     tail(live.__getitems__([0]))
     assert tail.block == 3
-    assert asked == {1: False, 2: False, 3: False, 4: True}
+    assert asked == [False, False, False, True]
 
 
 def test_images_are_trained_on_detected_in_and_scored_from_the_command_line(folder):

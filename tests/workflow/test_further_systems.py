@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from emberformer.member_store import open_members
+from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
 from tests.workflow.test_workflow import Run
 
@@ -73,3 +74,11 @@ def test_ensemble_foresight_and_detection_from_fires_to_the_report(tmp_path):
     assert jobs["foresight_predict"] == 1
     asked = run.changed(detection={"asking": {"minimum_score": 0.1}})  # asking otherwise trains no detector anew
     assert asked.snakemake("detection", "--dry-run") == {"detection_detect": 1, "detection_evaluate": 1}
+
+
+def test_a_detector_of_camera_images_needs_no_fires(tmp_path):
+    annotations, images = write_camera_set(tmp_path / "set", count=4)
+    cameras = {"sets": [{"annotations": str(annotations), "images": str(images)}], "side": 56}
+    content = {"name": "cameras", "features": CONTENT["features"], "detection": {"cameras": cameras, "tail": {}}}
+    jobs = Run(tmp_path, content).snakemake("--dry-run")
+    assert jobs == dict.fromkeys(("detection_images", "detection_train", "detection_detect", "detection_evaluate"), 1)
