@@ -3,7 +3,8 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-if "datasets" not in config:  # without --configfile; merged under one, it would add its data sets to every run
+# Without --configfile; merged under one, it would add its data sets to every run.
+if not {"datasets", "detection"} & config.keys():
 
     configfile: "config/config.yaml"
 
@@ -34,14 +35,17 @@ onstart:
         write_study(one)
 
 
+LAST = layout.report if DATASETS else DETECTION[0]  # a detector of camera images alone has no report
+
+
 rule all:
     """The report, and everything it stands on."""
     default_target: True
     input:
         ALL_FEATURES,
-        layout.report,
+        LAST,
     message:
-        f"all is up to date; the report is {layout.report}"
+        f"all is up to date: {LAST}"
 
 
 rule extract_features:

@@ -32,6 +32,11 @@ class FireObjectSettings(Stage):
     )
     least_front: int = Field(default=4, ge=1, description="pixels of the smallest front")
     least_spot: int = Field(default=1, ge=1, description="pixels of the smallest spot")
+    cells: int = Field(
+        default=1,
+        ge=1,
+        description="cells on a side of a patch, of which the burned share is told; a divisor of its pixels",
+    )
     crop: int | None = Field(default=12, ge=2, description="side of the training window in patches; null: whole")
     flip: bool = Field(default=True, description="mirror and turn windows while training")
     steps_per_fire: int | None = Field(default=6, ge=1, description="frames of each training fire; null: all")
@@ -113,9 +118,11 @@ class MixingSettings(Stage):
 
 
 class TailSettings(Stage):
-    """The backbone's last blocks train too, by adapters, from cached hidden states."""
+    """The backbone's last blocks train too, by adapters: of fires from cached hidden states, of cameras from pixels."""
 
-    blocks: int = Field(default=2, ge=1, description="last blocks; `features.layers` must hold the block before them")
+    blocks: int = Field(
+        default=2, ge=1, description="last blocks; of fires, `features.layers` must hold the block before them"
+    )
     lora: LoraSettings = LoraSettings(rank=4)
     learning_rate: float = Field(default=1e-4, gt=0)
 
@@ -226,8 +233,6 @@ class DetectionSettings(Stage):
             raise ValueError("level_heads: the level is that of a proposal, so two_stage: true")
         if (first := self.curriculum.queries) is not None and first > self.queries:
             raise ValueError(f"curriculum.queries: {first}, and there are {self.queries}")
-        if self.tail is not None and self.cameras is not None:
-            raise ValueError("tail: hidden states are stored of the frames of fires, not of camera images")
         loss = self.loss
         if not (loss.class_cost or loss.l1_cost):
             raise ValueError("loss: class_cost and l1_cost cannot both be 0")

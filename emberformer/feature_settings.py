@@ -33,7 +33,8 @@ class FeatureSettings(Stage):
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         default="bfloat16",
-        description="arithmetic of the backbone's matrix products (autocast); float16 needs a CUDA device",
+        description="arithmetic of the backbone's matrix products (autocast); bfloat16: float32 on processors that can "
+        "only emulate it (before AVX-512); float16 needs a CUDA device",
     )
     runtime: Literal["torch", "openvino"] = Field(
         default="torch", description="what runs the backbone; openvino is for CPUs: pip install 'emberformer[openvino]'"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emberformer.errors import InputError
+from emberformer.feature_settings import FeatureSettings
 from emberformer.features.backbone import load_backbone
 from emberformer.features.encoding import Encoding
 from emberformer.landscape import Landscape
@@ -48,7 +49,7 @@ def fine_tuned(
     Raises:
         InputError: the weights cannot be had or are others, or a layer to adapt does not exist.
     """
-    backbone = untuned(settings, weights_sha256, where)
+    backbone = untuned(settings.features, weights_sha256, where)
     phases = tuning_phases(settings, phase)
     for name, of_phase in phases.items():
         if name == phase and isinstance(parent, FinetunedEmberFormer):
@@ -62,14 +63,19 @@ def fine_tuned(
     return network
 
 
-def untuned(settings: Settings, weights_sha256: str, where: Path) -> TunedBackbone:
+def untuned(features: FeatureSettings, weights_sha256: str, where: Path) -> TunedBackbone:
     """The backbone that made the cache, before any of it trains.
+
+    Args:
+        features: that name it.
+        weights_sha256: of the weights that made the cache.
+        where: file that the hash stands in, for the message.
 
     Raises:
         InputError: the weights cannot be had or are others.
     """
-    features = settings.features.model_copy(update={"layers": (), "runtime": "torch"})  # OpenVINO cannot train
-    backbone = TunedBackbone(lambda: load_backbone(features))
+    trainable = features.model_copy(update={"layers": (), "runtime": "torch"})  # OpenVINO cannot train
+    backbone = TunedBackbone(lambda: load_backbone(trainable))
     if backbone.about.weights_sha256 != weights_sha256:
         raise InputError(
             where, f"made with weights of SHA-256 {weights_sha256[:12]}…",

@@ -18,7 +18,7 @@ from emberformer.training_settings import Phase
 MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
 
 ENSEMBLE_SCHEMA = 2  # likewise, of the ensemble
-DETECTOR_SCHEMA = 1  # likewise, of the detector
+DETECTOR_SCHEMA = 2  # likewise, of the detector
 
 
 @dataclass(frozen=True)

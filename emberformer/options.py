@@ -50,9 +50,8 @@ def open_configuration(
     if changes:
         settings = changed(settings, parse_changes(changes))
     if dataset is not None and dataset not in settings.datasets:
-        raise InputError(
-            f"{config}, --dataset", dataset, " or ".join(settings.datasets), "name one of the configuration's data sets"
-        )
+        expected = " or ".join(settings.datasets) or "no data set: the configuration has none"
+        raise InputError(f"{config}, --dataset", dataset, expected, "name one of the configuration's data sets")
     if variant is not None:
         check_variant(config, settings, variant)
         settings = settings.variant(variant)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from jaxtyping import Float
 
+from emberformer.errors import InputError
 from emberformer.features.reading import Cut
 from emberformer.landscape import Landscape
 from emberformer.views import turned, turned_vector
@@ -47,3 +49,30 @@ def patch_arrays(
     if "frame_cls" in wanted:
         found["frame_cls"] = landscape.frame_cls[frames.rows[-1]]
     return found
+
+
+def cell_shares(
+    values: Float[np.ndarray, "B H W"], grid: tuple[int, int], pixels: int, cells: int, key: str
+) -> Float[np.ndarray, "B Gy Gx C"]:
+    """Mean of the cells of each patch, row by row; what lies beyond the raster counts as 0.
+
+    Args:
+        values: burned areas or probabilities.
+        grid: patches along y and x.
+        pixels: on a side of a patch.
+        cells: on a side of a patch.
+        key: that says so in the configuration.
+
+    Raises:
+        InputError: a patch cannot be cut into so many cells.
+    """
+    if pixels % cells:
+        raise InputError(
+            key, f"{cells}, and a patch of {pixels} pixels", "a number that divides it",
+            f"set {key} to one of {[n for n in range(1, pixels + 1) if pixels % n == 0]}",
+        )  # fmt: skip
+    missing = [(0, length * pixels - there) for length, there in zip(grid, values.shape[1:], strict=True)]
+    whole = np.pad(values, ((0, 0), *missing))
+    side = pixels // cells
+    means = whole.reshape(len(whole), grid[0], cells, side, grid[1], cells, side).mean((3, 6))
+    return means.transpose(0, 1, 3, 2, 4).reshape(len(whole), *grid, cells**2)

@@ -16,6 +16,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
+from emberformer.arithmetic import of_training
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device
 from emberformer.settings import Settings
@@ -55,7 +56,7 @@ def make_trainer(
         strategy=together if devices > 1 else "auto",
         plugins=[LightningEnvironment()] if devices > 1 else None,  # else a Slurm job's own tasks would be counted
         use_distributed_sampler=False,
-        precision=settings.training.precision,
+        precision=of_training(settings.training.precision, where),
         gradient_clip_val=settings.training.gradient_clip,
         logger=False,  # `fit` knows whether the run goes on
         callbacks=[

@@ -85,7 +85,7 @@ class Settings(Stage):
     protocol: ProtocolName | None = Field(
         default=None, description="sets the keys on which a published score depends (docs/protocols.md)"
     )
-    datasets: dict[Name, DatasetSettings] = Field(min_length=1)
+    datasets: dict[Name, DatasetSettings] = Field(default={}, description="of fires; camera images need none")
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
     shards: int = Field(default=4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
@@ -115,6 +115,12 @@ class Settings(Stage):
     @classmethod
     def _protocol_sets_its_keys(cls, content: Any) -> Any:
         return with_protocol(content) if isinstance(content, dict) else content
+
+    @model_validator(mode="after")
+    def _there_are_data(self):
+        if not self.datasets and (self.detection is None or self.detection.cameras is None):
+            raise ValueError("datasets: name at least one; only a detector of camera images does without fires")
+        return self
 
     @model_validator(mode="after")
     def _protocol_is_of_these_data(self):

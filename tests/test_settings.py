@@ -24,6 +24,8 @@ def settings(**changes) -> Settings:
         ({"trainning": {}}, "trainning"),
         ({"model": {"fusion": "sum"}}, "model.fusion"),
         ({"model": {"d_model": 30, "heads": 4}}, "multiple of heads"),
+        ({"datasets": {}}, "datasets: name at least one"),
+        ({"datasets": {}, "detection": {}}, "datasets: name at least one"),
         ({"phase3": {"path": "pixels"}}, "phase2 too"),
         ({"phase2": {"path": "tail", "encoders": ["terrain"]}}, "path: pixels"),
         ({"model": {"network": "unet"}, "phase2": TAIL}, "train the backbone"),

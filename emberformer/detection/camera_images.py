@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -59,6 +61,20 @@ class CameraSet:
     images: tuple[CameraImage, ...]
     categories: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def entries_sha256(self) -> str:
+        """Hash of what is told of the images, and of the sizes of their files."""
+        entries = [
+            [
+                of.told.file_name,
+                of.path.stat().st_size,
+                of.split,
+                of.group,
+                *(values.tolist() for values in of.told.objects),
+            ]
+            for of in self.images
+        ]
+        return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def list_images(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from emberformer.detection.boxes import to_pixels, to_shares
 from emberformer.detection.found import Objects
@@ -50,7 +53,11 @@ class CameraSamples:
 
     def view(self, index: int) -> int:
         """Which view is served in this epoch."""
-        return int(np.random.default_rng((self.seed, self.epoch, index)).integers(self.views))
+        return int(self.chance(index).integers(self.views))
+
+    def chance(self, index: int) -> np.random.Generator:
+        """Of an image in this epoch."""
+        return np.random.default_rng((self.seed, self.epoch, index))
 
     def told(self, index: int) -> Objects:
         """Objects of the image itself, crowds among them, in pixels of the canvas."""
@@ -65,16 +72,26 @@ class CameraSamples:
         """A whole batch."""
         features = torch.empty(len(indices), self.channels, *self.grid)
         valid = torch.empty(len(indices), *self.grid, dtype=torch.bool)
-        boxes, labels, side = [], [], self.store.side
+        objects = []
         for place, index in enumerate(indices):
             image, view = int(self.images[index]), self.view(index)
             parts = [self.store.read(array, image, view) for array in self.arrays]
             parts = [np.moveaxis(part, -1, -3).reshape(-1, *self.grid) for part in parts]
             features[place] = torch.from_numpy(np.concatenate(parts))
             valid[place] = torch.from_numpy(self.store.read("valid", image, view) > 0)
-            objects = self.store.objects(image, view)
-            objects = objects.chosen(~objects.crowd)
-            boxes.append(torch.from_numpy(to_shares(objects.boxes, (side, side))).float())
-            labels.append(torch.from_numpy(objects.labels))
+            objects.append(self.store.objects(image, view))
+        return self.batch(features, valid, objects, indices)
+
+    def batch(
+        self,
+        features: Float[Tensor, "B C Gy Gx"],
+        valid: Bool[Tensor, "B Gy Gx"],
+        told: Sequence[Objects],
+        indices: Sequence[int],
+    ) -> DetectionBatch:
+        """A batch of images with these features and objects, crowds left out."""
+        served, side = [of.chosen(~of.crowd) for of in told], self.store.side
+        boxes = [torch.from_numpy(to_shares(of.boxes, (side, side))).float() for of in served]
+        labels = [torch.from_numpy(of.labels) for of in served]
         weights = [torch.ones(len(of)) for of in labels]
         return DetectionBatch(features, valid, boxes, labels, weights, torch.tensor(indices))

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from emberformer.checkpoint import write_checkpoint
+from emberformer.detection.cached_tail import CachedTail
 from emberformer.detection.detector import FireDetector
-from emberformer.detection.tail import Tail, read_tail
+from emberformer.detection.live_tail import LiveTail
+from emberformer.detection.tail import Tail
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
+from emberformer.finetuned_checkpoint import read_encodings
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
 
@@ -111,8 +114,17 @@ def load_detector(path: Path) -> TrainedDetector:
     of = detection_settings(settings, path)
     detector, tail = FireDetector(of, channels, len(categories)), None
     detector.load_state_dict(content["state"])
-    if told is not None and of.tail is not None:
-        tail = read_tail(settings, of.tail, told, path)
+    if told is not None:
+        tail = _read_tail(settings, of, told, path)
         tail.load_state_dict(told["state"])
         tail.eval()
     return TrainedDetector(detector.eval(), settings, channels, categories, tail, about)
+
+
+def _read_tail(settings: Settings, of: DetectionSettings, told: Mapping[str, Any], path: Path) -> Tail:
+    """The tail of a checkpoint, whose tuned weights are still to be loaded."""
+    assert of.tail is not None, "where a tail was kept, the settings have one"
+    features, weights = settings.features, told["weights_sha256"]
+    if of.cameras is not None:
+        return LiveTail(features, of.tail, weights, path)
+    return CachedTail(features, of.tail, read_encodings(told), weights, int(told["tokens"]), path)

@@ -16,7 +16,7 @@ from emberformer.detection.detections_out import FoundInFrame, write_detections,
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.found import Detections
 from emberformer.detection.sources import Samples, in_pixels, open_source
-from emberformer.detection.tail import HiddenFireSamples, Tail
+from emberformer.detection.tail import Tail
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device
 from emberformer.layout import Layout
@@ -73,9 +73,7 @@ def write_found(
         )  # fmt: skip
     assert settings.detection is not None, "open_source has looked"
     where, tail = choose_device(device), trained.tail
-    if tail is not None:
-        assert isinstance(samples, FireObjectSamples), "settings see to it"
-        samples = HiddenFireSamples(samples, tail.to(where).block)
+    samples = source.for_tail(samples, tail if tail is None else tail.to(where))
     with torch.inference_mode():
         found = detections(Asking(trained.detector.to(where), settings.detection.asking), samples, tail)
     path = path or layout.detections(seed, split)

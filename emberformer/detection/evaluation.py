@@ -15,24 +15,28 @@ import numpy as np
 
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.coco_metrics import coco_scores, spot_scores
+from emberformer.detection.examples import camera_panels, fire_panels
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.forecast_baseline import CATEGORIES, ForecastFrame, forecast_baseline
 from emberformer.detection.found import Detections, Objects
-from emberformer.detection.sources import Samples, cluster_rule, open_source, told
+from emberformer.detection.pictures import write_panels
+from emberformer.detection.sources import Samples, cluster_rule, list_camera_images, open_source, told
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 
 ROW = ("method", "windows", "score", "value")
+EXAMPLES = "found.png"
 Frame = tuple[str, str, int]  # data set, fire, step
 
 
 def evaluate_detectors(layout: Layout) -> Path:
-    """Write the table of scores: a row for each method, set of windows and score.
+    """Write the table of scores, a row for each method, set of windows and score, and beside it a picture of examples.
 
     Raises:
-        InputError: what a detector found, or the rival's forecast, is not there or is of other windows.
+        InputError: what a detector found, or the rival's forecast, is not there or is of other windows; or a camera
+            image for the picture cannot be read any more.
     """
     of = detection_settings(layout.settings, layout.config)
     samples = open_source(layout).whole("test")
@@ -40,7 +44,8 @@ def evaluate_detectors(layout: Layout) -> Path:
         f"detector-seed-{seed}": read_results(layout.detections(seed, "test"), len(samples))
         for seed in layout.settings.training.seeds
     }
-    rows = list(_scored("all", found, [told(samples, n) for n in range(len(samples))], samples, of))
+    objects = [told(samples, n) for n in range(len(samples))]
+    rows = list(_scored("all", found, objects, samples, of))
     if isinstance(samples, FireObjectSamples) and (rival := layout.detection_rival) is not None:
         rows += _beside_rival(layout, rival, samples, found, of)
     path = layout.detection / "scores.csv"
@@ -48,6 +53,13 @@ def evaluate_detectors(layout: Layout) -> Path:
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([ROW, *rows])
+    first = next(iter(found.values()))
+    if isinstance(samples, FireObjectSamples):
+        panels = list(fire_panels(samples, objects, first))
+    else:
+        assert of.cameras is not None, "the samples are of cameras"
+        panels = list(camera_panels(samples, list_camera_images(of.cameras, samples.store).images, objects, first))
+    write_panels(layout.detection / EXAMPLES, panels, samples.categories)
     return path
 
 

@@ -18,13 +18,13 @@ from emberformer.detection.fire_objects import KINDS, Boxes, ClusterRule, FireOb
 from emberformer.detection.samples import DetectionBatch
 from emberformer.features.reading import Cut, TokenReader
 from emberformer.landscape import Landscape
-from emberformer.patch_arrays import patch_arrays
+from emberformer.patch_arrays import cell_shares, patch_arrays
 from emberformer.views import turned, turned_vector
 from emberformer.windows import choose_window, padded, pixel_slices
 
 Horizon = Literal["now", "next"]
 FRAMES = 2  # the frame before and the newest one
-TOLD = ("occupancy", "terrain_means")  # of patches, beside their tokens
+LOUDNESS = 10.0  # of burned shares, so that among hundreds of features they are not drowned in the projection
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ class FireObjectSamples:
     """Features of the newest frame and the one before it, with the objects that came in the newest and come next.
 
     Features of a patch: hidden layers (where the store has them) and tokens of the newest frame, the same of the frame
-    before (0 for a fire's first frame), burned share of both (older first), terrain, the wind of the step to the newest
-    frame and of the step to come (east and north, 10 m/s), and 1 where there is a frame before.
+    before (0 for a fire's first frame), burned share of the patch's cells in both (older first, times `LOUDNESS`),
+    terrain, the wind of the step to the newest frame and of the step to come (east and north, 10 m/s), and 1 where
+    there is a frame before.
 
     Args:
         landscapes: opened stores, of one resolution of patches.
@@ -86,6 +87,7 @@ class FireObjectSamples:
         rule: what makes an object.
         horizons: 'now', what is new in the newest frame (in a fire's first one, its ignitions), 'next', what is new
             one frame later (none after the fire's last frame), or both.
+        cells: on a side of a patch, of which the burned share is told.
         crop: side in patches of a random window that holds new fire; None: whole rasters.
         flip: mirror and turn at random.
         seed: with the epoch and the index the only source of chance.
@@ -100,19 +102,21 @@ class FireObjectSamples:
         steps: Sequence[Step],
         rule: ClusterRule,
         horizons: tuple[Horizon, ...] = ("now", "next"),
+        cells: int = 1,
         crop: int | None = None,
         flip: bool = False,
         seed: int = 0,
     ):
         self.landscapes, self.steps, self.rule, self.horizons = list(landscapes), list(steps), rule, horizons
-        self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
+        self.cells, self.crop, self.flip, self.seed, self.epoch = cells, crop, flip, seed, 0
         sides = np.array([landscape.grid for landscape in landscapes]).max(0)
         self.grid = (int(min(sides[0], crop or sides[0])), int(min(sides[1], crop or sides[1])))
         self.categories = tuple(f"{kind}_{horizon}" for horizon in horizons for kind in KINDS)
         first = self.landscapes[0]
         self.readers = [_readers(landscape) for landscape in self.landscapes]
         self.tokens = sum(_width(reader) for reader in self.readers[0])
-        self.channels = FRAMES * self.tokens + FRAMES + len(first.normaliser.patch_channels) + 2 * FRAMES + 1
+        terrain = len(first.normaliser.patch_channels)
+        self.channels = FRAMES * (self.tokens + cells**2 + 2) + terrain + 1
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -184,15 +188,27 @@ class FireObjectSamples:
         frames = Cut(tuple(landscape.frame_of[seen.start : seen.stop].tolist()), window.y, window.x, view)
         parts = [_tokens(readers, frames)]
         terrain = Cut((int(landscape.terrain_row[window.fire]),), window.y, window.x, view)
-        arrays = patch_arrays({*TOLD, "patch_valid"}, landscape, FRAMES, frames, terrain)
-        parts += [torch.from_numpy(np.ascontiguousarray(arrays[name])).float() for name in TOLD]
+        arrays = patch_arrays({"terrain_means", "patch_valid"}, landscape, FRAMES, frames, terrain)
+        told = [LOUDNESS * self._burned(window, seen), arrays["terrain_means"]]
+        parts += [torch.from_numpy(np.ascontiguousarray(of)).float() for of in told]
         height, width = parts[0].shape[1:]
         winds = np.stack([landscape.wind[max(row - 1, seen.start)], landscape.wind_ahead(window.fire, row, 1)])
         known = wind_input(np.where(np.array([len(seen) > 1, True])[:, None], winds, np.nan))
-        told = np.array([*np.stack(turned_vector(known[:, 0], known[:, 1], view), 1).ravel(), len(seen) > 1], "f4")
-        parts.append(torch.from_numpy(told)[:, None, None].expand(-1, height, width))
+        wind = np.array([*np.stack(turned_vector(known[:, 0], known[:, 1], view), 1).ravel(), len(seen) > 1], "f4")
+        parts.append(torch.from_numpy(wind)[:, None, None].expand(-1, height, width))
         features[:, :height, :width] = torch.cat([part.to(features.device) for part in parts])
         valid[:height, :width] = torch.from_numpy(arrays["patch_valid"])
+
+    def _burned(self, window: FireWindow, seen: range) -> Float[np.ndarray, "C Gy Gx"]:
+        """Burned share of the cells of each patch, older frame first; 0 where there is none."""
+        landscape = window.landscape
+        y, x = (pixel_slices(patches, landscape.pixels) for patches in (window.y, window.x))
+        masks = (landscape.burned(window.fire, seen)[:, y, x] == 1).astype(np.float32)
+        upright = turned(padded(masks, window.size, 0), 1, window.view)
+        grid = upright.shape[1] // landscape.pixels, upright.shape[2] // landscape.pixels
+        shares = cell_shares(upright, grid, landscape.pixels, self.cells, "detection.fires.cells")
+        missing = np.zeros((FRAMES - len(shares), *shares.shape[1:]), np.float32)
+        return np.moveaxis(np.concatenate([missing, shares]), -1, 1).reshape(-1, *grid)
 
 
 def _readers(landscape: Landscape) -> list[TokenReader]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -22,6 +21,7 @@ from zarr.codecs import Crc32cCodec
 
 from emberformer.ahead import ahead
 from emberformer.detection.camera_images import CameraSet, CameraSource, list_images
+from emberformer.detection.camera_input import as_images, in_colour, pixels_of
 from emberformer.detection.coco import write_json
 from emberformer.detection.pixel_views import Picture, ViewRule
 from emberformer.detection.view_drawing import ViewDrawing
@@ -83,7 +83,7 @@ def write_image_store(
     told = list_images(sources, categories, shares, seed)
     for note in told.notes:
         log.info("%s", note)
-    backbone = load_backbone(settings.model_copy(update={"channel_map": "triplets"}), choose_device(device))
+    backbone = load_backbone(in_colour(settings), choose_device(device))
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     if side < pixels or side % pixels:
         remedy = f"take {max(1, round(side / pixels)) * pixels}"
@@ -119,22 +119,12 @@ def _identity(
     told: CameraSet, settings: FeatureSettings, backbone: Backbone, side: int, views: int, rule: ViewRule, seed: int
 ) -> dict[str, Any]:
     """What the store says of itself; equal for two calls that write the same."""
-    entries = [
-        [
-            of.told.file_name,
-            of.path.stat().st_size,
-            of.split,
-            of.group,
-            *(values.tolist() for values in of.told.objects),
-        ]
-        for of in told.images
-    ]
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     return {
         "schema": SCHEMA,
         "categories": list(told.categories),
         "notes": list(told.notes),
-        "entries_sha256": hashlib.sha256(json.dumps(entries).encode()).hexdigest(),
+        "entries_sha256": told.entries_sha256(),
         "model": backbone.name,
         "weights": settings.weights,
         "weights_sha256": backbone.weights_sha256,
@@ -215,24 +205,14 @@ def _stored(
     Raises:
         InputError: a value that is no number or does not fit into the store's type.
     """
-    images = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2).float() / 255
-    seen = forward(images, backbone, settings.scale, at_once)
+    seen = forward(as_images(pixels_of(pictures)), backbone, settings.scale, at_once)
     assert seen is not None, "there are images"
     kind, pixels = getattr(torch, settings.dtype), pixels_per_patch(backbone.patch_size, settings.scale)
     arrays = {"patches": seen.patches, "cls": seen.cls, "layers": seen.layers}
     stored = {name: as_stored(values.to(kind)) for name, values in arrays.items()}
     finite = all(np.isfinite(values).all() for values in stored.values())
     Encoding(settings.dtype, None, {}).refuse_unless(finite)
-    return {**stored, "valid": np.stack([_valid(picture, pixels) for picture in pictures])}
-
-
-def _valid(picture: Picture, pixels: int) -> np.ndarray:
-    """Share of each patch that is image and not padding."""
-    inside = np.zeros((picture.side, picture.side), np.float32)
-    y0, x0, y1, x1 = picture.area
-    inside[y0:y1, x0:x1] = 1
-    grid = picture.side // pixels
-    return inside.reshape(grid, pixels, grid, pixels).mean((1, 3))
+    return {**stored, "valid": np.stack([picture.valid_share(pixels) for picture in pictures])}
 
 
 def _finish(unfinished: Path, told: CameraSet, views: int, side: int, objects: Sequence[list[Any]]) -> None:

@@ -43,6 +43,14 @@ class Picture:
         """Height and width of the canvas."""
         return self.pixels.shape[0]
 
+    def valid_share(self, pixels: int) -> Float[np.ndarray, "Gy Gx"]:
+        """Share of each patch that is image and not padding; a patch has so many pixels on a side."""
+        inside = np.zeros((self.side, self.side), np.float32)
+        y0, x0, y1, x1 = self.area
+        inside[y0:y1, x0:x1] = 1
+        grid = self.side // pixels
+        return inside.reshape(grid, pixels, grid, pixels).mean((1, 3))
+
 
 @dataclass(frozen=True)
 class Cutout:

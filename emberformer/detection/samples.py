@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 
@@ -38,7 +38,8 @@ class DetectionBatch:
         labels: category of each object.
         weights: that each object has in the loss: 1, but where windows are mixed.
         index: of the samples.
-        hidden: where the backbone trains too.
+        hidden: of fires, where the backbone trains too.
+        pixels: of camera images, where the backbone trains too; their features are still to be made.
     """
 
     features: Float[Tensor, "B C Gy Gx"]
@@ -48,6 +49,7 @@ class DetectionBatch:
     weights: list[Float[Tensor, " _"]]
     index: Int[Tensor, " B"]
     hidden: HiddenFrames | None = None
+    pixels: UInt8[Tensor, "B side side 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -60,7 +62,8 @@ class DetectionBatch:
         if hidden is not None:
             states, known, place = (one.to(device) for one in (hidden.states, hidden.known, hidden.place))
             hidden = HiddenFrames(states, known, place, hidden.grid)
-        return DetectionBatch(features, valid, boxes, labels, weights, index, hidden)
+        pixels = None if self.pixels is None else self.pixels.to(device)
+        return DetectionBatch(features, valid, boxes, labels, weights, index, hidden, pixels)
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.detection.boxes import to_shares
-from emberformer.detection.camera_images import CameraSource
+from emberformer.detection.cached_tail import CachedTail, HiddenFireSamples
+from emberformer.detection.camera_images import CameraSet, CameraSource, list_images
 from emberformer.detection.camera_samples import CameraSamples
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.fire_objects import ClusterRule
@@ -21,10 +22,14 @@ from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.found import Objects
 from emberformer.detection.image_store import ImageStore
 from emberformer.detection.image_writing import write_image_store
+from emberformer.detection.live_tail import LiveCameraSamples, LiveTail
 from emberformer.detection.pixel_views import ViewRule
+from emberformer.detection.tail import Tail
+from emberformer.detection.view_drawing import ViewDrawing
 from emberformer.detection_settings import CameraSettings, DetectionSettings, FireObjectSettings
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
+from emberformer.finetuned_checkpoint import backbone_hash, encodings_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.settings import Split, expand
@@ -62,18 +67,46 @@ class Source:
         of = self.of.fires
         steps = list_steps(self.landscapes, self.split, "train", of.steps_per_fire)
         rule = cluster_rule(of)
-        return FireObjectSamples(self.landscapes, steps, rule, of.horizons, of.crop, of.flip, self.seed)
+        return FireObjectSamples(self.landscapes, steps, rule, of.horizons, of.cells, of.crop, of.flip, self.seed)
 
     def whole(self, split: Split, per_fire: int | None = None) -> Samples:
         """Whole images or rasters of a split, as they are."""
         if self.images is not None:
             return CameraSamples(self.images, split)
         steps = list_steps(self.landscapes, self.split, split, per_fire)
-        return FireObjectSamples(self.landscapes, steps, cluster_rule(self.of.fires), self.of.fires.horizons)
+        of = self.of.fires
+        return FireObjectSamples(self.landscapes, steps, cluster_rule(of), of.horizons, of.cells)
 
     def validation(self) -> Samples:
         """What chooses the epoch."""
         return self.whole("validation", self.of.fires.validation_steps_per_fire)
+
+    def begin_tail(self, layout: Layout, samples: Samples) -> Tail | None:
+        """The tail before its first step; None: the backbone is frozen.
+
+        Raises:
+            InputError: as `Tail`, or stores of other weights.
+        """
+        features, of = layout.settings.features, self.of.tail
+        if of is None:
+            return None
+        if isinstance(samples, CameraSamples):
+            return LiveTail(features, of, str(samples.store.identity["weights_sha256"]), layout.config)
+        encodings, weights = encodings_of(self.landscapes), backbone_hash(layout, self.landscapes)
+        return CachedTail(features, of, encodings, weights, samples.tokens, layout.config)
+
+    def for_tail(self, samples: Samples, tail: Tail | None) -> Samples:
+        """The same windows with what a tail makes their features of: hidden states of fires, pixels of cameras.
+
+        Raises:
+            InputError: fires of several sizes, a store without the states, or other images than those of the store.
+        """
+        if tail is None:
+            return samples
+        if isinstance(samples, CameraSamples):
+            assert self.of.cameras is not None, "they are of its sets"
+            return LiveCameraSamples(samples, view_drawing(self.of.cameras, samples.store))
+        return HiddenFireSamples(samples, tail.block)
 
 
 def open_source(layout: Layout, seed: int = 0) -> Source:
@@ -104,12 +137,44 @@ def write_images(layout: Layout, device: str = "auto") -> None:
         raise InputError(
             f"{layout.config}: detection.cameras", "none", "sets of camera images", "add `detection.cameras.sets`"
         )
-    sources = [CameraSource(expand(one.annotations), expand(one.images), one.split, one.group) for one in of.sets]
-    shares = {"train": of.train, "validation": of.validation, "test": of.test}
     write_image_store(
-        layout.camera_images, sources, layout.settings.features, of.side, views=of.views, rule=view_rule(of),
-        categories=of.categories, shares=shares, seed=of.seed, device=device,
+        layout.camera_images, camera_sources(of), layout.settings.features, of.side, views=of.views,
+        rule=view_rule(of), categories=of.categories, shares=split_shares(of), seed=of.seed, device=device,
     )  # fmt: skip
+
+
+def list_camera_images(of: CameraSettings, store: ImageStore) -> CameraSet:
+    """Images of a store, from their files.
+
+    Raises:
+        InputError: a set cannot be read, or it has changed since the store was written.
+    """
+    told = list_images(camera_sources(of), of.categories, split_shares(of), of.seed)
+    if told.entries_sha256() != store.identity["entries_sha256"]:
+        raise InputError(
+            store.path, "features of other images or boxes than the camera sets have now", "a store of these sets",
+            "run `emberformer detection images` again",
+        )  # fmt: skip
+    return told
+
+
+def view_drawing(of: CameraSettings, store: ImageStore) -> ViewDrawing:
+    """Views of the images of a store, from their files.
+
+    Raises:
+        InputError: as `list_camera_images`.
+    """
+    return ViewDrawing(list_camera_images(of, store).images, of.side, view_rule(of), of.seed)
+
+
+def camera_sources(of: CameraSettings) -> list[CameraSource]:
+    """Camera sets as the settings name them."""
+    return [CameraSource(expand(one.annotations), expand(one.images), one.split, one.group) for one in of.sets]
+
+
+def split_shares(of: CameraSettings) -> dict[str, float]:
+    """Share of each split, where a set is divided."""
+    return {"train": of.train, "validation": of.validation, "test": of.test}
 
 
 def view_rule(of: CameraSettings) -> ViewRule:

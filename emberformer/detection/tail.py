@@ -1,135 +1,58 @@
-"""The last blocks of the backbone train with the detector, by adapters, from cached hidden states of whole frames.
+"""The last blocks of the backbone train with the detector, by adapters.
 
-The tokens of the newest frame and of the one before it are made anew, stored as the cache stores them, and put in the
-place of the cached ones; hidden layers that are told beside them stay the cached ones. Before its first step the
-detector is told what the cache tells.
+The features of a patch are made anew from what the frozen blocks say, and rounded as the store rounds them: before its
+first step the detector is told what the store tells. Where that comes from is the subclasses' own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from emberformer.detection.fire_samples import FRAMES, FireObjectSamples
-from emberformer.detection.samples import DetectionBatch, HiddenFrames
+from emberformer.detection.samples import DetectionBatch
 from emberformer.detection_settings import TailSettings
 from emberformer.errors import InputError
-from emberformer.finetuned_checkpoint import Encodings, backbone_hash, encodings_of, read_encodings, untuned, written
-from emberformer.layout import Layout
-from emberformer.model.finetuned import as_stored
-from emberformer.settings import Settings
+from emberformer.feature_settings import FeatureSettings
+from emberformer.finetuned_checkpoint import untuned
+from emberformer.model.tuned import Encoder
 from emberformer.training_settings import FinetuningSettings
-from emberformer.views import turned
+
+ENCODER: Encoder = "fire"  # whose adapters they are: the one that sees what is looked for
 
 
-class HiddenFireSamples(FireObjectSamples):
-    """Windows of fires with the hidden states that their tokens are made of.
-
-    Args:
-        samples: the windows; their landscapes share one grid.
-        block: after which the states stand.
-
-    Raises:
-        InputError: grids that differ, or a store without the states.
-    """
-
-    def __init__(self, samples: FireObjectSamples, block: int):
-        self.__dict__.update(samples.__dict__)
-        grids = {landscape.grid for landscape in samples.landscapes}
-        if len(grids) > 1:
-            raise InputError(
-                "detection.tail", f"frames of {len(grids)} sizes", "frames of one size", "train on one data set"
-            )
-        self.whole_grid = next(iter(grids))
-        self.hidden = [landscape.hidden_reader(block) for landscape in samples.landscapes]
-
-    def __getitems__(self, indices: list[int]) -> DetectionBatch:
-        """A whole batch."""
-        batch = super().__getitems__(indices)
-        first = self.hidden[0]
-        states = torch.zeros(len(indices), FRAMES, *first.shape, dtype=first.dtype)
-        known = torch.zeros(len(indices), FRAMES, dtype=torch.bool)
-        place = torch.zeros(len(indices), *self.grid, dtype=torch.int64)
-        whole = np.arange(self.whole_grid[0] * self.whole_grid[1]).reshape(self.whole_grid)
-        for n, index in enumerate(indices):
-            window = self.window(index)
-            rows = window.landscape.frame_of[window.row - min(window.step, FRAMES - 1) : window.row + 1][::-1]
-            self.hidden[self.steps[index].landscape].read(rows.tolist(), states[n, : len(rows)])
-            known[n, : len(rows)] = True
-            inside = turned(whole[window.y, window.x], 0, window.view)
-            place[n, : inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside.copy())
-        hidden = HiddenFrames(states, known, place, self.whole_grid)
-        return DetectionBatch(
-            batch.features, batch.valid, batch.boxes, batch.labels, batch.weights, batch.index, hidden
-        )
-
-
-class Tail(nn.Module):
-    """The backbone's last blocks with their adapters.
+class Tail(nn.Module, ABC):
+    """The backbone with adapters in its last blocks.
 
     Args:
-        settings: the whole configuration, whose features name the backbone.
+        features: that name the backbone.
         of: blocks and adapters.
-        encodings: how tokens are stored, by patch grid.
-        weights_sha256: of the backbone that made the cache.
-        tokens: numbers of a patch's features that a frame has; its tokens are the last of them.
+        weights_sha256: of the backbone that made the store.
         where: file that the hash stands in.
 
     Raises:
-        InputError: other weights, or a layer to adapt that does not exist.
+        InputError: other weights, or blocks or layers to adapt that do not exist.
     """
 
-    def __init__(
-        self, settings: Settings, of: TailSettings, encodings: Encodings, weights_sha256: str, tokens: int, where: Path
-    ):
+    def __init__(self, features: FeatureSettings, of: TailSettings, weights_sha256: str, where: Path):
         super().__init__()
-        self.encodings, self.weights_sha256, self.tokens = dict(encodings), weights_sha256, tokens
-        self.backbone = untuned(settings, weights_sha256, where)
-        self.backbone.begin("detection", FinetuningSettings(path="tail", blocks=of.blocks, lora=of.lora))
-        self.backbone.keep_tail_only()
-        block = self.backbone.first_block("fire")
+        self.weights_sha256 = weights_sha256
+        self.backbone = untuned(features, weights_sha256, where)
+        self.backbone.begin("detection", FinetuningSettings(blocks=of.blocks, lora=of.lora))
+        block = self.backbone.first_block(ENCODER)
         assert block is not None, "a tail is of some last blocks"
-        self.block = block
+        if block < 0:
+            there = of.blocks + block
+            raise InputError("detection.tail.blocks", str(of.blocks), f"at most the backbone's {there}", "name fewer")
+        self.block = block  # the last one that is frozen
 
+    @abstractmethod
     def forward(self, batch: DetectionBatch) -> Float[Tensor, "B C Gy Gx"]:
         """Features with the tokens of the tuned backbone."""
-        hidden = batch.hidden
-        assert hidden is not None, "the samples serve hidden states"
-        encoding = self.encodings.get(hidden.grid, self.encodings.get(None))
-        assert encoding is not None, "the samples are of the stores that it was made for"
-        states = hidden.states[hidden.known]
-        whole = as_stored(self.backbone.encode("fire", states, hidden.grid, self.block), encoding, "frame")
-        width, features = whole.shape[-1], batch.features.clone()
-        window = hidden.known.nonzero()[:, 0]
-        place = hidden.place.flatten(1)[window][..., None].expand(-1, -1, width)
-        tokens = whole.flatten(1, 2).gather(1, place).transpose(1, 2).unflatten(2, hidden.place.shape[1:])
-        for number in range(FRAMES):
-            last = (number + 1) * self.tokens
-            own = hidden.known[:, number]
-            features[own, last - width : last] = tokens[hidden.known.nonzero()[:, 1] == number]
-        return features
 
+    @abstractmethod
     def told(self) -> dict[str, Any]:
         """What a checkpoint says of it, beside what was tuned."""
-        return {**written(self.encodings, self.weights_sha256), "tokens": self.tokens}
-
-
-def new_tail(settings: Settings, layout: Layout, of: TailSettings, samples: FireObjectSamples) -> Tail:
-    """The tail before its first step.
-
-    Raises:
-        InputError: as `Tail`, or stores of other weights.
-    """
-    encodings, weights = encodings_of(samples.landscapes), backbone_hash(layout, samples.landscapes)
-    return Tail(settings, of, encodings, weights, samples.tokens, layout.config)
-
-
-def read_tail(settings: Settings, of: TailSettings, told: Mapping[str, Any], path: Path) -> Tail:
-    """The tail of a checkpoint, whose tuned weights are still to be loaded."""
-    return Tail(settings, of, read_encodings(told), told["weights_sha256"], int(told["tokens"]), path)

@@ -23,14 +23,13 @@ from emberformer.detection.checkpoint import detection_settings, save_detector
 from emberformer.detection.coco_metrics import coco_scores
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.distilling import Teaching, load_teacher
-from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.found import Detections, Objects
 from emberformer.detection.loading import MixedWindows, Windows, grown
 from emberformer.detection.losses import Targets
 from emberformer.detection.mixing import mixed
 from emberformer.detection.samples import DetectionBatch, DetectionSamples
 from emberformer.detection.sources import open_source
-from emberformer.detection.tail import HiddenFireSamples, Tail, new_tail
+from emberformer.detection.tail import Tail
 from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
 from emberformer.finetuning import ORTHOGONAL, AdaptiveRanks
@@ -95,7 +94,7 @@ class DetectionTraining(lightning.LightningModule):
 
     def seen(self, batch: DetectionBatch) -> DetectionBatch:
         """The batch with the tokens of the blocks that train too."""
-        return batch if self.tail is None else replace(batch, features=self.tail(batch), hidden=None)
+        return batch if self.tail is None else replace(batch, features=self.tail(batch), hidden=None, pixels=None)
 
     def training_step(self, batch: DetectionBatch, batch_idx: int) -> Tensor:
         batch = mixed(self.seen(batch), self.detector.of.mixing)
@@ -161,14 +160,11 @@ def train_detector(
     Raises:
         InputError: no detector in the configuration, stores that are not there, or as `fit_detector`.
     """
-    source, of = open_source(layout, seed), detection_settings(settings, layout.config)
-    samples, validation, tail = source.training(), source.validation(), None
-    if of.tail is not None:
-        assert isinstance(samples, FireObjectSamples), "settings see to it"
-        assert isinstance(validation, FireObjectSamples), "and to this"
-        lightning.seed_everything(seed, verbose=False)
-        tail = new_tail(settings, layout, of.tail, samples)
-        samples, validation = HiddenFireSamples(samples, tail.block), HiddenFireSamples(validation, tail.block)
+    source = open_source(layout, seed)
+    samples, validation = source.training(), source.validation()
+    lightning.seed_everything(seed, verbose=False)
+    tail = source.begin_tail(layout, samples)
+    samples, validation = (source.for_tail(one, tail) for one in (samples, validation))
     folder = layout.detector(seed)
     return fit_detector(
         settings, folder, samples, validation, source.data, source.features, seed, device, threads, tail

@@ -47,20 +47,29 @@ class ViewDrawing:
         Raises:
             InputError: a file is damaged.
         """
-        picture = self._picture(number)
-        if view == 0:
-            return picture
-        rng = np.random.default_rng((self.seed, number, view))
+        return self.image(number) if view == 0 else self.draw(number, np.random.default_rng((self.seed, number, view)))
+
+    def draw(self, number: int, rng: np.random.Generator) -> Picture:
+        """A random view of an image of the training.
+
+        Raises:
+            InputError: a file is damaged.
+        """
 
         def others(count: int) -> list[Picture]:
-            return [self._picture(self._training[place]) for place in rng.integers(len(self._training), size=count)]
+            return [self.image(self._training[place]) for place in rng.integers(len(self._training), size=count)]
 
         def cutouts(count: int) -> list[Cutout]:
             return [self._cutout(rng) for _ in range(count if self._donors else 0)]
 
-        return draw_view(picture, others, cutouts, self.rule, rng)
+        return draw_view(self.image(number), others, cutouts, self.rule, rng)
 
-    def _picture(self, number: int) -> Picture:
+    def image(self, number: int) -> Picture:
+        """The image itself.
+
+        Raises:
+            InputError: its file is damaged.
+        """
         if number not in self._pictures:
             image = self.images[number]
             self._pictures[number] = letterbox(read_image(image), image.told.objects, self.side)
@@ -73,6 +82,6 @@ class ViewDrawing:
         """An object of a random category."""
         label = sorted(self._donors)[int(rng.integers(len(self._donors)))]
         donors = self._donors[label]
-        donor = self._picture(donors[int(rng.integers(len(donors)))])
+        donor = self.image(donors[int(rng.integers(len(donors)))])
         own = [cutout for cutout in cutouts_of(donor) if cutout.label == label]
         return own[int(rng.integers(len(own)))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from emberformer.arithmetic import autocast
 from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
 from emberformer.features.blocks import blocks_of, final_norm
@@ -139,10 +139,7 @@ class Backbone:
         frozen = not (images.requires_grad or any(p.requires_grad for p in self.model.parameters()))
         if self.openvino is not None and frozen:
             return self.openvino.run(images)
-        autocast = contextlib.nullcontext()
-        if self.precision != "float32":
-            autocast = torch.autocast(images.device.type, getattr(torch, self.precision))
-        with autocast:
+        with autocast(self.precision, images.device):
             return self.outputs(images)
 
 

@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.errors import InputError
 from emberformer.foresight.clips import Clips
 from emberformer.foresight.standard import Standard
+from emberformer.landscape import Landscape
+from emberformer.patch_arrays import cell_shares
 
 PENALTY = 1e-3  # of the squared weights, relative to the number of patches
 AT_ONCE = 64  # frames
@@ -83,33 +84,16 @@ def burned_cells(clips: Clips, rows: np.ndarray, cells: int) -> Float[Tensor, "B
         fire = int(clips.fire_of[row])
         stored = int(landscape.row_start[clips.fires[fire]]) + int(row - clips.start[fire])
         found.append(landscape.burned(int(clips.fires[fire]), range(stored, stored + 1))[0] == 1)
-    return cell_shares(np.stack(found).astype(np.float32), landscape.grid, landscape.pixels, cells)
+    return read_cells(np.stack(found).astype(np.float32), landscape, cells)
 
 
-def cell_shares(
-    burned: Float[np.ndarray, "B H W"], grid: tuple[int, int], pixels: int, cells: int
-) -> Float[Tensor, "B Gy Gx C"]:
-    """Mean of the cells of each patch.
-
-    Args:
-        burned: burned areas or probabilities.
-        grid: patches along y and x.
-        pixels: on a side of a patch.
-        cells: on a side of a patch.
+def read_cells(burned: Float[np.ndarray, "B H W"], landscape: Landscape, cells: int) -> Float[Tensor, "B Gy Gx C"]:
+    """Mean of burned areas or probabilities over the cells of each patch.
 
     Raises:
         InputError: a patch cannot be cut into so many cells.
     """
-    if pixels % cells:
-        raise InputError(
-            "foresight.cells", f"{cells}, and a patch of {pixels} pixels", "a number that divides it",
-            f"set foresight.cells to one of {[n for n in range(1, pixels + 1) if pixels % n == 0]}",
-        )  # fmt: skip
-    height, width = (length * pixels for length in grid)
-    whole = np.pad(burned, ((0, 0), (0, height - burned.shape[1]), (0, width - burned.shape[2])))
-    side = pixels // cells
-    means = whole.reshape(len(whole), grid[0], cells, side, grid[1], cells, side).mean((3, 6))
-    return torch.from_numpy(means.transpose(0, 1, 3, 2, 4).reshape(len(whole), *grid, cells**2))
+    return torch.from_numpy(cell_shares(burned, landscape.grid, landscape.pixels, cells, "foresight.cells"))
 
 
 def overlaps(

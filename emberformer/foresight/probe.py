@@ -24,9 +24,9 @@ from emberformer.foresight.mask_decoder import (
     MaskDecoder,
     Shares,
     burned_cells,
-    cell_shares,
     fit_decoder,
     overlaps,
+    read_cells,
 )
 from emberformer.foresight.predict import STEP_BY_STEP, Predict, StepByStep, chosen_predictor, load_predictors
 from emberformer.foresight.similarity import tested
@@ -131,7 +131,7 @@ def _of_pixels(
     clips, places = batch.clips, _places(store)
     lead = int(np.flatnonzero(store.lead.values == gap)[0])
     probability = np.stack([store.probability[places[key], lead].values for key in clips.named(batch.rows)])
-    shares = cell_shares(np.nan_to_num(probability), clips.landscape.grid, clips.landscape.pixels, cells)
+    shares = read_cells(np.nan_to_num(probability), clips.landscape, cells)
     return _compared(batch, (shares.mean(-1), shares), observed, now, {"source": PIXEL, "gap": gap})
 
 

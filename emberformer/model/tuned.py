@@ -7,7 +7,6 @@ only the encoders of that phase use; the other one keeps, or gets, a model that 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from peft import AdaLoraModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from emberformer.arithmetic import autocast
 from emberformer.features.backbone import Backbone
 from emberformer.features.blocks import block_arguments, blocks_of, embed, final_norm
 from emberformer.model.lora import adapter_parameters, add_adapter
@@ -176,20 +176,43 @@ class TunedBackbone(nn.Module):
             grid: patches along y and x.
             first: blocks that `values` have passed; None: they are images.
         """
+        return self.encode_layers(encoder, values, grid, first, ())[:, 0]
+
+    def encode_layers(
+        self,
+        encoder: Encoder,
+        values: Float[Tensor, "n ..."],
+        grid: tuple[int, int],
+        first: int | None,
+        layers: Sequence[int],
+    ) -> Float[Tensor, "n K Gy Gx D"]:
+        """Patch tokens after some blocks, before the final LayerNorm, and last those of `encode`; float32.
+
+        Args:
+            encoder: as in `encode`.
+            values: as in `encode`.
+            grid: as in `encode`.
+            first: as in `encode`.
+            layers: numbers of the blocks, from 1, all after `first`.
+        """
         tokens = grid[0] * grid[1] + self.about.prefix_tokens
         at_once = max(1, AT_ONCE // tokens) if values.device.type == "cpu" else len(values)
-        parts = [self._encode(encoder, part, grid, first) for part in values.split(max(1, at_once))]
-        return torch.cat(parts)[:, self.about.prefix_tokens :].unflatten(1, grid).float()
+        parts = [self._encode(encoder, part, grid, first, layers) for part in values.split(max(1, at_once))]
+        return torch.cat(parts)[:, :, self.about.prefix_tokens :].unflatten(2, grid)
 
-    def _encode(self, encoder: Encoder, values: Tensor, grid: tuple[int, int], first: int | None) -> Tensor:
+    def _encode(
+        self, encoder: Encoder, values: Tensor, grid: tuple[int, int], first: int | None, layers: Sequence[int]
+    ) -> Float[Tensor, "n K S D"]:
         self._use(encoder)
-        model = self._model(encoder)
-        with self._arithmetic(values.device):
+        model, kept = self._model(encoder), []
+        with autocast(self.about.precision, values.device):  # as when the cache was made
             hidden = embed(model, self.about.in_channels(values)) if first is None else values.float()
             told = block_arguments(model, grid, self.about.patch_size, values)
-            for block in blocks_of(model)[first or 0 :]:
+            for number, block in enumerate(blocks_of(model)[first or 0 :], (first or 0) + 1):
                 hidden = self._pass(encoder, block, hidden, told)
-            return final_norm(model)(hidden)
+                if number in layers:
+                    kept.append(hidden.float())
+            return torch.stack([*kept, final_norm(model)(hidden).float()], 1)
 
     def _pass(self, encoder: Encoder, block: nn.Module, hidden: Tensor, told: dict[str, Any]) -> Tensor:
         def passed(tokens: Tensor) -> Tensor:
@@ -197,12 +220,6 @@ class TunedBackbone(nn.Module):
             return block(tokens, **told)
 
         return recomputed(passed, hidden) if self.checkpointing else passed(hidden)
-
-    def _arithmetic(self, device: torch.device):
-        """Matrix products as when the cache was made."""
-        if self.about.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, getattr(torch, self.about.precision))
 
     def _use(self, encoder: Encoder) -> None:
         """Switch on the adapters of an encoder."""

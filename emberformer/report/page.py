@@ -23,6 +23,7 @@ from emberformer.report.answer import kept_aside, plain_answer
 from emberformer.report.cases import CALENDAR_FROM, Case, Choice, choose_fires, read_case
 from emberformer.report.circumstances import by_circumstance
 from emberformer.report.data_table import data_rows
+from emberformer.report.detections import read_detections
 from emberformer.report.durations import duration_text
 from emberformer.report.ensembles import COLUMNS as ENSEMBLE
 from emberformer.report.ensembles import read_ensembles
@@ -170,6 +171,7 @@ def _sources(
         "ensembles": read_ensembles(layout, fires),
         "ensemble_columns": ENSEMBLE,
         "foresight": read_foresight(layout),
+        "detections": read_detections(layout),
         "random_backbone": backbone if has_random_weights(features, settings) else "",
         "curves": {network_label(f"{name}-seed-0"): training_curves(of) for name, of in curves.items()},
         "missing_curves": missing_curves,

@@ -4,8 +4,6 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
-from emberformer.checkpoint import Sizes, open_landscapes
-from emberformer.data.split import read_split
 from emberformer.dataset import Step
 from emberformer.detection.checkpoint import load_detector
 from emberformer.detection.detect import write_found
@@ -13,9 +11,8 @@ from emberformer.detection.evaluation import evaluate_detectors, read_results
 from emberformer.detection.fire_objects import ClusterRule
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.sources import open_source
-from emberformer.detection.tail import HiddenFireSamples, new_tail
 from emberformer.detection.training import train_detector
-from emberformer.detection_settings import DetectionSettings, TailSettings
+from emberformer.detection_settings import DetectionSettings
 from emberformer.layout import Layout
 from tests.stores import prepare, tiny_experiment
 
@@ -48,12 +45,13 @@ def with_tail(settings, **lora) -> tuple:
 
 @pytest.mark.parametrize("kind", ADAPTERS)
 def test_before_the_first_step_the_tokens_are_those_of_the_frozen_backbone(experiment, kind):
-    settings, layout = experiment
-    landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
+    _, layout = with_tail(experiment[0], **ADAPTERS[kind])
+    source = open_source(layout)
     steps = [Step(0, fire, step) for fire, step in ((0, 0), (1, 2), (2, 1))]
-    samples = FireObjectSamples(landscapes, steps, ClusterRule(), crop=2, flip=True)
-    tail = new_tail(settings, layout, TailSettings(lora=ADAPTERS[kind]), samples)  # type: ignore[arg-type]
-    batch = HiddenFireSamples(samples, tail.block).__getitems__([0, 1, 2])
+    samples = FireObjectSamples(source.landscapes, steps, ClusterRule(), crop=2, flip=True)
+    tail = source.begin_tail(layout, samples)
+    assert tail is not None
+    batch = source.for_tail(samples, tail).__getitems__([0, 1, 2])
     made = tail(batch)
     assert made.requires_grad
     torch.testing.assert_close(made, batch.features, atol=1e-4, rtol=1e-4)  # as stored
@@ -70,11 +68,12 @@ def test_before_the_first_step_the_tokens_are_those_of_the_frozen_backbone(exper
 
 
 def test_merged_adapters_give_the_same_tokens(experiment):
-    settings, layout = experiment
-    landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
-    samples = FireObjectSamples(landscapes, [Step(0, 0, 1)], ClusterRule())
-    tail = new_tail(settings, layout, TailSettings(), samples)
-    batch = HiddenFireSamples(samples, tail.block).__getitems__([0])
+    _, layout = with_tail(experiment[0])
+    source = open_source(layout)
+    samples = FireObjectSamples(source.landscapes, [Step(0, 0, 1)], ClusterRule())
+    tail = source.begin_tail(layout, samples)
+    assert tail is not None
+    batch = source.for_tail(samples, tail).__getitems__([0])
     for p in tail.backbone.trained:
         torch.nn.init.normal_(p, std=0.05)
     with torch.no_grad():

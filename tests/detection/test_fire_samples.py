@@ -14,9 +14,12 @@ from emberformer.dataset import Step
 from emberformer.detection.boxes import to_pixels
 from emberformer.detection.coco import read_coco
 from emberformer.detection.fire_objects import ClusterRule, newly_burned, objects_new_in
-from emberformer.detection.fire_samples import FireObjectSamples
+from emberformer.detection.fire_samples import LOUDNESS, FireObjectSamples
 from emberformer.detection.samples import DetectionSamples
+from emberformer.errors import InputError
 from emberformer.features.store import open_features
+from emberformer.views import turned
+from emberformer.windows import padded, pixel_slices
 from tests.stores import prepare, save_settings, tiny_experiment
 
 RULE = ClusterRule(reach=1, least_front=1)
@@ -58,7 +61,7 @@ def test_a_patch_is_told_its_tokens_of_two_frames_and_the_wind(opened):
         assert np.array_equal(features[:width], np.moveaxis(layers[0], -1, 0))
         assert np.array_equal(features[width : 2 * width], np.moveaxis(layers[1], -1, 0))
         assert np.array_equal(features[2 * width : 3 * width], np.moveaxis(stored.frame_patches[newest].values, -1, 0))
-        assert np.array_equal(features[6 * width + 1], stored.frame_burned[newest].values)
+        assert np.allclose(features[6 * width + 1], LOUDNESS * stored.frame_burned[newest].values)
         assert features[-1, 0, 0] == (step > 0)
         assert np.allclose(features[-3:-1, 0, 0], landscapes[0].wind[row + step] / 10)
     before = int(stored.frame_of[row + 1])
@@ -69,6 +72,34 @@ def test_a_patch_is_told_its_tokens_of_two_frames_and_the_wind(opened):
     assert batch.valid[:, :2].all()
     assert not batch.valid[:, 2:].any()  # the smaller landscape has two rows of patches
     assert not batch.features[:, :, 2:].any()
+
+
+def test_the_burned_share_of_cells_is_told_as_the_window_is_turned(opened):
+    """With a cell a pixel, the cells are the masks themselves, row by row in each patch."""
+    _, landscapes = opened
+    pixels, seen = landscapes[0].pixels, set()
+    samples = FireObjectSamples(landscapes, [Step(0, 1, 2)], RULE, cells=pixels, crop=2, flip=True)
+    first = 2 * samples.tokens
+    for epoch in range(20):
+        samples.set_epoch(epoch)
+        window, features = samples.window(0), cast(DetectionSamples, samples).__getitems__([0]).features[0]
+        y, x = (pixel_slices(patches, pixels) for patches in (window.y, window.x))
+        for number in range(2):
+            burned = landscapes[0].burned(1, range(window.row - 1 + number, window.row + number))[0, y, x] == 1
+            of_cells = features[first + number * pixels**2 : first + (number + 1) * pixels**2] / LOUDNESS
+            rows, columns = of_cells.shape[1:]
+            mask = of_cells.view(pixels, pixels, rows, columns).permute(2, 0, 3, 1).reshape(rows * pixels, -1)
+            assert np.array_equal(mask.numpy() == 1, turned(padded(burned, window.size, 0), 0, window.view))
+            assert burned.any()
+        seen.add(window.view)
+    assert len(seen) > 4
+
+
+def test_cells_that_do_not_divide_a_patch_are_refused(opened):
+    _, landscapes = opened
+    samples = FireObjectSamples(landscapes, [Step(0, 1, 2)], RULE, cells=3)
+    with pytest.raises(InputError, match=r"detection\.fires\.cells"):
+        cast(DetectionSamples, samples).__getitems__([0])
 
 
 def test_boxes_go_back_to_the_raster_from_every_window_and_view(opened):

@@ -9,11 +9,12 @@ from emberformer.errors import InputError
 from emberformer.forecast_store import ForecastBlock, open_forecasts, valid_times, write_forecasts
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.heads import head_table, write_head_grid
-from emberformer.foresight.mask_decoder import burned_cells, cell_shares, fit_decoder, overlaps
+from emberformer.foresight.mask_decoder import burned_cells, fit_decoder, overlaps
 from emberformer.foresight.predict import load_predictors, write_predictions
 from emberformer.foresight.probe import _places, write_probe
 from emberformer.foresight.standard import fit_standard
 from emberformer.overrides import changed
+from emberformer.patch_arrays import cell_shares
 from tests.stores import prepare, tiny_experiment
 
 STUDY = {
@@ -53,10 +54,10 @@ def test_cells_are_numbered_row_by_row_in_their_patch():
     burned = np.zeros((1, 4, 7), np.float32)  # two patches of 4, the second cut off
     burned[0, :2, 2:4] = 1  # upper right cell of the first patch
     burned[0, 2:, 4] = 1  # half of the lower left cell of the second
-    found = cell_shares(burned, (1, 2), 4, 2)
+    found = cell_shares(burned, (1, 2), 4, 2, "foresight.cells")
     assert found.tolist() == [[[[0, 1, 0, 0], [0, 0, 0.5, 0]]]]
     with pytest.raises(InputError, match=r"foresight\.cells"):
-        cell_shares(burned, (1, 2), 4, 3)
+        cell_shares(burned, (1, 2), 4, 3, "foresight.cells")
 
 
 def test_cells_are_those_of_the_stored_frames(stores):

@@ -1,9 +1,10 @@
-"""Ensemble and foresight through the real `snakemake`, on one store: made once, compared, told on the page."""
+"""Ensemble, foresight and detection through the real `snakemake`, on one store: made once, compared, told."""
 
 import pandas as pd
 import pytest
 
 from emberformer.member_store import open_members
+from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
 from tests.workflow.test_workflow import Run
 
@@ -23,17 +24,20 @@ CONTENT = {
     "foresight": {"gaps": [1, 2], "similarity_gaps": 2, "components": 8, "neighbour_components": 4, "d_model": 8}
     | {"layers": 1, "heads": 1, "steps": 3, "validations": 1, "crop": 3, "trained": ["mlp"], "without_wind": ["mlp"]}
     | {"grid_trunk": "mlp", "cells": 2, "pixel_rollout": True},
+    "detection": {"preset": "small", "queries": 8, "layers": 1, "heads": 1, "d_model": 16, "groups": 1, "epochs": 1}
+    | {"fires": {"crop": None, "steps_per_fire": 2, "validation_steps_per_fire": 1}},
     "logging": {"wandb": "disabled"},
     "evaluation": {"replicates": 100, "baselines": ["persistence"]},
 }
 
 
-def test_an_ensemble_and_a_study_of_foresight_from_fires_to_the_report(tmp_path):
+def test_ensemble_foresight_and_detection_from_fires_to_the_report(tmp_path):
     source = write_tiny_dataset(tmp_path / "source", fires=8).model_dump(mode="json")
     run = Run(tmp_path, {**CONTENT, "datasets": {"valley": source}})
-    jobs = run.snakemake("ensemble", "foresight", "all")
+    jobs = run.snakemake("ensemble", "foresight", "detection", "all")
     once = ("train", "hindcast", "ensemble_prior", "ensemble_train", "ensemble_hindcast", "ensemble_evaluate",
-            "foresight_similarity", "foresight_predict", "foresight_heads", "foresight_probe", "report")  # fmt: skip
+            "foresight_similarity", "foresight_predict", "foresight_heads", "foresight_probe", "detection_train",
+            "detection_detect", "detection_evaluate", "report")  # fmt: skip
     assert {name: jobs[name] for name in once} == dict.fromkeys(once, 1)
     assert jobs["ensemble_rival"] == 2
     results = tmp_path / "results" / "tiny"
@@ -51,10 +55,15 @@ def test_an_ensemble_and_a_study_of_foresight_from_fires_to_the_report(tmp_path)
     assert "emberformer-ensemble" in (results / "scores" / "scores.csv").read_text()
 
     assert {"copy", "pixel"} <= set(pd.read_csv(results / "foresight" / "probe.csv").source)
+    found = pd.read_csv(results / "detection" / "scores.csv").set_index(["method", "windows"])
+    assert {("detector-seed-0", "all"), ("detector-seed-0", "next")} < set(found.index)
+    assert ("pieces of emberformer-seed-0", "next") in found.index
+    assert list(tmp_path.glob("results/**/test-valley.gpkg"))
+
     page = (results / "report.html").read_text()
     for told in ("An ensemble of futures", "correlated noise", "How far ahead features can be foreseen"):
         assert told in page
-    assert run.snakemake("ensemble", "foresight", "all") == {}
+    assert run.snakemake("ensemble", "foresight", "detection", "all") == {}
 
     more = run.changed(ensemble={"members": 6})  # another number of members trains nothing anew
     jobs = more.snakemake("ensemble", "--dry-run")
@@ -63,3 +72,13 @@ def test_an_ensemble_and_a_study_of_foresight_from_fires_to_the_report(tmp_path)
     jobs = other.snakemake("foresight", "--dry-run")
     assert "train" not in jobs
     assert jobs["foresight_predict"] == 1
+    asked = run.changed(detection={"asking": {"minimum_score": 0.1}})  # asking otherwise trains no detector anew
+    assert asked.snakemake("detection", "--dry-run") == {"detection_detect": 1, "detection_evaluate": 1}
+
+
+def test_a_detector_of_camera_images_needs_no_fires(tmp_path):
+    annotations, images = write_camera_set(tmp_path / "set", count=4)
+    cameras = {"sets": [{"annotations": str(annotations), "images": str(images)}], "side": 56}
+    content = {"name": "cameras", "features": CONTENT["features"], "detection": {"cameras": cameras, "tail": {}}}
+    jobs = Run(tmp_path, content).snakemake("--dry-run")
+    assert jobs == dict.fromkeys(("detection_images", "detection_train", "detection_detect", "detection_evaluate"), 1)

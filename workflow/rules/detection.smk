@@ -118,6 +118,7 @@ rule detection_evaluate:
         code("detection.evaluation"),
     output:
         layout.detection / "scores.csv",
+        layout.detection / "found.png",
     log:
         LOGS / "detection_evaluate.log",
     benchmark:
@@ -131,7 +132,7 @@ rule detection_evaluate:
     params:
         seeds=settings.training.seeds,
     message:
-        "score the detections: {output}"
+        "score the detections: {output[0]}"
     shell:
         """
         emberformer detection evaluate \

@@ -194,7 +194,7 @@ rule ensemble_evaluate:
         mem_mb=8000,
         runtime=60,
     params:
-        methods=sorted(layout.ensembles(DATASETS[0])),
+        methods=sorted(layout.ensembles(DATASETS[0])) if DATASETS else [],
         settings=lambda wildcards: settings.evaluation.model_dump_json(),
     message:
         "evaluate all ensembles: {output[0]}"

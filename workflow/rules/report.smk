@@ -7,6 +7,7 @@ rule report:
         rules.evaluate.output,
         rules.ensemble_evaluate.output if settings.ensemble else [],
         FORESIGHT if settings.foresight else [],
+        DETECTION if settings.detection else [],
         layout.split,
         ALL_FIRES,
         ALL_FORECASTS,
