@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from emberformer.detection.camera_images import CameraImage, read_image
 from emberformer.detection.camera_samples import CameraSamples
@@ -14,6 +15,7 @@ from emberformer.detection.pictures import Panel, fire_pixels
 from emberformer.sampling import evenly_spaced
 
 WINDOWS = 3  # in a row
+AROUND = 15  # pixels of ground that are shown on each side of a fire
 
 
 def fire_panels(samples: FireObjectSamples, told: Sequence[Objects], found: Sequence[Detections]) -> Iterator[Panel]:
@@ -33,12 +35,27 @@ def fire_panels(samples: FireObjectSamples, told: Sequence[Objects], found: Sequ
             masks = landscape.burned(window.fire, range(first + max(number - 1, 0), first + number + 1))
             name = str(landscape.fires.fire_id.values[window.fire])
             own = np.isin(found[index].labels, labels)
-            yield Panel(
+            panel = Panel(
                 fire_pixels(masks[-1], masks[0] if number else None),
                 told[index].chosen(np.isin(told[index].labels, labels)),
                 Detections(*(of[own] for of in found[index])),
                 f"{landscape.name}, {name}, {'after' if horizon == 'next' else 'in'} frame {window.step}",
             )
+            yield _about_the_fire(panel, masks[-1] == 1)
+
+
+def _about_the_fire(panel: Panel, burned: Bool[np.ndarray, "y x"]) -> Panel:
+    """The part of a panel in which something burns or has burned, with some ground around it."""
+    places = np.argwhere(burned)
+    if not len(places):
+        return panel
+    low, high = np.maximum(places.min(0) - AROUND, 0), places.max(0) + 1 + AROUND
+    corner = np.tile(low[::-1], 2)
+    return panel._replace(
+        pixels=panel.pixels[low[0] : high[0], low[1] : high[1]],
+        told=panel.told._replace(boxes=panel.told.boxes - corner),
+        found=panel.found._replace(boxes=panel.found.boxes - corner),
+    )
 
 
 def camera_panels(

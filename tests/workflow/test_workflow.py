@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SHIPPED = ROOT / "config" / "experiments"
 FIRES, FRAMES = 7, 5
-TARGETS = ("all", "extract_features", "ablations", "ensemble", "folds", "foresight")
+TARGETS = ("all", "extract_features", "ablations", "ensemble", "folds", "foresight", "detection")
 ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_tokens=1")
 SCORED = {"evaluate": 1, "interpret": 1, "report": 1}
 AFTER_TRAINING = {"train": 1, "hindcast": 1, **SCORED}
