@@ -80,7 +80,7 @@ def evaluate(config: Config, changes: Changes = None) -> None:
 def annotate(config: Config, dataset: DatasetName, out: Out, changes: Changes = None) -> None:
     """Write the fronts and spots of a data set's fires as COCO sets, one a split, with pictures of the frames.
 
-    Example: emberformer detection annotate --config config/detection.yaml --dataset portillo --out portillo_coco
+    Example: emberformer detection annotate --config config/detection.yaml --dataset dogrib --out dogrib_coco
     """
     from emberformer.data.fires import open_fires
     from emberformer.data.split import read_split
