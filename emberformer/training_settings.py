@@ -88,7 +88,7 @@ class TrainingSettings(Stage):
 
     def identity(self) -> dict[str, Any]:
         """What decides a trained network. A term of the loss that came later and is not asked for is no part of it."""
-        told = self.model_dump(mode="json") | {"seeds": []}
+        told: dict[str, Any] = self.model_dump(mode="json") | {"seeds": []}
         if not self.loss.future_features:
             told["loss"] = {name: value for name, value in told["loss"].items() if name != "future_features"}
         return told

@@ -1,6 +1,7 @@
 """bfloat16 where there are units for it; float32 on processors that would emulate it."""
 
 import logging
+from typing import Literal
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def processor(monkeypatch):
     arithmetic.lacks_bfloat16.cache_clear()
 
 
-def tokens(precision: str) -> torch.Tensor:
+def tokens(precision: Literal["float32", "bfloat16"]) -> torch.Tensor:
     of = FeatureSettings(weights="random", architecture="dinov2-tiny", precision=precision)
     return load_backbone(of).encode(torch.linspace(0, 1, 28 * 28).view(1, 1, 28, 28)).patches
 

@@ -117,9 +117,9 @@ def sample_fields(
         code: network.prepare(conditioning, torch.full((len(conditioning),), code, device=burned.device))
         for code in guidance.weights
     }
-    white, common = zip(*(_noise(seed, members, (burned.shape[2], burned.shape[3])) for seed in seeds), strict=True)
-    drawn = (torch.stack(part).to(burned.device) for part in (white, common))
-    noise = with_shared(*drawn, conditioning, shared)
+    drawn = zip(*(_noise(seed, members, (burned.shape[2], burned.shape[3])) for seed in seeds), strict=True)
+    white, common = (torch.stack(part).to(burned.device) for part in drawn)
+    noise = with_shared(white, common, conditioning, shared)
     times = shifted_time(torch.linspace(0, 1, steps + 1, device=burned.device), shift).tolist()
     found, likely = [], []
     tells = network.predicts == "levels" and list(guidance.weights) == [BOTH]
