@@ -28,7 +28,8 @@ def fire_panels(samples: FireObjectSamples, told: Sequence[Objects], found: Sequ
     """
     for horizon in samples.horizons:
         labels = [n for n, name in enumerate(samples.categories) if name.endswith(horizon)]
-        for index in _some([of.chosen(np.isin(of.labels, labels)) for of in told]):
+        of_horizon = [of.chosen(np.isin(of.labels, labels)) for of in told]
+        for index in _some(of_horizon):
             window = samples.window(index)
             landscape, number = window.landscape, window.step + (horizon == "next")
             first = int(landscape.row_start[window.fire])
@@ -37,7 +38,7 @@ def fire_panels(samples: FireObjectSamples, told: Sequence[Objects], found: Sequ
             own = np.isin(found[index].labels, labels)
             panel = Panel(
                 fire_pixels(masks[-1], masks[0] if number else None),
-                told[index].chosen(np.isin(told[index].labels, labels)),
+                of_horizon[index],
                 Detections(*(of[own] for of in found[index])),
                 f"{landscape.name}, {name}, {'after' if horizon == 'next' else 'in'} frame {window.step}",
             )

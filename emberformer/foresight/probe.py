@@ -102,7 +102,7 @@ def probe_sums(
             for name, shares in sources.items():
                 found += _compared(batch, shares, later, now, {"source": name, "gap": gap})
             if store is not None:
-                found += _of_pixels(store, batch, later, now, gap, of.cells)
+                found += _of_pixels(store, begun[batch.clips.dataset], batch, later, now, gap, of.cells)
     if missing := sorted(set(pixels) - seen):
         raise InputError(
             f"forecasts of {', '.join(missing)}", f"none from a test frame that {windows.longest} more follow",
@@ -125,10 +125,16 @@ def _compared(
 
 
 def _of_pixels(
-    store: xr.Dataset, batch: Batch, observed: Shares, now: Shares, gap: int, cells: int
+    store: xr.Dataset,
+    places: Mapping[tuple[str, int], int],
+    batch: Batch,
+    observed: Shares,
+    now: Shares,
+    gap: int,
+    cells: int,
 ) -> list[pd.DataFrame]:
-    """The same of forecasts in pixels."""
-    clips, places = batch.clips, _places(store)
+    """The same of forecasts in pixels, which lie at these places."""
+    clips = batch.clips
     lead = int(np.flatnonzero(store.lead.values == gap)[0])
     probability = np.stack([store.probability[places[key], lead].values for key in clips.named(batch.rows)])
     shares = read_cells(np.nan_to_num(probability), clips.landscape, cells)

@@ -49,14 +49,14 @@ def read_detections(layout: Layout) -> DetectionSection | None:
         raise InputError(
             error.filename, "not there", "the scores of the detector", "run `snakemake detection`"
         ) from error
-    tables = {caption: _table(_of_windows(scores, windows)) for windows, caption in WINDOWS.items()}
+    methods = {windows: _of_windows(scores, windows) for windows in WINDOWS}
+    tables = {WINDOWS[windows]: _table(of) for windows, of in methods.items() if of}
     shown = Picture(
         data_uri(picture, "image/png"),
         "test windows with boxes",
         "Test windows: dashed what was there, whole what was found",
     )
-    told = {caption: table for caption, table in tables.items() if table[1]}
-    return DetectionSection(_said(_of_windows(scores, "all")), told, [shown])
+    return DetectionSection(_said(methods["all"]), tables, [shown])
 
 
 def _of_windows(scores: pd.DataFrame, windows: str) -> dict[str, Scores]:
@@ -68,10 +68,8 @@ def _of_windows(scores: pd.DataFrame, windows: str) -> dict[str, Scores]:
 
 
 def _table(methods: Mapping[str, Scores]) -> tuple[list[Column], list[Row]]:
-    """The detector's mean over seeds, its seeds and the rivals, with columns for what was there; no rows of nothing."""
+    """The detector's mean over seeds, its seeds and the rivals, with columns for what was there."""
     seeds = {method.removeprefix(DETECTOR): of for method, of in methods.items() if method.startswith(DETECTOR)}
-    if not seeds:
-        return [], []
     of_seeds = {score: np.array([of[score] for of in seeds.values()]) for score in next(iter(seeds.values()))}
     shown = [score for score, values in of_seeds.items() if np.isfinite(values).any()]
     columns = [
