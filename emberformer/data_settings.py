@@ -31,6 +31,14 @@ class BandSettings(Stage):
         default=None, description="a value that stands for no data in this band, beside the nodata value of the raster"
     )
 
+    def is_slope_in_percent(self, name: str) -> bool:
+        """Whether it becomes degrees; canopy cover and moisture are percent too, but only a slope has an angle."""
+        return name == "slope_deg" and self.unit == "percent"
+
+    def unit_in_store(self, name: str) -> str:
+        """Unit of the band in the fires store, where it has this name."""
+        return "deg" if self.kind == "angle" or self.is_slope_in_percent(name) else self.unit
+
 
 class EncodingSettings(Stage):
     """How a frame's PNG says 'burned': this channel has this value."""
@@ -54,7 +62,8 @@ class WeatherSettings(Stage):
 
 def band_units(bands: Mapping[str, BandSettings]) -> dict[str, str]:
     """Unit of each band by its name in the fires store; a slope in percent becomes degrees."""
-    return {band.name or name: "deg" if band.unit == "percent" else band.unit for name, band in bands.items()}
+    named = {band.name or key: band for key, band in bands.items()}
+    return {name: band.unit_in_store(name) for name, band in named.items()}
 
 
 def foresees_wind(weather: WeatherSettings | None) -> bool:

@@ -84,7 +84,8 @@ def forecast(
     """Forecast one new fire: maps, perimeters, arrival times and a picture that open in QGIS.
 
     Example: emberformer forecast --config config/demo.yaml --perimeters fire/ --terrain elevation=dem.tif
-    --terrain fuel_model=fuel.tif --wind-speed 8 --wind-direction 270 --leads 3 --out forecast
+    --terrain fuel_model=fuel.tif --terrain canopy_cover=40 --terrain burnable=1
+    --wind-speed 8 --wind-direction 270 --leads 3 --out forecast
     """
     from emberformer.data.new_fire import read_new_fire
     from emberformer.data.perimeter_images import parse_encoding

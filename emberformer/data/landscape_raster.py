@@ -120,8 +120,7 @@ def _find_band(path: Path, names: list[str], key: str, settings: BandSettings) -
     if name == "slope_deg" and settings.unit not in ("deg", "percent"):
         remedy = "declare the unit of the slope in the raster; percent becomes degrees"
         raise InputError(f"settings `bands.{key}.unit`", repr(settings.unit), "'deg' or 'percent'", remedy)
-    unit = "deg" if settings.kind == "angle" or _is_slope_in_percent(name, settings) else settings.unit
-    return BandSource(Band(name, settings.kind, unit), matches[0], settings)
+    return BandSource(Band(name, settings.kind, settings.unit_in_store(name)), matches[0], settings)
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -129,11 +128,6 @@ def _check_names(path: Path, names: list[str]) -> None:
         double = sorted({name for name in names if names.count(name) > 1})
         where, expected = f"{path}, settings `bands`", "a name of its own for each band"
         raise InputError(where, f"names used twice: {double}", expected, "give one of the bands another `name`")
-
-
-def _is_slope_in_percent(name: str, settings: BandSettings) -> bool:
-    """Canopy cover and moisture are percent too; only a slope has an angle."""
-    return name == "slope_deg" and settings.unit == "percent"
 
 
 def _cell_size(path: Path, crs: CRS | None, transform: Affine, shape: tuple[int, int]) -> float:
@@ -179,7 +173,7 @@ def read_band(raw: np.ma.MaskedArray, source: BandSource, path: Path) -> Float32
             raise InputError(f"{path}, band {source.band.name!r}", f"an angle of {top:g}", "0 to 360 degrees", remedy)
         turn = 180.0 if source.settings.points == "upslope" else 0.0
         return np.where(values >= 0, (values + turn) % 360, np.nan).astype("float32")
-    if _is_slope_in_percent(source.band.name, source.settings):
+    if source.settings.is_slope_in_percent(source.band.name):
         return np.rad2deg(np.arctan(values / 100))
     return values
 

@@ -226,4 +226,5 @@ def test_the_demo_configuration_describes_the_simulated_data():
     assert settings.features.weights == "random"
     assert demo.simulation is not None
     assert list(demo.bands) == ["fuel_model", "elevation", "slope_deg", "aspect_deg", "canopy_cover", "burnable"]
+    assert demo.band_units["canopy_cover"] == "percent"  # and not degrees, as a slope in percent would be
     assert demo.root.is_relative_to(settings.results)
