@@ -1,4 +1,4 @@
-"""Every command of pages and help texts runs: verbs on a tiny world, in the order of the data; Snakemake makes its plan.
+"""Every command of pages and help texts runs: verbs on a tiny world, in the order of the data; Snakemake plans jobs.
 
 The world has the shipped configurations with small fires and small networks in them. What the jobs of a plan call are
 those verbs; whole runs of Snakemake are in the other tests of this folder.
