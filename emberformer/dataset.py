@@ -200,6 +200,33 @@ class FireSteps(Dataset):
         target = landscape.target(step.fire, row + lead) if seen_later else np.full_like(burned[0], UNKNOWN)
         growth = perimeter(burned[-1]) if self.at_front else _growth(landscape, burned[-1], target)
         rows, columns = choose_window(burned[-1], growth, self.size(index), landscape.grid, pixels, rng)
+        arrays = self._arrays(step, lead, burned, target, rows, columns)
+        forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
+        if forgotten:
+            arrays["categories"] = np.zeros_like(arrays["categories"])
+        arrays["resolution"] = self._told_resolution(landscape, seen, rng)
+        view = 0
+        if self.flip:
+            square = arrays["target"].shape[0] == arrays["target"].shape[1]
+            view = int(rng.integers(8 if square else 4))  # swapped axes would not fit the batch
+            arrays = turn(arrays, view, landscape.vectors)
+        arrays = {name: values for name, values in arrays.items() if name in self.inputs | ALWAYS}
+        arrays["index"] = np.array(index)
+        frames = Cut(tuple(landscape.frame_of[observed.start : observed.stop].tolist()), rows, columns, view)
+        terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
+        arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
+        arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
+        if "text" in self.inputs and landscape.texts is not None:
+            arrays |= landscape.texts.of(step.fire)
+        to_come = replace(frames, rows=(int(landscape.frame_of[self._row_to_come(step, row)]),))
+        return Sample(arrays, landscape, step.fire, frames, terrain, to_come)
+
+    def _arrays(
+        self, step: Step, lead: int, burned: np.ndarray, target: np.ndarray, rows: slice, columns: slice
+    ) -> dict[str, np.ndarray]:
+        """What the raster and the weather say of a step within a window of patches, before any chance."""
+        landscape, observed = self.landscapes[step.landscape], self._rows(step)
+        row, seen, pixels = observed[-1], len(observed), landscape.pixels
         y, x = pixel_slices(rows, pixels), pixel_slices(columns, pixels)
         shape = ((rows.stop - rows.start) * pixels, (columns.stop - columns.start) * pixels)
         terrain_pixels, categories = landscape.rasters(step.fire, row)
@@ -224,24 +251,7 @@ class FireSteps(Dataset):
         if "history_pixels" in self.inputs:
             before = ((self.history - seen, 0), (0, 0), (0, 0))
             arrays["history_pixels"] = np.pad(padded(lit.astype(np.uint8), shape, 0), before)
-        forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
-        if forgotten:
-            arrays["categories"] = np.zeros_like(arrays["categories"])
-        arrays["resolution"] = self._told_resolution(landscape, seen, rng)
-        view = 0
-        if self.flip:
-            view = int(rng.integers(8 if shape[0] == shape[1] else 4))  # swapped axes would not fit the batch
-            arrays = turn(arrays, view, landscape.vectors)
-        arrays = {name: values for name, values in arrays.items() if name in self.inputs | ALWAYS}
-        arrays["index"] = np.array(index)
-        frames = Cut(tuple(landscape.frame_of[observed.start : observed.stop].tolist()), rows, columns, view)
-        terrain = Cut((int(landscape.terrain_row[step.fire]),), rows, columns, view)
-        arrays |= whole_frame_arrays(self.inputs, landscape, step.fire, burned, self.history, frames)
-        arrays |= patch_arrays(self.inputs, landscape, self.history, frames, terrain, forgotten)
-        if "text" in self.inputs and landscape.texts is not None:
-            arrays |= landscape.texts.of(step.fire)
-        to_come = replace(frames, rows=(int(landscape.frame_of[self._row_to_come(step, row)]),))
-        return Sample(arrays, landscape, step.fire, frames, terrain, to_come)
+        return arrays
 
     def _row_to_come(self, step: Step, row: int) -> int:
         """Row of the last of the coming frames; where the fire has fewer, its last one."""
