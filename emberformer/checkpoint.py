@@ -21,7 +21,6 @@ from emberformer.feature_key import features_key
 from emberformer.features.channel_map import is_of_angle
 from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
-from emberformer.finetuned_checkpoint import fine_tuned, read_encodings
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.model.decoders.pretrained import architecture, load_decoder_weights, pretrained_decoders
@@ -278,6 +277,22 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         settings = settings.of_student()
     model = build_model(sizes, settings)
     if told is not None:
+        from emberformer.finetuned_checkpoint import fine_tuned, read_encodings  # PEFT takes seconds to import
+
         model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
     model.load_state_dict(content["state"])
     return model.eval(), sizes, settings, about
+
+
+def trained_parent(layout: Layout, seed: int, phase: Phase) -> Path:
+    """The model that a phase starts from, or the student's teacher.
+
+    Raises:
+        InputError: it is not trained yet.
+    """
+    parent = layout.parent_phase(phase)
+    path = layout.model(seed, parent) / "model.ckpt"
+    if not path.exists():
+        verb = "train" if parent == "phase1" else f"finetune --phase {parent}"
+        raise InputError(path, "no file", f"the {parent} model, from which {phase} learns", f"run `emberformer {verb}`")
+    return path

@@ -17,11 +17,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes, trained_parent
 from emberformer.data.split import read_split
 from emberformer.dataset import hidden_inputs
 from emberformer.errors import InputError
-from emberformer.finetuning import trained_parent, training_of
+from emberformer.finetuning import training_of
 from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from emberformer.checkpoint import Sizes, load_model, open_landscapes
+from emberformer.checkpoint import Sizes, load_model, open_landscapes, trained_parent
 from emberformer.data.split import read_split
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
@@ -123,20 +123,6 @@ def phase_settings(settings: Settings, layout: Layout, phase: Phase) -> Finetuni
             f"{layout.config}: {phase}", "no settings", "the settings of this phase", f"add `{phase}: {{}}`"
         )
     return found
-
-
-def trained_parent(layout: Layout, seed: int, phase: Phase) -> Path:
-    """The model that a phase starts from, or the student's teacher.
-
-    Raises:
-        InputError: it is not trained yet.
-    """
-    parent = layout.parent_phase(phase)
-    path = layout.model(seed, parent) / "model.ckpt"
-    if not path.exists():
-        verb = "train" if parent == "phase1" else f"finetune --phase {parent}"
-        raise InputError(path, "no file", f"the {parent} model, from which {phase} learns", f"run `emberformer {verb}`")
-    return path
 
 
 def training_of(

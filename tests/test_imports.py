@@ -1,5 +1,6 @@
 """Files behind a module: those it imports anywhere, and nothing of what is left out."""
 
+import ast
 import sys
 
 import pytest
@@ -43,6 +44,23 @@ def test_leaves_out_modules_and_packages_but_not_their_namesakes(package):
 def test_unknown_module_is_an_error(package):
     with pytest.raises(ValueError, match=r"emberformer\.nowhere"):
         imported_files("nowhere")
+
+
+def parsed(file):
+    """What a file imports, by Python's own parser."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("emberformer."):
+            source = str(node.module).partition(".")[2]
+            within = [f"{source}.{alias.name}".lstrip(".") for alias in node.names]
+            names |= {inner if imports._file(inner) else source for inner in within}
+    return names - {""}
+
+
+def test_reads_the_imports_of_every_file_as_python_does():
+    files = sorted(imports.PACKAGE.rglob("*.py"))
+    assert len(files) > 300
+    assert {file: imports._imported(file) for file in files} == {file: parsed(file) for file in files}
 
 
 def test_finds_what_python_imports():

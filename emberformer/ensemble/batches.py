@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import lightning
 import numpy as np
+import torch
 from scipy.ndimage import distance_transform_edt
 
 from emberformer.arrival_leads import UNKNOWN, observed_lead
@@ -46,7 +46,7 @@ def make_batches(
     landscapes: list[Landscape],
     split: dict[str, dict[str, str]],
     seed: int,
-    trainer: lightning.Trainer,
+    device: torch.device,
     generator: Generator,
 ) -> Batches:
     """Batches of training and validation.
@@ -54,7 +54,7 @@ def make_batches(
     Raises:
         InputError: a split without training or validation steps.
     """
-    training, device = settings.training, trainer.strategy.root_device
+    training = settings.training
     of_train = list_steps(landscapes, split, "train", frames_ahead=of.leads)
     of_validation = list_steps(landscapes, split, "validation", of.validation_steps_per_fire, frames_ahead=of.leads)
     for name, steps in (("train", of_train), ("validation", of_validation)):

@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 
-from emberformer.checkpoint import Sizes, load_model, write_checkpoint
+from emberformer.checkpoint import Sizes, load_model, trained_parent, write_checkpoint
 from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
-from emberformer.finetuning import trained_parent
 from emberformer.layout import Layout
 from emberformer.provenance import provenance
 from emberformer.settings import Settings

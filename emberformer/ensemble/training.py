@@ -197,7 +197,8 @@ def train_ensemble(
     generator = new_generator(sizes, of, text_features)
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
-    batches = make_batches(in_training, of, layout, landscapes, split, seed, trainer, generator)
+    where = trainer.strategy.root_device
+    batches = make_batches(in_training, of, layout, landscapes, split, seed, where, generator)
     reach = reach_of(landscapes, split, of.leads)
     margin = margin_of(landscapes, reach, in_training, of)
     training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin)
