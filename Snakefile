@@ -23,6 +23,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/folds.smk"
+include: "workflow/rules/cross_validation.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/report.smk"
 

@@ -39,7 +39,7 @@ class CameraScenes:
         rng = np.random.default_rng(seed)
         drawn = [draw_image(rng) for _ in range(number)]
         self.boxes, self.labels = [one.boxes for one in drawn], [one.labels for one in drawn]
-        self.grid = (SIDE // PATCH, SIDE // PATCH)
+        self.grid: tuple[int, int] = (SIDE // PATCH, SIDE // PATCH)
         self.categories: tuple[str, ...] = CATEGORIES
         backbone = load_backbone(features)
         parts = []

@@ -11,6 +11,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.reading import ingest
 from emberformer.data.simulate import simulate_dataset
 from emberformer.data.split import make_split, write_split
+from emberformer.data_settings import DeepCrownSettings
 from emberformer.features.extraction import extract
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
@@ -41,6 +42,7 @@ def make_fires(folder: Path, fires: int, window: int, **sections: dict) -> tuple
     }
     settings = parse_settings(content)
     layout, source = Layout(settings), settings.datasets[NAME]
+    assert isinstance(source, DeepCrownSettings)
     assert source.simulation is not None
     simulate_dataset(source.simulation, source.root, source.minutes_per_frame)
     ingest(NAME, source, layout.fires(NAME))

@@ -22,7 +22,10 @@ class BandSettings(Stage):
     """
 
     name: Name | None = Field(default=None, description="name in the fires store; by default the raster's own")
-    kind: Literal["continuous", "categorical", "binary", "angle"]
+    kind: Literal["continuous", "categorical", "binary", "angle"] = Field(
+        description="continuous: numbers; categorical: codes without an order, such as fuel models; binary: 0 or 1; "
+        "angle: degrees"
+    )
     unit: str = Field(
         default="1", description="'m', 'deg', 'percent' (slope), 'kg m-3' ...; slope in percent becomes degrees"
     )
@@ -43,15 +46,22 @@ class BandSettings(Stage):
 class EncodingSettings(Stage):
     """How a frame's PNG says 'burned': this channel has this value."""
 
-    channel: int = Field(default=1, ge=0, le=3)
-    value: int = Field(default=231, ge=0, le=255)
+    channel: int = Field(
+        default=1,
+        ge=0,
+        le=3,
+        description="of the image, counted from 0; of red, green, blue 1 is green; a grey image has 0 alone",
+    )
+    value: int = Field(
+        default=231, ge=0, le=255, description="of that channel where a pixel has burned; any other value: it has not"
+    )
 
 
 class WeatherSettings(Stage):
     """Columns of the weather tables, and which row drives which step."""
 
-    speed: str = "WS"
-    speed_unit: WindUnit = "km h-1"
+    speed: str = Field(default="WS", description="column of the wind's speed")
+    speed_unit: WindUnit = Field(default="km h-1", description="unit of that column; the fires store has m s-1")
     direction: str = Field(default="WD", description="degrees clockwise from north that the wind blows FROM")
     row_offset: int = Field(
         default=0,
@@ -74,12 +84,18 @@ def foresees_wind(weather: WeatherSettings | None) -> bool:
 class SimulationSettings(Stage):
     """Fires by minimum travel time on generated terrain, fuel and wind (see `emberformer.data.simulate`)."""
 
-    fires: int = Field(default=40, ge=1)
-    frames: int = Field(default=8, ge=2)
+    fires: int = Field(default=40, ge=1, description="number of fires")
+    frames: int = Field(
+        default=8,
+        ge=2,
+        description="of a fire at most; it ends when it stops growing or reaches the edge of its window",
+    )
     window: int = Field(default=112, ge=28, description="height and width of a fire's window in pixels")
     landscape: int = Field(default=280, ge=28, description="height and width of the landscape in pixels")
-    cell_m: float = Field(default=30.0, gt=0)
-    seed: int = 0
+    cell_m: float = Field(default=30.0, gt=0, description="side of a pixel in metres")
+    seed: int = Field(
+        default=0, description="of the landscape, the winds and the fires; more fires leave the first ones as they are"
+    )
 
 
 class SourceSettings(Stage):
@@ -106,12 +122,16 @@ class SourceSettings(Stage):
 class DeepCrownSettings(SourceSettings):
     """One landscape with its fires, in the deep_crown layout."""
 
-    source: Literal["deep_crown"] = "deep_crown"
-    minutes_per_frame: float = Field(gt=0)
+    source: Literal["deep_crown"] = Field(
+        default="deep_crown", description="the reader: one landscape and folders of frames"
+    )
+    minutes_per_frame: float = Field(gt=0, description="from a frame to the next")
     bands: dict[str, BandSettings] = Field(
         min_length=1, description="raster band name (or number from 1) -> how it is read"
     )
-    encoding: EncodingSettings = EncodingSettings()
+    encoding: EncodingSettings = Field(
+        default=EncodingSettings(), description="what stands for burned in the frames' images"
+    )
     weather: WeatherSettings | None = Field(default=WeatherSettings(), description="null: the source has no weather")
     isochrones: bool = Field(
         default=True, description="false: the source has no isochrones folder; the next frame is the target"
@@ -144,12 +164,25 @@ class SplitSettings(Stage):
         description="fire, block, landscape: by `train`, `validation`, `test` and `test_landscapes`; year: a fold of "
         "WildfireSpreadTS; published: as Next Day Wildfire Spread is; sequence: a shuffle of the numbers of the fires",
     )
-    train: float = Field(default=0.7, ge=0, le=1)
-    validation: float = Field(default=0.15, ge=0, le=1)
-    test: float = Field(default=0.15, ge=0, le=1)
+    train: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="share of the fires; with `by: landscape` of those that are not `test_landscapes`, in "
+        "proportion to validation",
+    )
+    validation: float = Field(
+        default=0.15, ge=0, le=1, description="share of the fires by which epochs, thresholds and radii are chosen"
+    )
+    test: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="share of the fires that are scored; train, validation and test add up to 1",
+    )
     block_km: float = Field(default=5.0, gt=0, description="side of a block, with `by: block`")
     test_landscapes: tuple[str, ...] = Field(default=(), description="data sets of which all fires are for the test")
-    seed: int = 42
+    seed: int = Field(default=42, description="another seed, another division; year and published have none")
     fold: int | None = Field(
         default=None, ge=0, le=11, description="of the 12 folds of WildfireSpreadTS, with `by: year` only"
     )

@@ -25,7 +25,9 @@ from emberformer.wsts_settings import WildfireSpreadTSSettings
 class Cell2FireSettings(SourceSettings):
     """Simulations of Cell2Fire or C2F-W on one instance, as the simulator writes them."""
 
-    source: Literal["cell2fire"] = "cell2fire"
+    source: Literal["cell2fire"] = Field(
+        default="cell2fire", description="the reader: simulations of Cell2Fire or C2F-W"
+    )
     outputs: str = Field(default="results", description="folder of the simulations under `root`; it holds `Grids`")
     minutes_per_frame: float = Field(gt=0, description="length of a weather period (--Weather-Period-Length)")
     window: int | None = Field(
@@ -62,14 +64,17 @@ class GivenBandSettings(Stage):
         description="FILE, FILE:BAND or either with @UNIT behind it (percent, ft, upslope), under `root`; {fire} is "
         "the fire's name; a number holds everywhere; null: slope_deg and aspect_deg are derived from elevation",
     )
-    kind: Literal["continuous", "categorical", "binary", "angle"]
+    kind: Literal["continuous", "categorical", "binary", "angle"] = Field(
+        description="continuous: numbers; categorical: codes without an order, such as fuel models; binary: 0 or 1; "
+        "angle: degrees"
+    )
     unit: str = Field(default="1", description="in the store: 'm', 'deg', 'kg m-3' ..., or whose codes a category has")
 
 
 class ObservedSettings(SourceSettings):
     """Fires from perimeters of any form: folders of rasters or polygons, or one table of polygons of many fires."""
 
-    source: Literal["observed"] = "observed"
+    source: Literal["observed"] = Field(default="observed", description="the reader: perimeters of any form")
     minutes_per_frame: float = Field(gt=0, description="length of a step; frames between perimeters repeat the last")
     fires: str = Field(
         default="fires/*", description="entries under `root`, a folder or file a fire; with `fire_column` one table"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from emberformer.model_settings import LoraSettings
-from emberformer.stage import Stage, merged
+from emberformer.stage import GradientClip, Heads, Precision, Stage, Warmup, WeightDecay, merged
 
 SCALES = (2.0, 1.0, 0.5)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,7 +25,9 @@ class FireObjectSettings(Stage):
     horizons: tuple[Literal["now", "next"], ...] = Field(
         default=("now", "next"), min_length=1, description="now: what is new in the newest frame; next: one frame later"
     )
-    connectivity: Literal[4, 8] = 8
+    connectivity: Literal[4, 8] = Field(
+        default=8, description="neighbours of a pixel that make one piece with it: 4, or 8 with those across a corner"
+    )
     reach: int = Field(default=2, ge=0, description="pixels by which pieces are grown before they are joined")
     spot_distance: float = Field(
         default=3.0, gt=0, description="pixels about a spot in which nothing had burned a frame before"
@@ -40,7 +42,9 @@ class FireObjectSettings(Stage):
     crop: int | None = Field(default=12, ge=2, description="side of the training window in patches; null: whole")
     flip: bool = Field(default=True, description="mirror and turn windows while training")
     steps_per_fire: int | None = Field(default=6, ge=1, description="frames of each training fire; null: all")
-    validation_steps_per_fire: int | None = Field(default=4, ge=1)
+    validation_steps_per_fire: int | None = Field(
+        default=4, ge=1, description="frames of each validation fire; null: all"
+    )
     spot_reach_m: float = Field(default=300.0, gt=0, description="distance within which a spot counts as found")
     spot_score: Share = Field(default=0.2, description="of the detections that may find a spot")
 
@@ -63,20 +67,28 @@ class CameraSetSettings(Stage):
 class CameraSettings(Stage):
     """Camera images instead of fires: they pass the same backbone into an image store."""
 
-    sets: tuple[CameraSetSettings, ...] = Field(min_length=1)
+    sets: tuple[CameraSetSettings, ...] = Field(min_length=1, description="of images, with boxes")
     categories: tuple[str, ...] | None = Field(default=None, description="null: those of the first set")
     side: int = Field(default=518, ge=14, description="of the square that images are fitted into, in pixels")
     views: int = Field(default=4, ge=1, description="of a training image, itself among them")
-    mosaic: Share = 0.3
-    zoom: tuple[float, float] = (0.6, 1.6)
-    mirror: Share = 0.5
-    paste: Share = 0.3
-    pasted: int = Field(default=3, ge=0)
-    jitter: Share = 0.3
-    train: Share = 0.7
-    validation: Share = 0.15
-    test: Share = 0.15
-    seed: int = 0
+    mosaic: Share = Field(default=0.3, description="share of the views that show parts of four images")
+    zoom: tuple[float, float] = Field(
+        default=(0.6, 1.6), description="least and greatest factor of size of a view that is no mosaic"
+    )
+    mirror: Share = Field(default=0.5, description="share of the views that are mirrored east-west")
+    paste: Share = Field(
+        default=0.3,
+        description="share of the views into which objects of other images are pasted, of each category as often",
+    )
+    pasted: int = Field(default=3, ge=0, description="objects pasted into a view at most")
+    jitter: Share = Field(
+        default=0.3,
+        description="greatest change of a view's brightness, contrast and saturation, as a share; 0: colours stay",
+    )
+    train: Share = Field(default=0.7, description="share of the images, where a set is divided")
+    validation: Share = Field(default=0.15, description="share by which the epoch is chosen")
+    test: Share = Field(default=0.15, description="share that is scored; train, validation and test add up to 1")
+    seed: int = Field(default=0, description="of the division and of the views")
 
 
 class DetectionLossSettings(Stage):
@@ -84,15 +96,15 @@ class DetectionLossSettings(Stage):
 
     classification: float = Field(default=1.0, ge=0, description="IoU-aware cross-entropy (arXiv:2406.03459)")
     l1: float = Field(default=5.0, ge=0, description="of centre, width and height as shares of the window")
-    giou: float = Field(default=2.0, ge=0)
+    giou: float = Field(default=2.0, ge=0, description="1 - generalised IoU of the boxes")
     auxiliary: bool = Field(default=True, description="every decoder layer has a loss of its own; false: the last")
     patches: float = Field(default=0.0, ge=0, description="cross-entropy of whether a patch's centre is in a box")
     iou_alpha: float = Field(
         default=0.25, ge=0, le=1, description="the score that is aimed at is score^alpha IoU^(1 - alpha)"
     )
     class_cost: float = Field(default=2.0, ge=0, description="of the matching")
-    l1_cost: float = Field(default=5.0, ge=0)
-    giou_cost: float = Field(default=2.0, ge=0)
+    l1_cost: float = Field(default=5.0, ge=0, description="of the matching, by centre, width and height")
+    giou_cost: float = Field(default=2.0, ge=0, description="of the matching, by generalised IoU")
 
 
 class CurriculumSettings(Stage):
@@ -123,8 +135,10 @@ class TailSettings(Stage):
     blocks: int = Field(
         default=2, ge=1, description="last blocks; of fires, `features.layers` must hold the block before them"
     )
-    lora: LoraSettings = LoraSettings(rank=4)
-    learning_rate: float = Field(default=1e-4, gt=0)
+    lora: LoraSettings = Field(
+        default=LoraSettings(rank=4), description="the adapters; without a rank of their own that of the preset"
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, description="of the adapters, the highest")
 
 
 class DetectionDistillationSettings(Stage):
@@ -166,7 +180,10 @@ class DetectionSettings(Stage):
         description="base: 100 queries, 6 layers, 8 heads, adapters of rank 4; small: 50, 3, 8, 2; other keys go first",
     )
     # What is told and asked for
-    fires: FireObjectSettings = FireObjectSettings()
+    fires: FireObjectSettings = Field(
+        default=FireObjectSettings(),
+        description="what an object of a fire is, and which windows are served; without meaning for `cameras`",
+    )
     cameras: CameraSettings | None = Field(default=None, description="null: the objects are those of the fires")
     rival: Literal["network", "dilation", "logistic"] | None = Field(
         default="network",
@@ -174,10 +191,14 @@ class DetectionSettings(Stage):
         "first seed; null: none",
     )
     # The network
-    d_model: int = Field(default=128, ge=16)
-    queries: int = Field(default=100, ge=1)
+    d_model: int = Field(
+        default=128, ge=16, description="length of a query and of a cell of the pyramid; a multiple of heads and of 4"
+    )
+    queries: int = Field(
+        default=100, ge=1, description="boxes that the decoder tells of a window; no window can have more objects"
+    )
     layers: int = Field(default=6, ge=1, description="of the decoder; none shares a weight with another")
-    heads: int = Field(default=8, ge=1)
+    heads: Heads = 8
     groups: int = Field(
         default=4, ge=1, description="of queries in training, each matched for itself (arXiv:2207.13085)"
     )
@@ -191,24 +212,32 @@ class DetectionSettings(Stage):
     two_stage: bool = Field(default=True, description="queries begin at the best proposals; false: at learned places")
     level_heads: bool = Field(default=False, description="heads of their own for the objects of each level")
     refinement: bool = Field(default=False, description="one more step for the box, from the finest level inside it")
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of activations that the decoder drops while training"
+    )
     # Training
-    loss: DetectionLossSettings = DetectionLossSettings()
-    curriculum: CurriculumSettings = CurriculumSettings()
-    mixing: MixingSettings = MixingSettings()
+    loss: DetectionLossSettings = Field(
+        default=DetectionLossSettings(), description="weights of the loss's terms and of the matching's costs"
+    )
+    curriculum: CurriculumSettings = Field(
+        default=CurriculumSettings(), description="what becomes harder while training"
+    )
+    mixing: MixingSettings = Field(default=MixingSettings(), description="windows that are mixed while training")
     tail: TailSettings | None = Field(default=None, description="adapters on the backbone; null: it is frozen")
     distillation: DetectionDistillationSettings | None = Field(default=None, description="null: no teacher")
-    epochs: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=5e-4, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
+    epochs: int = Field(default=40, ge=1, description="all of them; the best by validation is kept")
+    batch_size: int = Field(default=8, ge=1, description="windows a batch")
+    learning_rate: float = Field(default=5e-4, gt=0, description="the highest; see `warmup`")
+    weight_decay: WeightDecay = 1e-4
+    warmup: Warmup = 0.05
+    gradient_clip: GradientClip = 1.0
     average: float = Field(
         default=0.99, ge=0, lt=1, description="of the weights' exponential average, by which is detected"
     )
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    asking: AskingSettings = AskingSettings()
+    precision: Precision = "32-true"
+    asking: AskingSettings = Field(
+        default=AskingSettings(), description="how the trained detector is asked; nothing is trained anew"
+    )
 
     @model_validator(mode="before")
     @classmethod

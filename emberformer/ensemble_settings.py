@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emberformer.stage import Stage
+from emberformer.stage import GradientClip, Heads, Stage, Warmup, WeightDecay
 
 Rival = Literal["threshold", "bernoulli", "correlated", "dropout", "deep"]
 
@@ -23,9 +23,9 @@ class EnsembleSettings(Stage):
     leads: int = Field(default=1, ge=1, description="coming frames whose burned areas a member tells together")
     # The network
     side: int = Field(default=14, ge=2, description="pixels on a side of a token; it divides a patch of the features")
-    d_model: int = Field(default=128, ge=8)
+    d_model: int = Field(default=128, ge=8, description="length of a token")
     depth: int = Field(default=4, ge=1, description="blocks")
-    heads: int = Field(default=4, ge=1)
+    heads: Heads = 4
     adaln: Literal[6, 9] = Field(default=9, description="vectors that modulate a block: 6, or 9 with gates")
     inject: Literal["cross", "add", "both"] = Field(
         default="both", description="how patches reach the field: by cross-attention, added at their place, or both"
@@ -48,7 +48,9 @@ class EnsembleSettings(Stage):
         default="levels",
         description="levels: how likely each value of the field is, beginning with what the prior and the noise say",
     )
-    refinement_channels: int = Field(default=16, ge=4, multiple_of=4)
+    refinement_channels: int = Field(
+        default=16, ge=4, multiple_of=4, description="width of the convolutions at full resolution"
+    )
     text: dict[str, Path] = Field(
         default={}, description="data set -> Zarr store of text embeddings a fire (docs/ensemble.md); empty: no text"
     )
@@ -71,24 +73,30 @@ class EnsembleSettings(Stage):
     warm_start: Path | None = Field(
         default=None, description="checkpoint of an ensemble to begin from, as far as it fits; null: begin untrained"
     )
-    epochs: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
+    epochs: int = Field(default=40, ge=1, description="all of them; the best by validation is kept")
+    batch_size: int = Field(default=8, ge=1, description="steps a batch")
+    learning_rate: float = Field(default=1e-3, gt=0, description="the highest; see `warmup`")
+    weight_decay: WeightDecay = 1e-2
+    warmup: Warmup = 0.05
+    gradient_clip: GradientClip = 1.0
     average: float = Field(
         default=0.99, ge=0, lt=1, description="of the weights' exponential average, by which futures are drawn"
     )
     steps_per_fire: int | None = Field(default=6, ge=1, description="of each fire in an epoch; null: all")
-    validation_steps_per_fire: int | None = Field(default=4, ge=1)
+    validation_steps_per_fire: int | None = Field(default=4, ge=1, description="of each fire after an epoch; null: all")
     # Drawing
-    members: int = Field(default=16, ge=2)
+    members: int = Field(default=16, ge=2, description="futures drawn from a frame")
     steps: int = Field(default=12, ge=1, description="of the integration from noise to a future")
-    solver: Literal["euler", "heun"] = "euler"
+    solver: Literal["euler", "heun"] = Field(
+        default="euler", description="of the integration: one look at the network a step, or two (heun)"
+    )
     context_scale: float = Field(default=1.0, description="guidance by weather and text; 1: as learned")
     dino_scale: float = Field(default=1.0, description="guidance by the cached features; 1: as learned")
-    guidance: Literal["nested", "additive"] = "nested"
+    guidance: Literal["nested", "additive"] = Field(
+        default="nested",
+        description="how both scales work together: nested: that of weather and text on top of the features; "
+        "additive: each by itself, as if the two were independent",
+    )
     seed: int = Field(default=0, description="of the members")
     rivals: tuple[Rival, ...] = Field(
         default=("threshold", "bernoulli", "correlated"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emberformer.stage import Stage
+from emberformer.stage import Heads, Stage, WeightDecay
 
 Trained = Literal["linear", "mlp", "mlp_3x3", "transformer", "transformer_cross"]
 Head = Literal["film_global", "film_spatial", "cross_attn", "token"]
@@ -50,15 +50,17 @@ class ForesightSettings(Stage):
         default="mse",
         description="mse is what is scored; smooth_l1 (beta 0.1) with 1 - cosine aims at the median of what may come",
     )
-    d_model: int = Field(default=128, ge=8)
+    d_model: int = Field(default=128, ge=8, description="width of a trunk, and length of a transformer's token")
     layers: int = Field(default=1, ge=1, description="blocks of a trunk")
-    heads: int = Field(default=4, ge=1)
+    heads: Heads = 4
     crop: int = Field(default=7, ge=3, description="side in patches of the window about the fire that is trained on")
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, description="windows a batch")
     steps: int = Field(default=600, ge=1, description="of the optimiser")
     validations: int = Field(default=6, ge=1, description="times that validation looks for the best weights")
-    learning_rate: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="the highest; it rises over a twentieth of the steps and then falls"
+    )
+    weight_decay: WeightDecay = 1e-2
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(1e-4, 1e-3, 1e-2, 1e-1),
         min_length=1,
@@ -71,7 +73,7 @@ class ForesightSettings(Stage):
         "`forecast.every` leaves; `forecast.leads` must reach as far as `gaps`",
     )
     maps: int = Field(default=3, ge=1, description="test fires whose change is kept patch by patch")
-    seed: int = 0
+    seed: int = Field(default=0, description="of the weights and of the windows drawn")
 
     @model_validator(mode="after")
     def _it_fits(self):

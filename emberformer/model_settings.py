@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emberformer.stage import Stage
+from emberformer.stage import Heads, Stage
 
 Network = Literal[
     "emberformer", "token", "conv_head", "tiny_3d", "unet_grid", "unet", "res18_unet", "conv_lstm", "utae",
@@ -30,7 +30,11 @@ class ModelSettings(Stage):
         "patch by patch; or none at all, at full resolution neither",
     )
     wind: bool = Field(default=True, description="false: the network is not told the wind")
-    fusion: Literal["concat", "cross_attention", "add_norm"] = "concat"
+    fusion: Literal["concat", "cross_attention", "add_norm"] = Field(
+        default="concat",
+        description="how terrain and wind reach a frame's tokens: joined (concat), by attention to the terrain's "
+        "patches and the wind (cross_attention), or as a sum without a nonlinearity (add_norm)",
+    )
     temporal: Literal["transformer", "local", "pooled", "last_frame"] = Field(
         default="transformer",
         description="how the past enters: attention over all frames, over the newest `attention_window`, their "
@@ -66,8 +70,8 @@ class ModelSettings(Stage):
     token_size: int | None = Field(
         default=None, ge=2, description="pixels on a side of a stem's patch; null: the backbone's"
     )
-    d_model: int = Field(default=256, ge=8)
-    d_wind: int = Field(default=32, ge=2)
+    d_model: int = Field(default=256, ge=8, description="length of a token")
+    d_wind: int = Field(default=32, ge=2, description="length of the wind's code")
     history: int = Field(default=6, ge=1, description="newest frames the model sees, T")
     lead_times: int = Field(
         default=1,
@@ -75,12 +79,16 @@ class ModelSettings(Stage):
         description="longest lead time, in frames, that the network forecasts directly; above 1, training draws one "
         "for each step (network: emberformer alone; any other forecasts several by rollout)",
     )
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=4, ge=1)
-    feedforward: int = Field(default=1024, ge=8)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    decoder_channels: int = Field(default=128, ge=8)
-    refinement_channels: int = Field(default=32, ge=4)
+    layers: int = Field(default=4, ge=1, description="blocks of the temporal part")
+    heads: Heads = 4
+    feedforward: int = Field(default=1024, ge=8, description="width of the hidden layer of a block")
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of activations that a block drops while training"
+    )
+    decoder_channels: int = Field(
+        default=128, ge=8, description="width of the decoder; segformer and sam have their own"
+    )
+    refinement_channels: int = Field(default=32, ge=4, description="width of the convolutions at full resolution")
     channels: int = Field(default=32, ge=8, multiple_of=8, description="width of a rival")
     reach: int | None = Field(
         default=2,
@@ -146,9 +154,11 @@ class ModelSettings(Stage):
 class LoraSettings(Stage):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), by the library peft."""
 
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=16.0, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    rank: int = Field(default=8, ge=1, description="of the matrices beside a layer; of AdaLoRA the mean in the end")
+    alpha: float = Field(default=16.0, gt=0, description="adapters count alpha / rank times")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of an adapter's inputs that are dropped while training"
+    )
     target_modules: tuple[str, ...] = Field(
         default=("query", "value"),
         min_length=1,

@@ -12,7 +12,7 @@ from emberformer.data_settings import SourceSettings
 class NdwsSettings(SourceSettings):
     """Tiles of Next Day Wildfire Spread (doi:10.1109/TGRS.2022.3192974): the TFRecord files in `root`."""
 
-    source: Literal["ndws"] = "ndws"
+    source: Literal["ndws"] = Field(default="ndws", description="the reader: Next Day Wildfire Spread")
     on_error: Literal["stop", "skip"] = Field(
         default="stop", description="skip: records that cannot be read are left out, and listed in the store"
     )

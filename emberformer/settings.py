@@ -31,15 +31,8 @@ from emberformer.training_settings import DistillationSettings, FinetuningSettin
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
 Feedback = Literal["stochastic", "probability", "threshold"]
-VARIED = (
-    "features",
-    "model",
-    "training",
-    "phase2",
-    "phase3",
-    "distillation",
-    "ensemble",
-)  # keys in which a variant may differ
+# Keys in which a variant may differ
+VARIED = ("features", "model", "training", "phase2", "phase3", "distillation", "ensemble")
 
 
 class ForecastSettings(Stage):
@@ -57,15 +50,19 @@ class ForecastSettings(Stage):
         "their own (`members`), its probability, or what it puts at 50 % or more",
     )
     members: int = Field(default=5, ge=1, description="of a stochastic rollout")
-    seed: int = 0
+    seed: int = Field(default=0, description="of a stochastic rollout")
 
 
 class EvaluationSettings(Stage):
     """Verification: what is scored, and with which uncertainty."""
 
-    baselines: tuple[BaselineName, ...] = ("persistence", "dilation", "distance", "logistic")
+    baselines: tuple[BaselineName, ...] = Field(
+        default=("persistence", "dilation", "distance", "logistic"),
+        description="rivals that are no networks: nothing more burns (persistence), the burned area grows by a "
+        "fitted radius (dilation), what is nearer burns sooner (distance), or a logistic regression",
+    )
     replicates: int = Field(default=1000, ge=100, description="bootstrap resamples of fires")
-    seed: int = 0
+    seed: int = Field(default=0, description="of the bootstrap, and of what a baseline is fitted on")
     reference: str | None = Field(
         default=None,
         description="method that Brier skill is told against, such as persistence; null: the share that burned",
@@ -80,17 +77,17 @@ class EvaluationSettings(Stage):
 class Settings(Stage):
     """One configuration file."""
 
-    name: Name
-    results: Path = Path("results")
+    name: Name = Field(description="of this configuration and of the folder of its tables; letters, digits, _ . -")
+    results: Path = Field(default=Path("results"), description="folder of all that is made")
     protocol: ProtocolName | None = Field(
         default=None, description="sets the keys on which a published score depends (docs/protocols.md)"
     )
     datasets: dict[Name, DatasetSettings] = Field(default={}, description="of fires; camera images need none")
-    split: SplitSettings = SplitSettings()
-    features: FeatureSettings = FeatureSettings()
+    split: SplitSettings = Field(default=SplitSettings(), description="fires to train on, to choose on and to test on")
+    features: FeatureSettings = Field(default=FeatureSettings(), description="the backbone and how its tokens are kept")
     shards: int = Field(default=4, ge=1, description="extraction jobs a data set; changing it extracts nothing again")
-    model: ModelSettings = ModelSettings()
-    training: TrainingSettings = TrainingSettings()
+    model: ModelSettings = Field(default=ModelSettings(), description="the network")
+    training: TrainingSettings = Field(default=TrainingSettings(), description="phase 1, from cached features")
     phase2: FinetuningSettings | None = Field(default=None, description="null: there is no phase 2")
     phase3: FinetuningSettings | None = Field(default=None, description="from the best of phase 2; null: none")
     distillation: DistillationSettings | None = Field(default=None, description="a small network for deployment")
@@ -107,9 +104,9 @@ class Settings(Stage):
         + ", ".join(VARIED)
         + " in which it differs; phase2, phase3 and distillation are its own and not taken over",
     )
-    forecast: ForecastSettings = ForecastSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    logging: LoggingSettings = LoggingSettings()
+    forecast: ForecastSettings = Field(default=ForecastSettings(), description="forecasts that are verified")
+    evaluation: EvaluationSettings = Field(default=EvaluationSettings(), description="what is scored, and how")
+    logging: LoggingSettings = Field(default=LoggingSettings(), description="what is written about a training")
 
     @model_validator(mode="before")
     @classmethod

@@ -47,7 +47,7 @@ UNITS: dict[Layer, str] = {  # in the store; all others are codes
 class Sim2RealSettings(SourceSettings):
     """Sim2Real-Fire: `root` is one scene, with its rasters, its fires and their weather, or a folder of scenes."""
 
-    source: Literal["sim2real"] = "sim2real"
+    source: Literal["sim2real"] = Field(default="sim2real", description="the reader: Sim2Real-Fire")
     layout: Literal["published", "code"] = Field(
         default="published", description="tree of the published packages, or the one that the published code reads"
     )
@@ -68,16 +68,18 @@ class Sim2RealSettings(SourceSettings):
     files: dict[Layer, str] = Field(
         default={}, description="layer -> file name of its raster, where the name does not tell which layer it is"
     )
-    slope_unit: Literal["deg", "percent"] = "deg"
+    slope_unit: Literal["deg", "percent"] = Field(
+        default="deg", description="of the raster of slope; in the fires store it is degrees"
+    )
     weather: bool = Field(default=True, description="false: the weather is not read, and its wind is unknown")
     units: Literal["english", "metric"] = Field(
         default="english", description="of the weather: degrees Fahrenheit and miles, or Celsius and kilometres an hour"
     )
-    minutes_per_frame: float = Field(default=60.0, gt=0)
+    minutes_per_frame: float = Field(default=60.0, gt=0, description="from a mask to the next")
     row_offset: int = Field(
         default=0,
-        description="line n + row_offset of the weather, from 0, drives the step from mask out<n> to the next; 0: the "
-        "wind of the step to be forecast is known, as a weather forecast would be; -1: only the past wind is",
+        description="line n + row_offset of the weather, from 0, drives the step from mask `out<n>` to the next; 0: "
+        "the wind of the step to be forecast is known, as a weather forecast would be; -1: only the past wind is",
     )
     on_error: Literal["stop", "skip"] = Field(
         default="stop", description="skip: fires that cannot be read are left out, and listed in the store"

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+# Keys of several stages; the default is each stage's own.
+Heads = Annotated[int, Field(ge=1, description="attention heads; they divide d_model")]
+WeightDecay = Annotated[float, Field(ge=0, description="of the optimiser, AdamW")]
+Warmup = Annotated[
+    float,
+    Field(
+        ge=0, lt=1, description="share of all steps in which the learning rate rises; then it falls to 0 as a cosine"
+    ),
+]
+GradientClip = Annotated[float, Field(gt=0, description="greatest norm of a gradient; a longer one is shortened to it")]
+Precision = Annotated[
+    Literal["32-true", "bf16-mixed"],
+    Field(description="arithmetic: 32 bits, or bfloat16 in matrix products where the device has units for it"),
+]
 
 
 class Stage(BaseModel):

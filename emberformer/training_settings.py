@@ -7,10 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from emberformer.model_settings import LoraSettings, ModelSettings
-from emberformer.stage import Stage
+from emberformer.stage import GradientClip, Precision, Stage, Warmup, WeightDecay
 
 Phase = Literal["phase1", "phase2", "phase3", "student", "ensemble", "detection"]
-Precision = Literal["32-true", "bf16-mixed"]
 
 
 class LossSettings(Stage):
@@ -22,7 +21,11 @@ class LossSettings(Stage):
     )
     dice: float = Field(default=0.1, ge=0, description="weight of 1 - Dice")
     focal: float = Field(default=0.0, ge=0, description="weight of the focal loss")
-    focal_gamma: float = Field(default=2.0, ge=0)
+    focal_gamma: float = Field(
+        default=2.0,
+        ge=0,
+        description="the larger, the less a pixel counts that is told well already; 0: as much as any other",
+    )
     focal_alpha: float = Field(default=0.7, ge=0, le=1, description="weight of burned pixels in the focal loss")
     tversky: float = Field(default=0.0, ge=0, description="weight of 1 - Tversky")
     tversky_alpha: float = Field(default=0.3, ge=0, le=1, description="weight of false alarms; of misses 1 - alpha")
@@ -52,15 +55,15 @@ class LossSettings(Stage):
 class TrainingSettings(Stage):
     """Phase 1: everything but the backbone, from cached features."""
 
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=30, ge=1, description="at most; see `patience`")
     batch_size: int = Field(default=8, ge=1, description="steps a batch, over all processes that train together")
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, description="the highest; see `warmup`")
     decoder_learning_rate: float | None = Field(
         default=None, gt=0, description="of decoder and refinement; null: the same"
     )
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps in which the learning rate rises")
-    gradient_clip: float = Field(default=1.0, gt=0)
+    weight_decay: WeightDecay = 1e-4
+    warmup: Warmup = 0.05
+    gradient_clip: GradientClip = 1.0
     patience: int = Field(default=8, ge=1, description="epochs without a better validation new-fire AP before stopping")
     crop: int | None = Field(default=12, ge=2, description="side of the training crop in patches; null: whole frames")
     steps_per_fire: int | None = Field(
@@ -69,7 +72,7 @@ class TrainingSettings(Stage):
     validation_steps_per_fire: int | None = Field(
         default=4, ge=1, description="steps of each fire scored after an epoch; null: all"
     )
-    loss: LossSettings = LossSettings()
+    loss: LossSettings = Field(default=LossSettings(), description="weights of the loss's terms")
     flip: bool = Field(default=True, description="mirror and turn pixels, terrain angles and wind together")
     category_dropout: float = Field(
         default=0.1,
@@ -106,22 +109,24 @@ class FinetuningSettings(Stage):
         default=("fire",), min_length=1, description="encoders that train; the other stays frozen"
     )
     method: Literal["lora", "full"] = Field(default="lora", description="adapters, or the weights themselves")
-    lora: LoraSettings = LoraSettings()
+    lora: LoraSettings = Field(default=LoraSettings(), description="the adapters, with `method: lora`")
     blocks: int | None = Field(
         default=2, ge=1, description="last blocks of the backbone that train; null: all (with `path: pixels`)"
     )
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=4, ge=1)
+    epochs: int = Field(default=20, ge=1, description="at most; see `patience`")
+    batch_size: int = Field(default=4, ge=1, description="steps a batch")
     learning_rate: float = Field(default=1e-5, gt=0, description="of fusion and temporal part")
     decoder_learning_rate: float | None = Field(
         default=None, gt=0, description="of decoder and refinement; null: the same"
     )
     backbone_learning_rate: float | None = Field(default=None, gt=0, description="of the backbone; null: the same")
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
-    patience: int = Field(default=8, ge=1)
-    steps_per_fire: int | None = Field(default=None, ge=1)
+    weight_decay: WeightDecay = 1e-4
+    warmup: Warmup = 0.05
+    gradient_clip: GradientClip = 1.0
+    patience: int = Field(default=8, ge=1, description="epochs without a better validation new-fire AP before stopping")
+    steps_per_fire: int | None = Field(
+        default=None, ge=1, description="steps drawn from each fire in an epoch; null: all"
+    )
     precision: Precision = "32-true"
     checkpointing: bool = Field(default=False, description="recompute the backbone's activations in the backward pass")
 
@@ -144,12 +149,16 @@ class DistillationSettings(Stage):
         description="the small network; it may do without features, and has the history of its teacher, and its "
         "lead times if it is an emberformer",
     )
-    temperature: float = Field(default=2.0, gt=0)
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        description="by which both logits are divided; the higher, the more the teacher's small probabilities count",
+    )
     weight: float = Field(
         default=0.7, ge=0, le=1, description="of the teacher's forecast; 1 - weight of what was observed"
     )
-    epochs: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    epochs: int = Field(default=16, ge=1, description="at most; `training.patience` holds here too")
+    learning_rate: float = Field(default=1e-3, gt=0, description="the highest; see `training.warmup`")
 
     @model_validator(mode="after")
     def _a_student_begins_untrained(self):
@@ -164,9 +173,11 @@ class LoggingSettings(Stage):
     wandb: Literal["offline", "online", "disabled"] = Field(
         default="offline", description="Weights & Biases: a local folder, the service, or nothing"
     )
-    project: str = "emberformer"
-    entity: str | None = None
-    tags: tuple[str, ...] = ()
+    project: str = Field(default="emberformer", description="of Weights & Biases")
+    entity: str | None = Field(default=None, description="account or team of Weights & Biases; null: your own")
+    tags: tuple[str, ...] = Field(
+        default=(), description="of the runs in Weights & Biases; network, phase and data sets are added"
+    )
     watch: bool = Field(default=False, description="histograms of gradients and weights (W&B)")
     previews: int = Field(default=4, ge=0, description="forecasts of validation fires drawn after an epoch")
     artifact: bool = Field(default=False, description="upload the finished model (W&B)")

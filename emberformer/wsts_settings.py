@@ -12,11 +12,11 @@ from emberformer.data_settings import SourceSettings
 class WildfireSpreadTSSettings(SourceSettings):
     """Fires of WildfireSpreadTS (doi:10.5281/zenodo.8006177), with one folder a year under `root`."""
 
-    source: Literal["wsts"] = "wsts"
+    source: Literal["wsts"] = Field(default="wsts", description="the reader: WildfireSpreadTS")
     years: tuple[int, ...] | None = Field(default=None, min_length=1, description="years to read; null: all there are")
     layout: Literal["geotiff", "hdf5"] | None = Field(
         default=None,
-        description="geotiff: <year>/fire_<id>/<date>.tif; hdf5: <year>/fire_<id>.hdf5; null: whichever is there",
+        description="geotiff: `<year>/fire_<id>/<date>.tif`; hdf5: `<year>/fire_<id>.hdf5`; null: whichever is there",
     )
     missing_days: Literal["unknown", "skip"] = Field(
         default="unknown",

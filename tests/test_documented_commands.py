@@ -25,7 +25,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 RULE = re.compile(r"^rule (\w+):", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 VARIABLE = re.compile(r"^([A-Z]+) \?=", re.MULTILINE)
-YOURS = {"config/mine.yaml", "config/cameras.yaml"}  # what a page tells its readers to write
+YOURS = {"config/mine.yaml"}  # what a page tells its readers to write
 KEYS = {"experiments", "folds"}  # of the workflow's `--config`, beside those of a configuration
 
 

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from emberformer.cli import app
+from emberformer.data_settings import DeepCrownSettings
 from emberformer.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -148,7 +149,10 @@ def test_no_machine_and_no_account_is_written_into_the_package():
         found = re.findall(r"/home/|/Users/|~/data|entity=['\"]", path.read_text())
         assert not found, f"{path.name}: {found}"
     settings = load_settings(ROOT / "config" / "demo.yaml")
-    encoding = settings.datasets["demo_valley"].encoding
+    demo = settings.datasets["demo_valley"]
+    assert isinstance(demo, DeepCrownSettings)
+    encoding = demo.encoding
+    assert encoding is not None
     assert (encoding.channel, encoding.value) == (1, 231)
     assert settings.logging.entity is None
 

@@ -1,5 +1,7 @@
 """Settings: unknown keys and values, variants, phases, and the names of what they decide."""
 
+import re
+
 import pytest
 
 from emberformer.errors import InputError
@@ -98,3 +100,13 @@ def test_data_sets_that_have_test_fires(split, tested):
     source = {"root": ".", "minutes_per_frame": 30, "bands": {"1": {"kind": "continuous"}}}
     settings = Settings.model_validate({"name": "a", "datasets": {"a": source, "b": source}, "split": split})
     assert settings.tested == tested
+
+
+def test_every_key_says_what_it_is():
+    schema = Settings.model_json_schema()
+    groups = {"": schema, **schema["$defs"]}
+    keys = {f"{group}.{key}": told for group, of in groups.items() for key, told in of["properties"].items()}
+    assert len(keys) > 300
+    assert [key for key, told in keys.items() if not told.get("description")] == []
+    plain = {key: re.sub(r"`[^`]+`", "", told["description"]) for key, told in keys.items()}
+    assert [key for key, text in plain.items() if re.search("<[a-z]", text)] == []  # a page takes it for a tag

@@ -102,7 +102,7 @@ def test_terrain_of_each_fire_in_its_own_grid(tmp_path):
     wide = TRANSFORM @ Affine.translation(-20, -20)
     write_raster(root / "dem.tif", plane(wide, (80, 500), 0.1, 0.0), transform=wide)
     for name, own in (("home", TRANSFORM), ("east", EAST)):
-        (x,), (y,) = move(CRS, ZONE_18, [own.c], [own.f])
+        (x,), (y,) = move(CRS, ZONE_18, [own.c], [own.f])[:2]
         at = Affine(30, 0, x - 1500, 0, -30, y + 1500)
         write_raster(root / f"{name}.tif", np.full((130, 130), len(name), np.uint8), transform=at, crs=ZONE_18)
     bands = {

@@ -13,7 +13,7 @@ from emberformer.data import simulate
 from emberformer.data.simulate import count_frames, simulate_dataset
 from emberformer.data.spread import spread
 from emberformer.data.valley import Terrain
-from emberformer.data_settings import SimulationSettings
+from emberformer.data_settings import DeepCrownSettings, SimulationSettings
 from emberformer.errors import InputError
 from emberformer.settings import load_settings
 
@@ -224,6 +224,7 @@ def test_the_demo_configuration_describes_the_simulated_data():
     demo = settings.datasets["demo_valley"]
     assert settings.name == "demo"
     assert settings.features.weights == "random"
+    assert isinstance(demo, DeepCrownSettings)
     assert demo.simulation is not None
     assert list(demo.bands) == ["fuel_model", "elevation", "slope_deg", "aspect_deg", "canopy_cover", "burnable"]
     assert demo.band_units["canopy_cover"] == "percent"  # and not degrees, as a slope in percent would be

@@ -141,7 +141,7 @@ def test_a_training_leaves_model_curve_settings_and_monitors(trained):
         values = curve[name].dropna()
         assert len(values) == 2, name
         assert np.isfinite(values).all(), name
-    assert curve["train/gradient_norm_patches"].max() > 0
+    assert np.nanmax(curve["train/gradient_norm_patches"]) > 0
     shares = curve[["val/attention_context", "val/attention_cls", "val/attention_patches"]].dropna().sum(axis=1)
     assert np.allclose(shares, 1, atol=1e-4)
     assert model.about["validation_loss"] == pytest.approx(curve["val/loss"].min(), abs=1e-6)
@@ -280,7 +280,9 @@ def test_the_margin_of_a_window_is_the_reach_up_to_a_third(trained):
 def test_a_training_is_told_what_was_forecast_on_whole_frames(trained):
     settings, layout, _ = trained
     split = read_split(layout.split)
-    prior, sizes = load_prior(settings, layout, 0)
+    loaded = load_prior(settings, layout, 0)
+    assert loaded is not None
+    prior, sizes = loaded
     landscapes = open_landscapes(layout, sizes)
     with pytest.raises(InputError, match="emberformer ensemble prior"):
         read_priors(landscapes, layout, 3, split)
@@ -347,9 +349,10 @@ def test_a_text_is_told(trained, tmp_path):
     assert model.text_features == 12
     assert model.generator.network.state_dict()["text_proj.weight"].shape[1] == 12
     curve = pd.read_csv(path.with_name("metrics.csv"))
-    assert (curve["val/attention_text"].dropna() > 0).all()
+    assert np.nanmin(curve["val/attention_text"]) > 0
     hindcast_ensemble(told, Layout(told), 0, "tiny", "cpu")
     landscape = open_landscapes(layout, model.sizes)[0]
+    assert told.ensemble is not None
     read_texts([landscape], told.ensemble)
     steps = list_steps([landscape], {"tiny": read_split(layout.split)["tiny"]}, "test")
     futures = Futures(model.generator, told.ensemble, model.reach)

@@ -56,9 +56,10 @@ def test_with_shared_noise_an_untrained_network_draws_a_gaussian_copula():
 
 
 def test_sure_pixels_share_no_noise():
-    of = replace(conditions(2), mean=torch.zeros_like(noise(2)))
-    of.mean[:, :, 0], of.mean[:, :, 1] = 0.99, -0.99
-    white, common = torch.randn(2, 4, *of.mean.shape[2:]), torch.full((2, 4), 9.0)
+    mean = torch.zeros_like(noise(2))
+    mean[:, :, 0], mean[:, :, 1] = 0.99, -0.99
+    of = replace(conditions(2), mean=mean)
+    white, common = torch.randn(2, 4, *mean.shape[2:]), torch.full((2, 4), 9.0)
     found = with_shared(white, common, of, 0.25)
     assert torch.equal(found[:, :, :2], white[:, :, :2])
     assert torch.allclose(found[:, :, 2:], 0.75**0.5 * white[:, :, 2:] + 0.5 * 9)
@@ -69,6 +70,7 @@ def test_the_burn_probability_is_the_forecast_where_nothing_was_learned_and_has_
     network, forecast = small_network(predicts="levels", leads=3).eval(), (0.2, 0.3, 0.7)
     with torch.inference_mode():
         found = drawn(network, told(forecast), members=16, steps=12)
+    assert found.burned_by is not None
     for number, p in enumerate(forecast):
         share = (leads_of(found.fields[0], 3) <= number + 1).float().mean(0)
         assert found.burned_by[0, number].mean() == pytest.approx(p, abs=0.01)

@@ -118,6 +118,8 @@ def test_padding_of_the_context_changes_nothing():
 def test_a_sample_does_not_depend_on_its_batch():
     network, x, t, of = awake(small_network()), noise(3), torch.tensor([0.2, 0.7, 0.5]), conditions(3)
     alone = conditions(3)
+    assert of.patches is not None
+    assert of.patch_mask is not None
     first = replace(
         alone, context=of.context[:1], context_mask=of.context_mask[:1], cls=of.cls[:1], patches=of.patches[:1],
         patch_mask=of.patch_mask[:1], pixels=of.pixels[:1],
@@ -149,6 +151,7 @@ def test_field_and_patches_share_one_ruler():
 @pytest.mark.slow
 def test_a_bright_patch_moves_attention_and_fire_to_its_own_cell():
     network, of = small_network(inject="cross", depth=1, d_model=32), conditions(12, (3, 4))
+    assert of.patches is not None
     bright = torch.zeros_like(of.patches)
     bright[torch.arange(12), torch.arange(12), 0] = 3.0  # sample n has a bright patch n, and nothing else to go by
     blank = {name: torch.zeros_like(getattr(of, name)) for name in ("pixels", "cls", "context")}
@@ -165,7 +168,7 @@ def test_a_bright_patch_moves_attention_and_fire_to_its_own_cell():
     velocity, _ = network.velocity(x, t, prepared)
     assert ((x + 0.95 * velocity < 0) == (cell > 0.5)).float().mean() > 0.98
     signal, tokens = network._begin(x, t, prepared)
-    shares = network.blocks[0].shares(tokens, signal, prepared.conditions[0])[..., -12:]
+    shares = network._dit_blocks[0].shares(tokens, signal, prepared.conditions[0])[..., -12:]
     to_bright = torch.stack([shares[n, :, n].view(3, 2, 4, 2).mean((1, 3)).flatten() for n in range(12)])
     assert torch.equal(to_bright.argmax(1), torch.arange(12))
 
@@ -174,18 +177,20 @@ def test_shares_of_attention_are_of_all_conditions_and_sum_to_one():
     network, x, of = awake(small_network(text_features=5)), noise(2), conditions(2, text=3)
     shares = network.attention_shares(x, torch.tensor([0.1, 0.6]), network.prepare(of))
     assert list(shares) == ["context", "text", "cls", "patches"]
-    assert torch.allclose(sum(shares.values()), torch.ones(2, 24), atol=1e-5)
+    assert torch.allclose(torch.stack(list(shares.values())).sum(0), torch.ones(2, 24), atol=1e-5)
     assert all((share > 0).all() for share in shares.values())
 
 
 def test_a_bias_far_below_zero_hides_the_patches():
     x, t, of = noise(1), torch.tensor([0.5]), conditions(1)
     network = awake(small_network(inject="cross", patch_bias=-100.0))
+    assert of.patches is not None
     assert torch.allclose(network(x, t, of), network(x, t, replace(of, patches=5 * of.patches)), atol=1e-6)
 
 
 def test_every_parameter_has_a_gradient_after_two_steps():
     network = small_network(text_features=5, aligned_features=4)
+    assert network.alignment is not None
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
     for step in range(3):
         prepared = network.prepare(
@@ -211,6 +216,8 @@ def test_what_is_missing_is_said():
 def test_sizes_come_from_the_data():
     network = small_network(cls_features=384, patch_features=768, context_features=21)
     assert network.dino_proj.in_features == 384
+    assert network.dino_patch_proj is not None
     assert network.dino_patch_proj.in_features == 768
+    assert network.null_dino_patches is not None
     assert network.null_dino_patches.shape == (768,)
     assert (PATCH, CONTEXT, FEATURES) == (8, 6, 10)

@@ -47,6 +47,7 @@ def test_a_new_fire_has_the_members_of_one_of_a_data_set(trained):
         fire_id, step = str(known.fire_id.values[k]), int(known.init_step[k])
         source = source_of(fires, fire_id, step + 1)
         _, members = forecast_fire(network, source, winds_of(fires, fire_id, step, 2), TOLD, "cpu", ensemble)
+        assert members is not None
         assert (members.arrival_lead != known.arrival_lead[k].values).mean() < 1e-3
         assert np.allclose(members.burn_probability, known.burn_probability[k], atol=1e-3, equal_nan=True)
 

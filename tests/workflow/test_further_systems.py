@@ -6,7 +6,7 @@ import pytest
 from emberformer.member_store import open_members
 from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
-from tests.workflow.test_workflow import Run
+from tests.workflow.test_workflow import Run, output_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,12 @@ CONTENT = {
     "logging": {"wandb": "disabled"},
     "evaluation": {"replicates": 100, "baselines": ["persistence"]},
 }
+
+
+def test_snakemake_has_nothing_to_say_about_the_rules_of_all_systems(tmp_path):
+    source = write_tiny_dataset(tmp_path / "source", fires=1).model_dump(mode="json")
+    said = output_of(Run(tmp_path, {**CONTENT, "datasets": {"valley": source}}).command("--lint"))
+    assert "your workflow is in a good condition" in said
 
 
 def test_ensemble_foresight_and_detection_from_fires_to_the_report(tmp_path):

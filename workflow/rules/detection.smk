@@ -9,12 +9,6 @@ else:
     DETECTION_DATA = [layout.split, *ALL_FIRES, *map(ancient, feature_stores(layout))]
 
 
-def rival_forecasts(wildcards):
-    """Forecasts whose connected pieces the detector is compared with."""
-    rival = layout.detection_rival
-    return [layout.forecasts(rival, dataset) / STORE for dataset in settings.tested] if rival else []
-
-
 rule detection_images:
     """Features of camera images and of their views."""
     output:

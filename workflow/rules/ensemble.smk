@@ -148,7 +148,7 @@ rule ensemble_rival:
     threads: 8
     resources:
         config=config_of,
-        seed=lambda wildcards: (wildcards.of_seed or "/seed-0").removeprefix("/seed-"),
+        seed=lambda wildcards: seed_of(wildcards) or "0",
         gpu=lambda wildcards: int(wildcards.rival == "dropout"),
         mem_mb=8000,
         runtime=240,

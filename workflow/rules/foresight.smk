@@ -4,14 +4,6 @@ FORESIGHT_INPUT = [layout.split, *ALL_FIRES, *map(ancient, feature_stores(layout
 ASKED = settings.foresight.model_dump_json() if settings.foresight else ""
 
 
-def pixel_forecasts(wildcards):
-    """Forecasts of the network's first seed, where the study compares with them."""
-    if not (settings.foresight and settings.foresight.pixel_rollout):
-        return []
-    method = f"emberformer-seed-{settings.training.seeds[0]}"
-    return [layout.forecasts(method, dataset) / STORE for dataset in settings.tested]
-
-
 rule foresight_similarity:
     """How alike features are after some frames, and where they change."""
     input:

@@ -117,10 +117,15 @@ def learned_from(wildcards):
     return stores if of.settings.ensemble.prior else []
 
 
+def seed_of(wildcards):
+    """The seed of the network that a rival ensemble is made of; empty: of all seeds."""
+    return wildcards.of_seed.rpartition("-")[2]
+
+
 def rival_inputs(wildcards):
     """What a rival ensemble is made of: the network's forecasts, and of one that is fitted those of all data sets."""
-    of, seeds = network(wildcards.model).one.layout, [wildcards.of_seed.removeprefix("/seed-")]
-    seeds, phase = (seeds if seeds[0] else list(map(str, of.settings.training.seeds))), of.parent_phase("ensemble")
+    of, seed = network(wildcards.model).one.layout, seed_of(wildcards)
+    seeds, phase = [seed] if seed else of.settings.training.seeds, of.parent_phase("ensemble")
     stores = [of.model_forecasts(seed, phase, dataset) / STORE for seed in seeds for dataset in DATASETS]
     return [of.split, *ALL_FIRES, *stores]
 
@@ -150,6 +155,20 @@ def features_of(wildcards):
 def forecast_stores(of):
     """Forecasts of every method of a configuration."""
     return [of.forecasts(method, dataset) / STORE for method in of.methods for dataset in DATASETS]
+
+
+def pixel_forecasts(wildcards):
+    """Forecasts of the network's first seed, where the study compares with them."""
+    if not (settings.foresight and settings.foresight.pixel_rollout):
+        return []
+    method = f"emberformer-seed-{settings.training.seeds[0]}"
+    return [layout.forecasts(method, dataset) / STORE for dataset in settings.tested]
+
+
+def rival_forecasts(wildcards):
+    """Forecasts whose connected pieces the detector is compared with."""
+    rival = layout.detection_rival
+    return [layout.forecasts(rival, dataset) / STORE for dataset in settings.tested] if rival else []
 
 
 ALL_FEATURES = sorted({store for one in layout.trained.values() for store in feature_stores(one.layout)})
