@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
+from emberformer import __version__
+from emberformer.deployment_cli import deployment_app
 from emberformer.detection_cli import detection_app
 from emberformer.ensemble_cli import ensemble_app
 from emberformer.errors import InputError
@@ -58,6 +60,7 @@ class InPipelineOrder(TyperGroup):
 
     def list_commands(self, ctx) -> list[str]:
         order = [
+            "init",
             *("simulate", "ingest", "split", "features", "foresight", "check", "sizes", "train", "finetune", "distil"),
             *("sweep", "ensemble", "detection"),
             *("hindcast", "baseline", "evaluate", "interpret", "average", "judge", "summarise", "report", "forecast"),
@@ -74,6 +77,25 @@ app = typer.Typer(
     help="Wildfire spread forecasts from cached DINOv2 features.\n\nThe verbs stand in the order in which the data "
     "pass them; `snakemake --cores all --configfile CONFIG` runs them all and only where something changed.",
 )
+
+
+def show_version(asked: bool) -> None:
+    """Print the version, and end."""
+    if asked:
+        typer.echo(f"emberformer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def of_all_verbs(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+app.add_typer(deployment_app)
 
 
 @app.command()

@@ -106,6 +106,16 @@ def write_configuration(layout):
     layout.config.write_text(yaml.safe_dump(layout.settings.model_dump(mode="json"), sort_keys=False))
 
 
+def after(first, then):
+    """One handler of Snakemake that calls two."""
+
+    def both(log):
+        first(log)
+        then(log)
+
+    return both
+
+
 def code(module):
     """Files of the package that a rule's result follows from: Snakemake does not see the code behind a shell command."""
     return [os.path.relpath(file) for file in imported_files(module, FOUNDATIONS + VERSIONED)]
