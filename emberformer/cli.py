@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from emberformer import __version__
 from emberformer.deployment_cli import deployment_app
 from emberformer.detection_cli import detection_app
 from emberformer.ensemble_cli import ensemble_app
@@ -27,6 +26,7 @@ from emberformer.options import (
     DatasetName,
     Device,
     OfPhase,
+    ShowVersion,
     Threads,
     Variant,
     check_variant,
@@ -79,19 +79,8 @@ app = typer.Typer(
 )
 
 
-def show_version(asked: bool) -> None:
-    """Print the version, and end."""
-    if asked:
-        typer.echo(f"emberformer {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def of_all_verbs(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+def of_all_verbs(version: ShowVersion = False) -> None:
     """Options of the command itself."""
 
 
