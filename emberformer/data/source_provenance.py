@@ -10,16 +10,16 @@ from emberformer.dataset_settings import DatasetSettings
 
 
 def made_by(reader: str) -> dict[str, object]:
-    """Reader and versions; of EmberFormer the release alone, without the number and the hash of a commit.
-
-    >>> release_of("0.2.0.dev7+g1a2b3c4.d20260131")
-    '0.2.0'
-    """
+    """Reader and versions; of EmberFormer only the release: a store changes with its sources, not with a commit."""
     return {"reader": reader, "emberformer": release_of(__version__), "zarr": version("zarr")}
 
 
 def release_of(version: str) -> str:
-    """Release that a version belongs to or leads to."""
+    """The release that a version is, or leads to.
+
+    >>> release_of("0.2.0.dev7+g1a2b3c4.d20260131")
+    '0.2.0'
+    """
     return re.findall(r"\d+(?:\.\d+)*", version)[0]
 
 

@@ -15,11 +15,13 @@ from tests.workflow.test_workflow import jobs_of
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "as-a-module.md"
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 DEMO = {
     "simulate": 1, "ingest": 1, "split": 1, "features_plan": 1, "features_extract": 2, "features_index": 1, "train": 1,
     "hindcast": 1, "baseline": 4, "evaluate": 1, "interpret": 1, "report": 1,
 }  # fmt: skip
+NOT_WANTED = ("baseline", "evaluate", "interpret", "report")  # for the forecasts alone
 OWN = """
 configfile: "tiny.yaml"
 
@@ -91,10 +93,9 @@ def test_under_a_prefix_own_rules_and_handlers_have_their_say(folder, snakefile)
     assert (folder / "results" / "tiny" / "config.yaml").exists()
 
 
-def test_every_target_has_its_prefixed_name(folder):
-    (folder / "own.smk").write_text(OWN.format(snakefile=str(ROOT / "workflow" / "Snakefile")))
-    targets = re.findall(r"^rule (\w+):", (ROOT / "workflow" / "Snakefile").read_text(), re.MULTILINE)
-    assert {"extract_features", "ensemble"} < set(targets)
-    command = [SNAKEMAKE, "--snakefile", "own.smk", "--list-target-rules"]
-    listed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
-    assert {f"emberformer_{name}" for name in targets} < set(listed)
+def test_the_guides_workflow_plans_the_demo_under_its_prefix(folder):
+    module, imports = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "guide.smk").write_text(imports + module)
+    planned = snakemake(folder, "--snakefile", "guide.smk", "--dry-run", "all", "emberformer_extract_features")
+    wanted = {f"emberformer_{name}": count for name, count in DEMO.items() if name not in NOT_WANTED}
+    assert planned == wanted | {"emberformer_extract_features": 1, "expected_area": 1}
