@@ -3,7 +3,7 @@
 #   make demo     the whole workflow on simulated fires; no data needed
 #   make run      the whole workflow on your data: make run CONFIG=config/config.yaml
 #   make test     the tests
-#   make lint     style, types, layers, workflow
+#   make lint     style, types, layers, workflow, container
 #   make bench    benchmarks against the committed figures
 #   make docs     the documentation site, in site/
 #   make notebooks  docs/notebooks, executed anew
@@ -58,6 +58,7 @@ lint: setup
 	pyright
 	lint-imports
 	snakefmt --check Snakefile workflow
+	hadolint Dockerfile
 	snakemake --lint --configfile config/demo.yaml
 
 bench: setup

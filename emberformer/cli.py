@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
+from emberformer.deployment_cli import deployment_app
 from emberformer.detection_cli import detection_app
 from emberformer.ensemble_cli import ensemble_app
 from emberformer.errors import InputError
@@ -25,6 +26,7 @@ from emberformer.options import (
     DatasetName,
     Device,
     OfPhase,
+    ShowVersion,
     Threads,
     Variant,
     check_variant,
@@ -58,6 +60,7 @@ class InPipelineOrder(TyperGroup):
 
     def list_commands(self, ctx) -> list[str]:
         order = [
+            "init",
             *("simulate", "ingest", "split", "features", "foresight", "check", "sizes", "train", "finetune", "distil"),
             *("sweep", "ensemble", "detection"),
             *("hindcast", "baseline", "evaluate", "interpret", "average", "judge", "summarise", "report", "forecast"),
@@ -74,6 +77,14 @@ app = typer.Typer(
     help="Wildfire spread forecasts from cached DINOv2 features.\n\nThe verbs stand in the order in which the data "
     "pass them; `snakemake --cores all --configfile CONFIG` runs them all and only where something changed.",
 )
+
+
+@app.callback()
+def of_all_verbs(version: ShowVersion = False) -> None:
+    """Options of the command itself."""
+
+
+app.add_typer(deployment_app)
 
 
 @app.command()

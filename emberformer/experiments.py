@@ -144,7 +144,7 @@ def find_experiments(folder: Path, chosen: Iterable[str] | None = None) -> dict[
         path = Path(name) if name.endswith(".yaml") else known.get(name)
         if path is None or not path.exists():
             expected = f"a file, or one of {', '.join(known)}"
-            raise InputError("experiments", name, expected, f"correct the name, or add {folder}/{name}.yaml")
+            raise InputError("experiments", name, expected, "correct the name, or give the path of a file (NAME.yaml)")
         found[path.stem] = path
     return found
 

@@ -8,12 +8,25 @@ from typing import Annotated
 
 import typer
 
+from emberformer import __version__
 from emberformer.errors import InputError
 from emberformer.layout import Layout
 from emberformer.overrides import changed, parse_changes
 from emberformer.settings import Settings, load_settings
 from emberformer.training_settings import Phase
 
+
+def show_version(asked: bool) -> bool:
+    """Print the version, and end, where it is asked for."""
+    if asked:
+        typer.echo(f"emberformer {__version__}")
+        raise typer.Exit
+    return asked
+
+
+ShowVersion = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+]
 Config = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=False)]
 DatasetName = Annotated[
     str, typer.Option("--dataset", help="Name of a data set in the configuration.", show_default=False)

@@ -128,7 +128,7 @@ def _snakemake_parser() -> Any:
 
 @cache
 def _rules() -> set[str]:
-    files = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    files = [ROOT / "workflow" / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
     return {rule for path in files for rule in RULE.findall(path.read_text())}
 
 

@@ -74,6 +74,15 @@ def test_no_pin_is_left_over():
     assert set(_pins()) <= _reachable(_direct_requirements())
 
 
+def test_the_version_to_cite_is_the_newest_release_or_the_first_to_come():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    released = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    to_come = hatch["version"]["fallback-version"].removesuffix(".dev0")
+    assert cited == (released[0] if released else to_come)
+    assert to_come not in released, "raise fallback-version to the next release"
+
+
 def test_pins_are_public_versions():
     assert not [pin for pin in _pins().values() if not re.fullmatch(r"[\w.!]+", pin)]
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 from emberformer import __version__
+from emberformer.data import source_provenance
 from emberformer.provenance import git_commit, provenance
 
 
@@ -19,6 +20,14 @@ def test_equal_calls_give_equal_json():
     assert provenance()["emberformer"] == __version__
     assert "time" not in provenance()
     assert provenance(with_time=True)["time"].endswith("+00:00")
+
+
+def test_a_commit_changes_no_fires_store(monkeypatch):
+    told = set()
+    for version in ("0.2.0.dev7+g1a2b3c4", "0.2.0.dev8+g5d6e7f8.d20260131", "0.2.0"):
+        monkeypatch.setattr(source_provenance, "__version__", version)
+        told.add(json.dumps(source_provenance.made_by("deep_crown")))
+    assert len(told) == 1
 
 
 def test_commit_of_a_work_tree(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 
 from emberformer import __version__
@@ -9,8 +10,17 @@ from emberformer.dataset_settings import DatasetSettings
 
 
 def made_by(reader: str) -> dict[str, object]:
-    """Reader and versions."""
-    return {"reader": reader, "emberformer": __version__, "zarr": version("zarr")}
+    """Reader and versions; of EmberFormer only the release: a store changes with its sources, not with a commit."""
+    return {"reader": reader, "emberformer": release_of(__version__), "zarr": version("zarr")}
+
+
+def release_of(version: str) -> str:
+    """The release that a version is, or leads to.
+
+    >>> release_of("0.2.0.dev7+g1a2b3c4.d20260131")
+    '0.2.0'
+    """
+    return re.findall(r"\d+(?:\.\d+)*", version)[0]
 
 
 def source_provenance(settings: DatasetSettings) -> dict[str, object]:

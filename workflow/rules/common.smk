@@ -106,6 +106,25 @@ def write_configuration(layout):
     layout.config.write_text(yaml.safe_dump(layout.settings.model_dump(mode="json"), sort_keys=False))
 
 
+def after(first, then):
+    """One handler of Snakemake that calls two."""
+
+    def both(log):
+        first(log)
+        then(log)
+
+    return both
+
+
+def write_configurations(log=None):
+    """The configuration, and those of the folds and experiments that a target needs."""
+    write_configuration(layout)
+    for one in FOLD_LAYOUTS.values():
+        write_configuration(one)
+    for one in STUDIES.values():
+        write_study(one)
+
+
 def code(module):
     """Files of the package that a rule's result follows from: Snakemake does not see the code behind a shell command."""
     return [os.path.relpath(file) for file in imported_files(module, FOUNDATIONS + VERSIONED)]

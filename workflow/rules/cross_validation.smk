@@ -61,7 +61,7 @@ rule average:
         scores_of_folds,
         code("evaluate.fold_tables"),
     output:
-        report(layout.experiment / "folds.md", category="Folds"),
+        report(layout.experiment / "folds.md", category="Folds", caption="../report/folds.rst"),
         layout.experiment / "folds.csv",
     log:
         LOGS / "folds.log",

@@ -111,8 +111,8 @@ rule detection_evaluate:
         rival_forecasts,
         code("detection.evaluation"),
     output:
-        layout.detection / "scores.csv",
-        layout.detection / "found.png",
+        report(layout.detection / "scores.csv", category="Detection", caption="../report/detection_scores.rst"),
+        report(layout.detection / "found.png", category="Detection", caption="../report/found.rst"),
     log:
         LOGS / "detection_evaluate.log",
     benchmark:

@@ -177,7 +177,11 @@ rule ensemble_evaluate:
         ALL_MEMBERS,
         code("evaluate.ensemble_tables"),
     output:
-        layout.ensemble_scores / "ensemble_scores.csv",
+        report(
+            layout.ensemble_scores / "ensemble_scores.csv",
+            category="Ensembles",
+            caption="../report/ensemble_scores.rst",
+        ),
         layout.ensemble_scores / "ensemble_differences.csv",
         layout.ensemble_scores / "rank_histogram.csv",
         layout.ensemble_scores / "reliability.csv",

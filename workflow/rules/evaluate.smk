@@ -9,9 +9,9 @@ rule evaluate:
         ALL_FORECASTS,
         code("evaluate.tables"),
     output:
-        layout.scores / "scores.csv",
+        report(layout.scores / "scores.csv", category="Scores", caption="../report/scores.rst"),
         layout.scores / "strata.csv",
-        layout.scores / "differences.csv",
+        report(layout.scores / "differences.csv", category="Scores", caption="../report/differences.rst"),
         layout.scores / "per_fire.csv",
         layout.scores / "reliability.csv",
         layout.scores / "thresholds.json",

@@ -13,7 +13,7 @@ rule judge:
     output:
         STUDY / "verdicts" / "verdicts.csv",
         STUDY / "verdicts" / "verdicts.md",
-        report(STUDY / "verdicts" / "verdicts.html", category="Experiments"),
+        report(STUDY / "verdicts" / "verdicts.html", category="Experiments", caption="../report/verdicts.rst"),
         STUDY / "scores" / "scores.csv",
     log:
         LOGS / "judge" / "{experiment}.log",
@@ -49,7 +49,7 @@ rule summarise:
     output:
         layout.experiments / "summary.md",
         layout.experiments / "summary.csv",
-        report(layout.experiments / "summary.html", category="Experiments"),
+        report(layout.experiments / "summary.html", category="Experiments", caption="../report/summary.rst"),
     log:
         LOGS / "summarise.log",
     benchmark:

@@ -113,7 +113,7 @@ rule foresight_probe:
         pixel_forecasts,
         code("foresight.probe"),
     output:
-        layout.foresight / "probe.csv",
+        report(layout.foresight / "probe.csv", category="Foresight", caption="../report/probe.rst"),
     log:
         LOGS / "foresight_probe.log",
     benchmark:

@@ -16,7 +16,7 @@ rule report:
         code("report"),
         os.path.relpath(PACKAGE / "report" / "template.html"),
     output:
-        layout.report,
+        report(layout.report, category="Report", caption="../report/page.rst"),
     log:
         LOGS / "report.log",
     benchmark:

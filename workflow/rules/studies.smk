@@ -2,9 +2,10 @@
 # as the configuration's, from the same features; see docs/experiments.md.
 #
 # An experiment is read only when a target needs it: what does not fit a configuration must not stop its other targets.
+from emberformer.deployment import SOURCES
 from emberformer.experiments import find_experiments, plan_study, write_study
 
-EXPERIMENTS = find_experiments(Path(workflow.basedir) / "config" / "experiments", CHOSEN_EXPERIMENTS)
+EXPERIMENTS = find_experiments(SOURCES / "config" / "experiments", CHOSEN_EXPERIMENTS)
 STUDY = layout.experiments / "{experiment}"
 STUDIES = {}  # experiments that have been read
 

@@ -1,0 +1,45 @@
+"""Deployment: where the workflow's own files lie, and folders outside the repository that use it as a module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emberformer.errors import InputError
+from emberformer.imports import PACKAGE
+
+# A wheel carries them inside the package; in a clone they stand beside it.
+SOURCES = PACKAGE / "pipeline" if (PACKAGE / "pipeline").exists() else PACKAGE.parent
+SNAKEFILE = SOURCES / "workflow" / "Snakefile"
+
+# What a deployed folder holds, and what it is copied from.
+DEPLOYED = {
+    "workflow/Snakefile": "workflow/deployed.smk",
+    **{f"config/{name}": f"config/{name}" for name in ("config.yaml", "demo.yaml", "config.schema.json")},
+    **{f"profiles/{name}": f"profiles/{name}" for name in ("default/profile.yaml", "slurm/profile.yaml")},
+    **{f"profiles/kubernetes/{name}": f"profiles/kubernetes/{name}" for name in ("profile.yaml", "job.py")},
+}
+
+
+def deploy(folder: Path) -> list[Path]:
+    """Write a folder that runs the workflow of the installed package, with configurations to start from.
+
+    Its Snakefile asks the package where the rules lie, so that the folder outlives an upgrade and a move to another
+    machine.
+
+    Args:
+        folder: made if it is missing; what else lies in it is left alone.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        InputError: one of the files is there already; nothing is written then.
+    """
+    for name in DEPLOYED:
+        if (folder / name).exists():
+            remedy = "name another folder, or move the file away"
+            raise InputError(folder / name, "a file", "none: nothing is overwritten", remedy)
+    for name, source in DEPLOYED.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((SOURCES / source).read_bytes())
+    return [folder / name for name in DEPLOYED]
