@@ -94,8 +94,8 @@ def test_under_a_prefix_own_rules_and_handlers_have_their_say(folder, snakefile)
 
 
 def test_the_guides_workflow_plans_the_demo_under_its_prefix(folder):
-    module, imports = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    (folder / "guide.smk").write_text(imports + module)
+    (snakefile,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "guide.smk").write_text(snakefile)
     planned = snakemake(folder, "--snakefile", "guide.smk", "--dry-run", "all", "emberformer_extract_features")
     wanted = {f"emberformer_{name}": count for name, count in DEMO.items() if name not in NOT_WANTED}
     assert planned == wanted | {"emberformer_extract_features": 1, "expected_area": 1}
