@@ -5,6 +5,7 @@
 #   make test     the tests
 #   make lint     style, types, layers, workflow, container
 #   make bench    benchmarks against the committed figures
+#   make mutants  which changes of the scores' code no test notices
 #   make docs     the documentation site, in site/
 #   make notebooks  docs/notebooks, executed anew
 #   make schema   config/config.schema.json from emberformer/settings.py
@@ -24,7 +25,7 @@ CONFIG ?= config/config.yaml
 ARGS ?=
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo run test lint bench docs notebooks schema pins unlock
+.PHONY: help setup demo run test lint bench mutants docs notebooks schema pins unlock
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +64,10 @@ lint: setup
 
 bench: setup
 	@python -m benchmarks $(ARGS)
+
+mutants: setup
+	@mutmut run --max-children 2
+	@mutmut results
 
 # Not --quiet: it hides warnings from --strict too. The theme warns of a later MkDocs, which pyproject.toml rules out.
 docs: setup

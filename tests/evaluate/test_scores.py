@@ -171,3 +171,38 @@ def test_counts_of_many_pools_at_once():
 def test_different_shapes_are_an_error():
     with pytest.raises(ValueError, match="one shape"):
         scores.brier([0.1, 0.2], [1])
+
+
+def test_counts_of_a_stack_are_scored_one_by_one():
+    counts = np.array([[[5, 2, 1], [1, 0, 3]], [[4, 4, 0], [2, 2, 0]]])  # pool, outcome, bin
+    sums = np.array([[2.0, 1.0], [0.5, 3.5]])
+    for pool in (0, 1):
+        alone = scores.average_precision_of_counts(counts[pool])
+        np.testing.assert_allclose(scores.average_precision_of_counts(counts)[pool], alone)
+        for all_pools, one in zip(*map(scores.contingency_of_counts, (counts, counts[pool])), strict=True):
+            np.testing.assert_array_equal(all_pools[pool], one)
+    of_pools = scores.calibration_error_of_counts(np.array([[2, 4], [3, 1]]), sums, np.array([[1, 1], [0, 3]]))
+    np.testing.assert_allclose(of_pools, [1 / 6, 1 / 4])
+
+
+def test_bins_of_reliability_are_all_there_and_the_last_one_is_closed():
+    count, forecast, observed = scores.reliability(np.array([0.05, 1.0]), np.array([0.0, 1.0]))
+    assert len(count) == len(forecast) == len(observed) == 15
+    assert (count[0], count[-1]) == (1, 1)
+    assert len(scores.reliability(np.array([0.05]), np.array([0.0]), 4)[0]) == 4
+    # two bins: 0.2 and 0.4 together, where half burned; four bins: apart
+    assert scores.expected_calibration_error([0.2, 0.4], [0, 1], bins=2) == pytest.approx(0.2)
+    assert scores.expected_calibration_error([0.2, 0.4], [0, 1], bins=4) == pytest.approx((0.2 + 0.6) / 2)
+
+
+def test_numbers_of_single_precision_are_scored_in_double():
+    forecast = np.array([0.1, 0.7], np.float32)
+    exact = (float(forecast[0]) ** 2 + (1 - float(forecast[1])) ** 2) / 2
+    assert scores.brier(forecast, [0, 1]) == pytest.approx(exact, rel=1e-12)
+    shares = scores.ratio(np.float32(1), np.array([3, 0], np.float32))
+    assert shares.dtype == np.float64
+    np.testing.assert_allclose(shares, [1 / 3, np.nan], rtol=1e-12)
+
+
+def test_a_sure_forecast_that_was_right_costs_next_to_nothing():
+    assert scores.negative_log_likelihood([1.0], [1]) == pytest.approx(1e-6, rel=1e-3)
