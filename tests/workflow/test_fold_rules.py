@@ -10,7 +10,7 @@ import pytest
 from tests.workflow.test_workflow import Run
 from tests.wsts_files import dates_from, made_days, write_geotiffs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
 CONTENT = {
     "name": "tiny",

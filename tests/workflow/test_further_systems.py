@@ -8,7 +8,7 @@ from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
 from tests.workflow.test_workflow import Run, output_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
 CONTENT = {
     "name": "tiny",

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ from emberformer.layout import Layout
 from emberformer.settings import parse_settings
 from tests.tiny import write_frame, write_tiny_dataset
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -44,6 +46,7 @@ class Run:
 
     folder: Path
     content: dict
+    commands: ClassVar[Path] = BIN  # where `snakemake` finds itself and the verbs
 
     def changed(self, **sections: object) -> "Run":
         """The same folder with other settings: a mapping is merged into its section."""
@@ -66,7 +69,8 @@ class Run:
 
     def snakemake(self, *arguments: str) -> dict[str, int]:
         """Run Snakemake; gives the number of jobs of each rule (without targets such as `all`)."""
-        return jobs_of(output_of(self.command(*arguments)))
+        command, path = self.command(*arguments), f"{self.commands}{os.pathsep}{os.environ['PATH']}"
+        return jobs_of(output_of([f"{self.commands}/snakemake", *command[1:]], env=os.environ | {"PATH": path}))
 
     @property
     def layout(self) -> Layout:
@@ -88,9 +92,9 @@ class Run:
         return {axis: sum(m[f"encoded_{axis}"] for m in manifests) for axis in ("frame", "terrain")}
 
 
-def output_of(command: list[str], code: int = 0) -> str:
+def output_of(command: list[str], code: int = 0, env: Mapping[str, str] | None = None) -> str:
     """What a command prints; it must end with `code`."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
     assert done.returncode == code, done.stdout[-6000:]
     return done.stdout
 
