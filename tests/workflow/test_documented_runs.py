@@ -43,14 +43,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "evaluation": {"replicates": 100, "baselines": ["persistence", "dilation"]},
 }
 VERBS = (
-    "simulate", "ingest", "split", "features", "check", "sizes", "train", "finetune", "distil", "hindcast", "baseline",
-    "ensemble", "foresight", "detection", "evaluate", "interpret", "report", "forecast", "sweep", "schema",
+    "init", "simulate", "ingest", "split", "features", "check", "sizes", "train", "finetune", "distil", "hindcast",
+    "baseline", "ensemble", "foresight", "detection", "evaluate", "interpret", "report", "forecast", "sweep", "schema",
 )  # fmt: skip
 FEATURES = ("estimate", "fit-channels", "plan", "extract", "index", "info", "verify", "copy")
 PARTS = ("images", "prior", "train", "hindcast", "detect", "rival", "evaluate")
 ELSEWHERE = {  # what needs more than the world holds: the test that runs it
     "emberformer features copy": "features/test_object_storage.py",
     "emberformer features estimate --config config/mine.yaml": "features/test_estimate.py",
+    "emberformer features estimate --fires": "features/test_estimate.py",
+    "emberformer interpret": "interpretation/test_interpret.py",
     "emberformer features verify s3:": "features/test_object_storage.py",
     "emberformer detection images": "workflow/test_further_systems.py",
     "emberformer detection convert": "detection/test_coco.py",
