@@ -90,6 +90,12 @@ class CameraSettings(Stage):
     test: Share = Field(default=0.15, description="share that is scored; train, validation and test add up to 1")
     seed: int = Field(default=0, description="of the division and of the views")
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> CameraSettings:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train + validation + test must be 1")
+        return self
+
 
 class DetectionLossSettings(Stage):
     """Weights of the terms; the same for every decoder layer and for the proposals."""

@@ -9,6 +9,7 @@ from emberformer.layout import Layout
 from emberformer.settings import Settings, merged, parse_settings
 
 DATASET = {"root": "somewhere", "minutes_per_frame": 30, "bands": {"elevation": {"kind": "continuous"}}}
+SET = {"annotations": "set.json", "images": "images"}
 TAIL = {"blocks": 2}
 
 
@@ -28,6 +29,7 @@ def settings(**changes) -> Settings:
         ({"model": {"d_model": 30, "heads": 4}}, "multiple of heads"),
         ({"datasets": {}}, "datasets: name at least one"),
         ({"datasets": {}, "detection": {}}, "datasets: name at least one"),
+        ({"datasets": {}, "detection": {"cameras": {"sets": [SET], "train": 0.9}}}, "train + validation + test"),
         ({"phase3": {"path": "pixels"}}, "phase2 too"),
         ({"phase2": {"path": "tail", "encoders": ["terrain"]}}, "path: pixels"),
         ({"model": {"network": "unet"}, "phase2": TAIL}, "train the backbone"),
