@@ -5,6 +5,7 @@
 #   make test     the tests
 #   make lint     style, types, layers, workflow, container
 #   make bench    benchmarks against the committed figures
+#   make coverage which branches of data, features and evaluate no test near them takes
 #   make mutants  which changes of the scores' code no test notices
 #   make docs     the documentation site, in site/
 #   make notebooks  docs/notebooks, executed anew
@@ -25,7 +26,7 @@ CONFIG ?= config/config.yaml
 ARGS ?=
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo run test lint bench mutants docs notebooks schema pins unlock
+.PHONY: help setup demo run test lint bench coverage mutants docs notebooks schema pins unlock
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -64,6 +65,11 @@ lint: setup
 
 bench: setup
 	@python -m benchmarks $(ARGS)
+
+COVERED := data evaluate features
+coverage: setup
+	@python -m pytest -q --cov-branch --cov-report=term-missing:skip-covered $(COVERED:%=--cov=emberformer/%) $(COVERED:%=tests/%) \
+	  tests/test_finetuning.py tests/ensemble/test_ensemble_stages.py $(ARGS)
 
 mutants: setup
 	@mutmut run --max-children 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 from rasterio import Affine
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
@@ -283,6 +284,27 @@ def test_netcdf_without_a_place_or_damaged(tmp_path, template):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"(?s)fire\.nc.*a NetCDF file"):
         _read(path)
+
+
+@pytest.mark.filterwarnings("ignore:Variable.s. referenced in grid_mapping")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.rename(y="row"), r"dimensions .*'row'"),
+        (lambda d: d.assign_coords(x=d.x + 5.0 * (d.x > d.x.mean())), "coordinate x.*uneven steps"),
+        (lambda d: d.drop_vars("spatial_ref"), "coordinates without a coordinate reference system"),
+        (lambda d: d.drop_vars(["x", "y"]), "no coordinates x and y"),
+        (lambda d: d.assign_coords(time=d.time.where(d.time > d.time[0])), "a time that is missing"),
+    ],
+)
+def test_netcdf_whose_grid_or_times_are_incomplete(tmp_path, change, message):
+    path = write_netcdf(
+        tmp_path / "whole.nc", burned=(("time", "y", "x"), grow()), time=("time", times().astype("datetime64[ns]"))
+    )
+    with xr.open_dataset(path, decode_coords="all") as whole:
+        change(whole).to_netcdf(tmp_path / "fire.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=rf"(?s)fire\.nc.*{message}"):
+        _read(tmp_path / "fire.nc")
 
 
 # Polygons
