@@ -24,7 +24,7 @@ CALLER = """#!{python} -IS
 import os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-words = [os.path.basename(__file__), os.getcwd(), str(len(sys.argv) - 1), *sys.argv[1:]]
+words = [os.path.abspath(__file__), os.getcwd(), str(len(sys.argv) - 1), *sys.argv[1:]]
 words += [name + "=" + value for name, value in os.environ.items()]
 told = os.fsencode("\\0".join(words))
 socket.send_fds(server, [len(told).to_bytes(4, "big")], [0, 1, 2])
@@ -42,6 +42,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     for name in ("emberformer", "snakemake"):
         (folder / name).write_text(CALLER.format(python=sys.executable, address=str(folder / "socket")))
         (folder / name).chmod(0o755)
+    (folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (folder / "python").chmod(0o755)
     server = subprocess.Popen([sys.executable, __file__, folder / "socket"], stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
@@ -73,17 +75,18 @@ def answer(caller: socket.socket) -> None:
     told = b""
     while len(told) < int.from_bytes(length, "big"):
         told += caller.recv(1 << 16)
-    program, folder, count, *words = os.fsdecode(told).split("\0")
+    called, folder, count, *words = os.fsdecode(told).split("\0")
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(word.split("=", 1) for word in words[int(count) :])
-    sys.argv = [program, *words[: int(count)]]
+    sys.argv = [called, *words[: int(count)]]
+    sys.executable = str(Path(called).with_name("python"))  # rules call the `emberformer` beside it
     caller.sendall(str(os.getpid()).encode().ljust(16))
     status = 1
     try:
-        run(program)
+        run(Path(called).name)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
