@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def answer(caller: socket.socket) -> None:
         os.dup2(stream, number)
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(word.split("=", 1) for word in words[int(count) :])
+    os.environ.update({name: value for name, _, value in (word.partition("=") for word in words[int(count) :])})
     sys.argv = [called, *words[: int(count)]]
     sys.executable = str(Path(called).with_name("python"))  # rules call the `emberformer` beside it
     caller.sendall(str(os.getpid()).encode().ljust(16))
@@ -93,7 +94,7 @@ def answer(caller: socket.socket) -> None:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
