@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emberformer.stage import Stage
+from emberformer.stage import Stage, check_shares
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, _ . -")]
 WindUnit = Literal["m s-1", "km h-1", "mph"]
@@ -194,8 +194,7 @@ class SplitSettings(Stage):
 
     @model_validator(mode="after")
     def _shares_add_up(self):
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train + validation + test must be 1")
+        check_shares(self.train, self.validation, self.test)
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from emberformer.model_settings import LoraSettings
-from emberformer.stage import GradientClip, Heads, Precision, Stage, Warmup, WeightDecay, merged
+from emberformer.stage import GradientClip, Heads, Precision, Stage, Warmup, WeightDecay, check_shares, merged
 
 SCALES = (2.0, 1.0, 0.5)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,8 +92,7 @@ class CameraSettings(Stage):
 
     @model_validator(mode="after")
     def _adds_up(self) -> CameraSettings:
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train + validation + test must be 1")
+        check_shares(self.train, self.validation, self.test)
         return self
 
 

@@ -39,3 +39,9 @@ def merged(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         inner = result.get(key)
         result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return result
+
+
+def check_shares(train: float, validation: float, test: float) -> None:
+    """Raise ValueError where the shares of a division do not add up to 1."""
+    if abs(train + validation + test - 1) > 1e-6:
+        raise ValueError("train + validation + test must be 1")
