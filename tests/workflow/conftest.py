@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflow.test_workflow import Run
+from tests.workflow.running import Run
 from tests.workflow.warm import start
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.workflow.test_workflow import Run
+from tests.workflow.running import Run
 from tests.wsts_files import dates_from, made_days, write_geotiffs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]

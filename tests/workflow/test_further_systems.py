@@ -6,7 +6,7 @@ import pytest
 from emberformer.member_store import open_members
 from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
-from tests.workflow.test_workflow import Run, output_of
+from tests.workflow.running import Run, output_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 

@@ -10,7 +10,7 @@ import yaml
 
 from emberformer.deployment import deploy
 from tests.tiny import write_tiny_dataset
-from tests.workflow.test_workflow import jobs_of
+from tests.workflow.running import jobs_of
 
 pytestmark = pytest.mark.slow
 

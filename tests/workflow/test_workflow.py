@@ -3,18 +3,12 @@
 Every test works on its own copy of the finished run: all paths are relative to the working folder.
 """
 
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,89 +18,17 @@ import yaml
 
 from emberformer.data.fires import open_fires
 from emberformer.experiments import find_experiments, plan_study
-from emberformer.layout import Layout
 from emberformer.settings import parse_settings
 from tests.tiny import write_frame, write_tiny_dataset
+from tests.workflow.running import ROOT, Run, jobs_of, output_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 SHIPPED = ROOT / "config" / "experiments"
 FIRES, FRAMES = 7, 5
-TARGETS = ("all", "extract_features", "ablations", "ensemble", "folds", "foresight", "detection")
 ONE_BY_ONE = ("extract_features", "--set-resources", "features_extract:batch_tokens=1")
 SCORED = {"evaluate": 1, "interpret": 1, "report": 1}
 AFTER_TRAINING = {"train": 1, "hindcast": 1, **SCORED}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A working folder with a data set in `source` and its configuration."""
-
-    folder: Path
-    content: dict
-    commands: ClassVar[Path] = BIN  # where `snakemake` finds itself and the verbs
-
-    def changed(self, **sections: object) -> "Run":
-        """The same folder with other settings: a mapping is merged into its section."""
-        content = dict(self.content)
-        for name, value in sections.items():
-            content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
-        return Run(self.folder, content)
-
-    def command(self, *arguments: str) -> list[str]:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.content))
-        fixed = [
-            "--snakefile",
-            ROOT / "Snakefile",
-            "--directory",
-            self.folder,
-            "--configfile",
-            self.folder / "tiny.yaml",
-        ]
-        return [str(part) for part in (BIN / "snakemake", *arguments, "--cores", 2, *fixed)]
-
-    def snakemake(self, *arguments: str) -> dict[str, int]:
-        """Run Snakemake; gives the number of jobs of each rule (without targets such as `all`)."""
-        command, path = self.command(*arguments), f"{self.commands}{os.pathsep}{os.environ['PATH']}"
-        return jobs_of(output_of([f"{self.commands}/snakemake", *command[1:]], env=os.environ | {"PATH": path}))
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(parse_settings(self.content))
-
-    @property
-    def store(self) -> Path:
-        return self.folder / self.layout.features("tiny")
-
-    @property
-    def images(self) -> set[bytes]:
-        """Contents of all frames; equal frames count once."""
-        return {path.read_bytes() for path in (self.folder / "source" / "fire_frames").rglob("*.png")}
-
-    def encoded(self) -> dict[str, int]:
-        """Records that the extraction jobs of the last run sent through the backbone."""
-        shards = self.layout.settings.shards
-        manifests = [json.loads((self.store / ".plan" / f"shard-{n}.json").read_text()) for n in range(shards)]
-        return {axis: sum(m[f"encoded_{axis}"] for m in manifests) for axis in ("frame", "terrain")}
-
-
-def output_of(command: list[str], code: int = 0, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints; it must end with `code`."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
-    assert done.returncode == code, done.stdout[-6000:]
-    return done.stdout
-
-
-def jobs_of(output: str) -> dict[str, int]:
-    """Snakemake's table of jobs; an empty one where there is nothing to be done."""
-    if "Nothing to be done" in output:
-        return {}
-    table = re.search(r"^Job stats:\njob +count\n-+ +-+\n(.*?)^total ", output, re.MULTILINE | re.DOTALL)
-    assert table, output[-6000:]
-    rows = (line.split() for line in table[1].splitlines())
-    return {rule: int(count) for rule, count in rows if rule not in TARGETS}
 
 
 def patches(features: xr.Dataset, fire: int) -> np.ndarray:
