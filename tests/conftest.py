@@ -10,6 +10,9 @@ import tests.signatures  # noqa: F401  (the hook looks it up by name)
 # Before torch and NumPy are imported; the rules of the workflow set their own.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # the other core belongs to another worker: threads that spin stop both
 
 # Shapes and types in signatures are checked at every call, in everything that is imported from here on.
 install_import_hook("emberformer", "tests.signatures.checked")

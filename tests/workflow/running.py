@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +25,7 @@ class Run:
 
     folder: Path
     content: dict
+    cores: int = 1  # with more, a job's threads wait for each other on cores that other tests use
     commands: ClassVar[Path] = BIN  # where `snakemake` finds itself and the verbs
 
     def changed(self, **sections: object) -> "Run":
@@ -35,22 +35,20 @@ class Run:
             content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
         return Run(self.folder, content)
 
-    def command(self, *arguments: str) -> list[str]:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.content))
-        fixed = [
-            "--snakefile",
-            ROOT / "Snakefile",
-            "--directory",
-            self.folder,
-            "--configfile",
-            self.folder / "tiny.yaml",
-        ]
-        return [str(part) for part in (BIN / "snakemake", *arguments, "--cores", 2, *fixed)]
+    def arguments(self, *arguments: str) -> list[str]:
+        """What Snakemake is told: `arguments`, and where it works."""
+        file = self.folder / "tiny.yaml"
+        file.write_text(yaml.safe_dump(self.content))
+        fixed = ["--snakefile", ROOT / "Snakefile", "--directory", self.folder, "--configfile", file]
+        return [str(part) for part in (*arguments, "--cores", self.cores, *fixed)]
+
+    def output(self, *arguments: str, code: int = 0) -> str:
+        """What Snakemake prints; it must end with `code`."""
+        return printed("snakemake", *self.arguments(*arguments), code=code)
 
     def snakemake(self, *arguments: str) -> dict[str, int]:
         """Run Snakemake; gives the number of jobs of each rule (without targets such as `all`)."""
-        command, path = self.command(*arguments), f"{self.commands}{os.pathsep}{os.environ['PATH']}"
-        return jobs_of(output_of([f"{self.commands}/snakemake", *command[1:]], env=os.environ | {"PATH": path}))
+        return jobs_of(self.output(*arguments))
 
     @property
     def layout(self) -> Layout:
@@ -72,9 +70,18 @@ class Run:
         return {axis: sum(m[f"encoded_{axis}"] for m in manifests) for axis in ("frame", "terrain")}
 
 
-def output_of(command: list[str], code: int = 0, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints; it must end with `code`."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
+def printed(program: str, *arguments: str | Path, code: int = 0, cwd: Path | None = None, path: str = "") -> str:
+    """What `snakemake` or `emberformer` prints; it must end with `code`. `path`: what stands first in PATH."""
+    found = os.pathsep.join([*filter(None, [path]), str(Run.commands), os.environ["PATH"]])
+    done = subprocess.run(
+        [Run.commands / program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | {"PATH": found},
+    )
     assert done.returncode == code, done.stdout[-6000:]
     return done.stdout
 

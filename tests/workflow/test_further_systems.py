@@ -6,7 +6,7 @@ import pytest
 from emberformer.member_store import open_members
 from tests.detection.camera_sets import write_camera_set
 from tests.tiny import write_tiny_dataset
-from tests.workflow.running import Run, output_of
+from tests.workflow.running import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
@@ -33,7 +33,7 @@ CONTENT = {
 
 def test_snakemake_has_nothing_to_say_about_the_rules_of_all_systems(tmp_path):
     source = write_tiny_dataset(tmp_path / "source", fires=1).model_dump(mode="json")
-    said = output_of(Run(tmp_path, {**CONTENT, "datasets": {"valley": source}}).command("--lint"))
+    said = Run(tmp_path, {**CONTENT, "datasets": {"valley": source}}).output("--lint")
     assert "your workflow is in a good condition" in said
 
 

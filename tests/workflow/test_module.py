@@ -1,8 +1,6 @@
 """The workflow as a module of another one: from a folder that `emberformer init` writes, and under a prefix."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,11 @@ import yaml
 
 from emberformer.deployment import deploy
 from tests.tiny import write_tiny_dataset
-from tests.workflow.running import jobs_of
+from tests.workflow.running import ROOT, jobs_of, printed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
-ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "as-a-module.md"
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 DEMO = {
     "simulate": 1, "ingest": 1, "split": 1, "features_plan": 1, "features_extract": 2, "features_index": 1, "train": 1,
     "hindcast": 1, "baseline": 4, "evaluate": 1, "interpret": 1, "report": 1,
@@ -57,10 +53,7 @@ onstart:
 
 def snakemake(folder: Path, *arguments: str) -> dict[str, int]:
     """Jobs of a call in a folder, by their rule."""
-    command = [SNAKEMAKE, "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return jobs_of(done.stdout)
+    return jobs_of(printed("snakemake", "--cores", "1", *arguments, cwd=folder))
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,6 @@
 The clusters are of one node and made here; Snakemake, its executor plugins and the jobs are the real ones.
 """
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,12 +13,11 @@ from emberformer.layout import Layout
 from emberformer.settings import parse_settings
 from tests.tiny import write_tiny_dataset
 from tests.workflow.kubernetes_here import install_kubernetes, submitted_to_kubernetes
+from tests.workflow.running import ROOT, printed
 from tests.workflow.slurm_here import install_slurm, submitted_to_slurm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 EXTRACTION = {"ingest", "features_plan", "features_extract", "features_index"}
 
 
@@ -46,22 +42,12 @@ def folder(tmp_path) -> Path:
     return folder
 
 
-def printed(folder: Path, profile: str, *arguments: str, **variables: str) -> str:
-    """What Snakemake prints with one of the profiles; variables are added to the environment."""
-    command = [SNAKEMAKE, *arguments, "--workflow-profile", folder / "profiles" / profile]
-    command += ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", folder / "tiny.yaml"]
+def with_profile(folder: Path, profile: str, *arguments: str, path: Path | None = None) -> str:
+    """What Snakemake prints with one of the profiles; the cluster's commands are in `path`."""
     # The clusters' processes and job.py find their Python where the shell of a user who activated it would.
-    path = os.pathsep.join([*filter(None, [variables.get("PATH")]), str(SNAKEMAKE.parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env=os.environ | variables | {"PATH": path},
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+    fixed = ("--workflow-profile", folder / "profiles" / profile, "--snakefile", ROOT / "Snakefile")
+    fixed += ("--directory", folder, "--configfile", folder / "tiny.yaml")
+    return printed("snakemake", *arguments, *fixed, path=str(path or ""))
 
 
 def has_features(folder: Path) -> bool:
@@ -74,7 +60,7 @@ def has_features(folder: Path) -> bool:
     [pytest.param("slurm", marks=needs("slurm")), pytest.param("kubernetes", marks=needs("cluster_generic"))],
 )
 def test_profile_plans_the_whole_workflow(profile, folder):
-    plan = printed(folder, profile, "--dry-run")
+    plan = with_profile(folder, profile, "--dry-run")
     assert all(f"\n{rule} " in plan for rule in [*EXTRACTION, "train", "hindcast", "report"])
     assert "gpu=1" not in (ROOT / "profiles" / profile / "profile.yaml").read_text()  # not one job at a time
 
@@ -83,7 +69,7 @@ def test_profile_plans_the_whole_workflow(profile, folder):
 def test_extraction_through_slurm(folder, tmp_path):
     slurm = tmp_path / "slurm"
     install_slurm(slurm)
-    printed(folder, "slurm", "extract_features", "--slurm-init-seconds-before-status-checks", "1", PATH=str(slurm))
+    with_profile(folder, "slurm", "extract_features", "--slurm-init-seconds-before-status-checks", "1", path=slurm)
     jobs = submitted_to_slurm(slurm)
     assert set(jobs) == EXTRACTION
     extract = jobs["features_extract"]
@@ -91,15 +77,16 @@ def test_extraction_through_slurm(folder, tmp_path):
     assert [extract[extract.index(option) + 1] for option in ("-p", "-t", "--mem")] == ["gpu", "240", "8000"]
     assert not [word for word in jobs["ingest"] if "gpu" in word]
     assert has_features(folder)
-    assert "Nothing to be done" in printed(folder, "slurm", "extract_features", "--dry-run")
+    assert "Nothing to be done" in with_profile(folder, "slurm", "extract_features", "--dry-run")
 
 
 @needs("cluster_generic")
-def test_extraction_through_kubernetes(folder, tmp_path):
+def test_extraction_through_kubernetes(folder, tmp_path, monkeypatch):
     kubernetes = tmp_path / "kubernetes"
     install_kubernetes(kubernetes)
-    variables = {"EMBERFORMER_IMAGE": "registry/emberformer:1", "EMBERFORMER_CLAIM": "fires"}
-    printed(folder, "kubernetes", "extract_features", PATH=str(kubernetes), **variables)
+    monkeypatch.setenv("EMBERFORMER_IMAGE", "registry/emberformer:1")
+    monkeypatch.setenv("EMBERFORMER_CLAIM", "fires")
+    with_profile(folder, "kubernetes", "extract_features", "--seconds-between-status-checks", "1", path=kubernetes)
     containers = submitted_to_kubernetes(kubernetes)
     assert set(containers) == EXTRACTION
     assert containers["features_extract"]["resources"] == {
@@ -109,4 +96,4 @@ def test_extraction_through_kubernetes(folder, tmp_path):
     assert "nvidia.com/gpu" not in containers["ingest"]["resources"]["limits"]
     assert {container["image"] for container in containers.values()} == {"registry/emberformer:1"}
     assert has_features(folder)
-    assert "Nothing to be done" in printed(folder, "kubernetes", "extract_features", "--dry-run")
+    assert "Nothing to be done" in with_profile(folder, "kubernetes", "extract_features", "--dry-run")

@@ -20,7 +20,7 @@ from emberformer.data.fires import open_fires
 from emberformer.experiments import find_experiments, plan_study
 from emberformer.settings import parse_settings
 from tests.tiny import write_frame, write_tiny_dataset
-from tests.workflow.running import ROOT, Run, jobs_of, output_of
+from tests.workflow.running import BIN, ROOT, Run, jobs_of, printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_commands")]
 
@@ -61,7 +61,7 @@ def finished(tmp_path_factory) -> Run:
         "evaluation": {"replicates": 100},
     }
     run = Run(folder, content)
-    assert run.snakemake() == {
+    assert Run(folder, content, cores=2).snakemake() == {
         "ingest": 1,
         "split": 1,
         "features_plan": 1,
@@ -201,7 +201,10 @@ def test_other_scale_is_a_new_store_beside_the_old_one(finished, finer):
 def test_killed_extraction_goes_on_and_gives_the_same_store(run, finer):
     killed = Run(run.folder, finer.content)
     process = subprocess.Popen(
-        killed.command(*ONE_BY_ONE), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [BIN / "snakemake", *killed.arguments(*ONE_BY_ONE)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     first_block = killed.store / "frame_cls" / "c" / "0"  # finished after the patches of the same block
     deadline = time.monotonic() + 600  # a busy machine may starve a session of its own
@@ -213,7 +216,7 @@ def test_killed_extraction_goes_on_and_gives_the_same_store(run, finer):
     process.wait()
     assert not (killed.store / "zarr.json").exists()  # nothing reads an unfinished store
 
-    output_of(killed.command("--unlock"))
+    killed.output("--unlock")
     killed.snakemake(*ONE_BY_ONE)
     assert killed.encoded()["frame"] < len(killed.images)
     assert contents(killed.store) == contents(finer.store)
@@ -233,8 +236,8 @@ def test_given_configuration_replaces_the_default_one(run):
     (run.folder / "config").mkdir()
     (run.folder / "config" / "config.yaml").write_text(yaml.safe_dump(default))
     assert run.snakemake() == {}  # with --configfile: only its own data set
-    command = run.command("--dry-run")
-    planned = jobs_of(output_of(command[: command.index("--configfile")]))
+    told = run.arguments("--dry-run")
+    planned = jobs_of(printed("snakemake", *told[: told.index("--configfile")]))
     assert planned["ingest"] == 1  # of the default's data set, which lies in another folder
     assert planned["features_extract"] == 2
 
@@ -304,7 +307,7 @@ def test_an_experiment_trains_what_differs_and_is_judged(run):
     assert run.snakemake("--dry-run") == {}
     file.write_text(yaml.safe_dump(content | {"title": "Another"}))
     assert run.snakemake("--dry-run", *asked) == {"judge": 1, "summarise": 1}
-    assert "nowhere" in output_of(run.command("--dry-run", "ablations", "--config", "experiments=nowhere"), code=1)
+    assert "nowhere" in run.output("--dry-run", "ablations", "--config", "experiments=nowhere", code=1)
 
 
 def test_a_sweep_trains_beside_the_workflow_and_takes_its_models(run):
@@ -314,8 +317,8 @@ def test_a_sweep_trains_beside_the_workflow_and_takes_its_models(run):
     (run.folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     model = run.folder / run.layout.model(0) / "model.ckpt"
     before = model.stat().st_mtime_ns
-    command = [str(BIN / "emberformer"), "sweep", "--config", "tiny.yaml", "--sweep", "sweep.yaml", "--threads", "1"]
-    subprocess.run(command, cwd=run.folder, check=True, capture_output=True)
+    sweep = ("--config", "tiny.yaml", "--sweep", "sweep.yaml", "--threads", "1")
+    printed("emberformer", "sweep", *sweep, cwd=run.folder)
     table = pd.read_csv(run.folder / run.layout.experiment / "sweeps" / "sweep" / "trials.csv")
     assert sorted(table["training.learning_rate"]) == [own, 0.002]
     assert table["val/new_f1"].is_monotonic_decreasing
@@ -336,7 +339,7 @@ def test_all_shipped_experiments_share_what_is_equal(run):
 
 
 def test_misspelt_key_stops_before_anything_runs(run):
-    printed = output_of(run.changed(training={"learning_rat": 1.0}).command("--dry-run"), code=1)
+    printed = run.changed(training={"learning_rat": 1.0}).output("--dry-run", code=1)
     assert "training.learning_rat" in printed
 
 
@@ -363,7 +366,7 @@ def test_damaged_cache_of_the_raw_files_does_nothing(run):
 def test_missing_source_is_named(run):
     shutil.rmtree(run.folder / "source")
     shutil.rmtree(run.folder / "results")
-    assert "source/landscape/indices.json" in output_of(run.command(), code=1)
+    assert "source/landscape/indices.json" in run.output(code=1)
 
 
 def test_features_from_elsewhere_are_not_extracted(run):

@@ -36,33 +36,43 @@ for number in (signal.SIGINT, signal.SIGTERM):
 status = server.recv(16)
 sys.exit(int(status) if status else 128 + signal.SIGKILL)
 """
+# Jobs of a cluster, and rules with Python in them, are run by `python -m snakemake`.
+PYTHON = """#!/bin/sh
+[ "$1 $2" = "-m snakemake" ] || exec {python} "$@"
+shift 2
+exec "$(dirname "$0")/snakemake" "$@"
+"""
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Write the commands into a folder, and give the process that answers them; it is ready."""
+def start(folder: Path, ends_with: int) -> None:
+    """Write the commands into a folder, and start the process that answers them while process `ends_with` lives."""
+    folder.mkdir(exist_ok=True)
     for name in ("emberformer", "snakemake"):
         (folder / name).write_text(CALLER.format(python=sys.executable, address=str(folder / "socket")))
+    (folder / "python").write_text(PYTHON.format(python=sys.executable))
+    for name in ("emberformer", "snakemake", "python"):
         (folder / name).chmod(0o755)
-    (folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (folder / "python").chmod(0o755)
-    server = subprocess.Popen([sys.executable, __file__, folder / "socket"], stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, __file__, folder / "socket", str(ends_with)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-    return server
 
 
-def serve(address: str) -> None:
-    """Fork for each caller, for ever."""
+def serve(address: str, ends_with: int) -> None:
+    """Fork for each caller."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command does before it imports torch
     for module in MODULES:
         import_module(module)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen(64)
+    listening.settimeout(1)
     print("ready", flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
-    while True:
-        caller, _ = listening.accept()
+    while Path(f"/proc/{ends_with}").exists():
+        try:
+            caller, _ = listening.accept()
+        except TimeoutError:
+            continue
         if not os.fork():
             listening.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -112,4 +122,4 @@ def run(program: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))
