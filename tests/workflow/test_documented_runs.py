@@ -54,7 +54,7 @@ ELSEWHERE = {  # what needs more than the world holds: the test that runs it
     "emberformer interpret": "workflow/test_workflow.py",
     "emberformer features verify s3:": "features/test_object_storage.py",
     "emberformer detection images": "workflow/test_further_systems.py",
-    "emberformer detection convert": "detection/test_coco.py",
+    "emberformer detection convert": "detection/test_yolo.py",
     "emberformer judge": "workflow/test_workflow.py",
     "emberformer summarise": "workflow/test_workflow.py",
     "emberformer average": "workflow/test_fold_rules.py",
