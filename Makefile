@@ -1,5 +1,7 @@
 # Every target sets up what it needs in .venv; Python 3.11 with pip, git and make are enough.
 #
+#   make setup    what a run needs, in .venv
+#   make tools    what tests, style, benchmarks and pages need besides
 #   make demo     the whole workflow on simulated fires; no data needed
 #   make run      the whole workflow on your data: make run CONFIG=config/config.yaml
 #   make test     the tests
@@ -22,24 +24,35 @@ SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 CONFIG ?= config/config.yaml
 ARGS ?=
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help setup demo run test lint bench coverage mutants docs notebooks schema pins unlock
+.PHONY: help setup tools demo run test lint bench coverage mutants docs notebooks schema pins unlock
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
+# What a run needs.
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("EmberFormer needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up $(VENV): the first time this downloads the packages of constraints.txt and takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	@$(PIP) .
 	@touch $@
 	@echo "Set up. In a shell of your own: source $(VENV)/bin/activate"
+
+# What tests, style, benchmarks and pages need besides.
+tools: $(TOOLS)
+
+$(TOOLS): $(STAMP)
+	@echo "Adding the developers' tools to $(VENV)."
+	@$(PIP) '.[dev,docs]'
+	@touch $@
 
 demo: setup
 	@snakemake --configfile config/demo.yaml --quiet host reason $(ARGS)
@@ -51,10 +64,10 @@ run: setup
 	@snakemake --configfile $(CONFIG) $(ARGS)
 
 # Two workers, each with whole files: the workflow's tests share a finished run, and they wait more than they compute.
-test: setup
+test: tools
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: setup
+lint: tools
 	ruff check
 	ruff format --check
 	pyright
@@ -63,30 +76,30 @@ lint: setup
 	hadolint Dockerfile
 	snakemake --lint --configfile config/demo.yaml
 
-bench: setup
+bench: tools
 	@python -m benchmarks $(ARGS)
 
 COVERED := data evaluate features
-coverage: setup
+coverage: tools
 	@python -m pytest -q --cov-branch --cov-report=term-missing:skip-covered $(COVERED:%=--cov=emberformer/%) $(COVERED:%=tests/%) \
 	  tests/test_finetuning.py tests/ensemble/test_ensemble_stages.py $(ARGS)
 
-mutants: setup
+mutants: tools
 	@mutmut run --max-children 2
 	@mutmut results
 
 # Not --quiet: it hides warnings from --strict too. The theme warns of a later MkDocs, which pyproject.toml rules out.
-docs: setup
+docs: tools
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict $(ARGS)
 	@echo "Open the site in a browser: site/index.html"
 
-notebooks: setup
+notebooks: tools
 	@jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
 
 schema: setup
 	@emberformer schema > config/config.schema.json
 
-pins: setup
+pins: tools
 	@{ echo '# The versions that were tested together, on Python 3.11; written by `make pins`.'; \
 	  python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 
