@@ -1,6 +1,8 @@
 """The tables: rows agree with scores of the pixels, methods are paired, what is undefined is empty."""
 
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -282,6 +284,7 @@ def test_brier_skill_against_a_method_that_is_named(tables, tmp_path):
     np.testing.assert_array_equal(others.value, expected.value)
 
 
+@pytest.mark.usefixtures("never_scored")
 @pytest.mark.parametrize("reference", ["distance", "logistic"])
 def test_a_reference_that_is_not_there_is_named(tables, tmp_path, reference):
     _, fires, stores, _ = tables
@@ -419,15 +422,37 @@ def test_methods_scored_side_by_side_give_the_same_tables(tables, tmp_path):
         assert (tmp_path / "scores" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_an_error_in_another_process_is_the_same_error(tables, tmp_path):
+def test_lost_values_are_told_by_the_same_error_from_another_process(tables, tmp_path):
     _, fires, stores, _ = tables
-    gone = {method: {**of, "hills": tmp_path / "gone.zarr"} for method, of in stores.items()}
+    holed = shutil.copytree(stores["persistence"]["hills"], tmp_path / "holed.zarr")
+    shutil.rmtree(holed / "probability" / "c")
+    with pytest.raises(InputError, match="NaN") as found:
+        evaluate({"persistence": {"hills": holed}}, {"hills": fires["hills"]}, tmp_path / "scores", SETTINGS)
+    assert not (tmp_path / "scores").exists()
+    error, again = found.value, pickle.loads(pickle.dumps(found.value))  # as a pool of processes gives it back
+    assert (type(again), vars(again), str(again)) == (InputError, vars(error), str(error))
+    assert (again.where, again.remedy[:18]) == ("forecasts of persistence for hills", "make the forecasts")
+
+
+@pytest.fixture
+def never_scored(monkeypatch):
+    def score_method(*arguments):
+        raise AssertionError("a method is scored")
+
+    monkeypatch.setattr("emberformer.evaluate.tables.score_method", score_method)
+
+
+@pytest.mark.usefixtures("never_scored")
+def test_a_missing_store_is_named_before_anything_is_scored(tables, tmp_path):
+    _, fires, stores, _ = tables
+    gone = {**stores, "persistence": {**stores["persistence"], "hills": tmp_path / "gone.zarr"}}
     with pytest.raises(InputError) as found:
-        evaluate(gone, fires, tmp_path / "scores", SETTINGS, processes=2)
+        evaluate(gone, fires, tmp_path / "scores", SETTINGS)
     assert found.value.where == str(tmp_path / "gone.zarr")
     assert found.value.remedy
 
 
+@pytest.mark.usefixtures("never_scored")
 def test_methods_must_have_forecast_the_same(tables):
     folder, fires, stores, _ = tables
     shorter = write_method(folder / "shorter.zarr", open_fires(fires["hills"]), "persistence", "hills", steps=5)
