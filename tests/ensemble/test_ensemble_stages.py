@@ -29,12 +29,7 @@ from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train
 from tests.command_line import command_line
-from tests.stores import prepare, save_settings, tiny_experiment
-
-ENSEMBLE = {
-    "leads": 2, "side": 7, "d_model": 16, "depth": 2, "heads": 2, "refinement_channels": 4, "epochs": 2, "members": 3,
-    "steps": 2, "alignment": 0.5, "batch_size": 4,
-}  # fmt: skip
+from tests.stores import ENSEMBLE, prepare, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
