@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -26,13 +27,19 @@ def provenance(*, with_time: bool = False) -> dict[str, str]:
     """
     found = {
         "emberformer": emberformer.__version__,
-        "commit": git_commit(Path(emberformer.__file__).parent),
+        "commit": _own_commit(),
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
     }
     if with_time:
         found["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     return found
+
+
+@cache
+def _own_commit() -> str:
+    """Commit of the code that runs, as it was when first asked for: what is imported does not change."""
+    return git_commit(Path(emberformer.__file__).parent)
 
 
 def git_commit(folder: Path) -> str:

@@ -20,5 +20,5 @@ install_import_hook("emberformer", "tests.signatures.checked")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of the workflow first, which are the longest: begun at the end, they would leave the other worker idle."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    """The longest files first, of the workflow and of training: begun last, they would leave the other worker idle."""
+    items.sort(key=lambda item: ("workflow" not in item.path.parts, item.path.stem != "test_training"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from tests.stores import extract_all, ingest_all, tiny_experiment
+from tests.stores import make_stores, tiny_experiment
 
 KINDS = {
     "float16": {},
@@ -23,8 +23,7 @@ BACKBONE = {"weights": "random", "architecture": "dinov2-tiny", "precision": "fl
 def store_of_kind(folder: Path, kind: str) -> Path:
     """An extracted store of 30 frames in two blocks, 3 x 4 patches each."""
     settings, layout = tiny_experiment(folder, {"tiny": (42, 56)}, features={**BACKBONE, **KINDS[kind]})
-    ingest_all(settings, layout)
-    extract_all(settings, layout)
+    make_stores(settings, layout)
     return layout.features("tiny")
 
 

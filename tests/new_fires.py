@@ -1,4 +1,4 @@
-"""One small growing fire, written in each of the forms that a new fire can have."""
+"""New fires: a small growing one, written in each of the forms that it can have, and one that a store holds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rasterio import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import shapes
 from shapely.geometry import shape
+
+from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
 
 CRS = "EPSG:32719"
 TRANSFORM = Affine(30, 0, 340_020, 0, -30, 6_160_020)
@@ -103,3 +105,28 @@ def write_weather(path: Path, time, speed, direction, names=("datetime", "WS_kmh
     table = pd.DataFrame(dict(zip(names, (np.asarray(time).astype(str), speed, direction), strict=True)))
     table.to_csv(path, index=False)
     return path
+
+
+def source_of(fires: xr.Dataset, fire_id: str, frames: int) -> FireSource:
+    """The first frames of a fire of a store, as a reader gives them."""
+    number = fires.fire_id.values.tolist().index(fire_id)
+    rows = slice(int(fires.row_start[number]), int(fires.row_start[number]) + frames)
+    window = Window(int(fires.window_row[number]), int(fires.window_col[number]), fires.sizes["y"], fires.sizes["x"])
+    terrain = fires.terrain[int(fires.terrain_index[number])].values
+    wind = fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
+    named = zip(fires.band.values, fires.band_kind.values, fires.band_unit.values, strict=True)
+    return FireSource(
+        dataset="new",
+        fires=(Fire(fire_id, window, wind[rows], fires.valid_time.values[rows]),),
+        frames=[Frame(burned, None) for burned in fires.burned[rows].values],
+        bands=tuple(Band(str(name), kind, str(unit)) for name, kind, unit in named),
+        grounds=(Ground(str(fires.crs_wkt.values[0]), tuple(fires["transform"].values[0]), lambda _: terrain),),
+        weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
+        cell_m=fires.attrs["cell_m"],
+        seconds_per_frame=fires.attrs["seconds_per_frame"],
+    )  # fmt: skip
+
+
+def winds_of(fires: xr.Dataset, fire_id: str, first: int, leads: int) -> np.ndarray:
+    row = int(fires.row_start[fires.fire_id.values.tolist().index(fire_id)]) + first
+    return fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values[row : row + leads]

@@ -81,3 +81,9 @@ def disc(shape: tuple[int, int], centre: ArrayLike, radius: float) -> np.ndarray
     """Pixels within a radius of a point, 0 or 1 [y, x]."""
     away = np.moveaxis(np.indices(shape), 0, -1) - np.asarray(centre)
     return (np.linalg.norm(away, axis=-1) <= radius).astype(np.uint8)
+
+
+def random_region(seed, shape=(13, 17)):
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, shape, (3, 2))
+    return np.any([disc(shape, centre, rng.uniform(1, 4)) for centre in centres], 0)

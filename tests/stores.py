@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import yaml
@@ -10,6 +12,7 @@ from emberformer.data.fires import open_fires
 from emberformer.data.reading import ingest
 from emberformer.data.split import make_split, write_split
 from emberformer.features.extraction import extract
+from emberformer.features.location import write_files
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
 from emberformer.layout import Layout
@@ -21,6 +24,11 @@ MODEL = {
     "decoder_channels": 16, "refinement_channels": 8, "dropout": 0.0,
 }  # fmt: skip
 TRAINING = {"epochs": 2, "batch_size": 4, "crop": None}
+ENSEMBLE = {
+    "leads": 2, "side": 7, "d_model": 16, "depth": 2, "heads": 2, "refinement_channels": 4, "epochs": 2, "members": 3,
+    "steps": 2, "alignment": 0.5, "batch_size": 4,
+}  # fmt: skip
+MADE: dict[str, dict[str, bytes]] = {}  # what decides stores -> their files, relative to the data set's folder
 
 
 def tiny_experiment(
@@ -59,10 +67,28 @@ def extract_all(settings: Settings, layout: Layout, shards: int = 2, batch_token
         write_index(store, fires)
 
 
+def make_stores(settings: Settings, layout: Layout) -> None:
+    """Ingest and extract all data sets; if this process made the same before, its files are written again instead."""
+    for name, source in settings.datasets.items():
+        folder, one = layout.root / name, settings.model_copy(update={"datasets": {name: source}})
+        assert not folder.exists(), f"{folder} holds other stores"
+        raw = {file: sha256(data).hexdigest() for file, data in files_of(layout.raw(name)).items()}
+        key = json.dumps([name, layout.features(name).name, source.model_dump(mode="json") | {"root": None}, raw])
+        if key in MADE:
+            write_files(folder, MADE[key])
+        else:
+            ingest_all(one, layout)
+            extract_all(one, layout)
+            MADE[key] = files_of(folder)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def prepare(settings: Settings, layout: Layout) -> None:
     """Everything that training needs."""
-    ingest_all(settings, layout)
-    extract_all(settings, layout)
+    make_stores(settings, layout)
     write_split(layout.split, make_split({n: open_fires(layout.fires(n)) for n in settings.datasets}, settings.split))
 
 

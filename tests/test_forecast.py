@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import rasterio
 import typer
-import xarray as xr
 from typer.testing import CliRunner
 
 import emberformer.forecast
 from emberformer.cli import app
-from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window, fire_transform, open_fires
+from emberformer.data.fires import fire_transform, open_fires
 from emberformer.errors import InputError
 from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
@@ -21,6 +20,7 @@ from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.settings import ForecastSettings, Settings
 from emberformer.training import train
+from tests.new_fires import source_of, winds_of
 from tests.stores import TRAINING, prepare, tiny_experiment
 
 THRESHOLD = ForecastSettings(leads=2, feedback="threshold")
@@ -33,31 +33,6 @@ def trained(tmp_path_factory):
     )
     prepare(settings, layout)
     return settings, layout, Trained.load(train(settings, layout, 0, "cpu"))
-
-
-def source_of(fires: xr.Dataset, fire_id: str, frames: int) -> FireSource:
-    """The first frames of a fire of a store, as a reader gives them."""
-    number = fires.fire_id.values.tolist().index(fire_id)
-    rows = slice(int(fires.row_start[number]), int(fires.row_start[number]) + frames)
-    window = Window(int(fires.window_row[number]), int(fires.window_col[number]), fires.sizes["y"], fires.sizes["x"])
-    terrain = fires.terrain[int(fires.terrain_index[number])].values
-    wind = fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
-    named = zip(fires.band.values, fires.band_kind.values, fires.band_unit.values, strict=True)
-    return FireSource(
-        dataset="new",
-        fires=(Fire(fire_id, window, wind[rows], fires.valid_time.values[rows]),),
-        frames=[Frame(burned, None) for burned in fires.burned[rows].values],
-        bands=tuple(Band(str(name), kind, str(unit)) for name, kind, unit in named),
-        grounds=(Ground(str(fires.crs_wkt.values[0]), tuple(fires["transform"].values[0]), lambda _: terrain),),
-        weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
-        cell_m=fires.attrs["cell_m"],
-        seconds_per_frame=fires.attrs["seconds_per_frame"],
-    )  # fmt: skip
-
-
-def winds_of(fires: xr.Dataset, fire_id: str, first: int, leads: int) -> np.ndarray:
-    row = int(fires.row_start[fires.fire_id.values.tolist().index(fire_id)]) + first
-    return fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values[row : row + leads]
 
 
 def test_a_new_fire_is_forecast_as_one_of_a_data_set(trained):

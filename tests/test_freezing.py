@@ -10,7 +10,7 @@ from emberformer.layout import Layout
 from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
-from tests.model.test_pretrained_decoders import published
+from tests.model.published_models import published
 from tests.stores import MODEL, TRAINING, prepare, tiny_experiment
 
 EPOCHS, FROZEN = 3, 2

@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from emberformer.settings import Settings
-from tests.test_documented_commands import help_texts
+from tests.documented_commands import help_texts
 
 pytestmark = pytest.mark.slow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -55,6 +56,26 @@ class ObservedFrame(NamedTuple):
     window: tuple[slice, slice]
     burned: np.ndarray
     targets: dict[int, np.ndarray]
+
+
+def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> set[tuple[str, str, int, int]]:
+    """Fire, split, initial step and lead of the forecasts of a store that are scored, by its coordinates alone.
+
+    Args:
+        forecasts: an opened forecast store.
+        fires: the opened fires store of the same data set.
+        part: which of them.
+    """
+    size = dict(zip(fires.fire_id.values.tolist(), fires.row_size.values.tolist(), strict=True))
+    about = (
+        forecasts[name].values[~_too_early(forecasts, part)].tolist() for name in ("fire_id", "split", "init_step")
+    )
+    return {
+        (fire_id, split, step, lead)
+        for fire_id, split, step in zip(*about, strict=True)
+        for lead in forecasts.lead.values.tolist()
+        if step + lead < size.get(fire_id, math.inf)  # a fire that is not there is refused where it is scored
+    }
 
 
 def observed_forecasts(

@@ -8,6 +8,7 @@ from emberformer.errors import InputError
 from emberformer.evaluate.pooling import Score
 from emberformer.evaluate.rows import MethodScores
 from emberformer.evaluate.scores import ratio
+from emberformer.forecast_store import ScoreKind
 
 KEYS = ["dataset", "fire_id", "lead"]
 
@@ -17,22 +18,33 @@ def against_reference(results: Mapping[str, MethodScores], reference: str | None
 
     Args:
         results: method -> its scores.
-        reference: name of a method; None: the share of pixels that burned, which is what the results hold already.
+        reference: name of a method that `require_reference` lets pass; None: the share of pixels that burned, which is
+            what the results hold already.
+    """
+    if reference is None:
+        return dict(results)
+    return {
+        method: _skilled(result, results[reference]) if result.threshold["score_kind"] == "probability" else result
+        for method, result in results.items()
+    }
+
+
+def require_reference(reference: str | None, kinds: Mapping[str, ScoreKind]) -> None:
+    """Refuse a reference before anything is scored.
+
+    Args:
+        reference: as in `against_reference`.
+        kinds: method -> kind of its score.
 
     Raises:
         InputError: no such method, or it forecasts no probabilities.
     """
-    if reference is None:
-        return dict(results)
-    able = [method for method, result in results.items() if result.threshold["score_kind"] == "probability"]
-    if reference not in able:
+    able = [method for method, kind in kinds.items() if kind == "probability"]
+    if reference not in (None, *able):
         raise InputError(
             "settings `evaluation.reference`", repr(reference), f"a method with probabilities: {', '.join(able)}",
             "name one of these, or null for the share of pixels that burned",
         )  # fmt: skip
-    return {
-        method: _skilled(result, results[reference]) if method in able else result for method, result in results.items()
-    }
 
 
 def _skilled(result: MethodScores, reference: MethodScores) -> MethodScores:

@@ -60,7 +60,6 @@ class MethodScores(NamedTuple):
     per_fire: pd.DataFrame
     reliability: pd.DataFrame
     threshold: dict[str, object]  # as in thresholds.json
-    scored: list[tuple]  # which forecasts these are; the same for all methods
     seed_sd: Mapping[Group | Stratum, Mapping[Score, float]] = {}
 
 

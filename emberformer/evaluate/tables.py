@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from tqdm import tqdm
 
 from emberformer.atomic import replacing
@@ -21,15 +22,16 @@ from emberformer.evaluate import rows
 from emberformer.evaluate.bootstrap import fire_weights
 from emberformer.evaluate.method_sums import MethodSums, method_sums
 from emberformer.evaluate.names import parse_method
+from emberformer.evaluate.observed import scored_steps
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
-from emberformer.evaluate.reference import against_reference
+from emberformer.evaluate.reference import against_reference, require_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
 from emberformer.evaluate.scored_part import ScoredPart
 from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
-from emberformer.forecast_store import CREDITS, open_forecasts
+from emberformer.forecast_store import CREDITS, ScoreKind, open_forecasts
 from emberformer.protocols import FollowedProtocol
 from emberformer.settings import EvaluationSettings
 
@@ -77,24 +79,25 @@ def evaluate(
         Method -> its scores.
 
     Raises:
-        InputError: a store is missing or incomplete, or the methods did not forecast the same steps.
+        InputError: a store is missing or incomplete, the methods did not forecast the same steps, or the reference is
+            none of those with probabilities. Steps and reference are looked at before anything is scored.
     """
     if not methods or any(set(stores) != set(fires) for stores in methods.values()):
         found = str({method: sorted(stores) for method, stores in methods.items()})
         expected = f"forecasts by every method for {sorted(fires)}"
         raise InputError("evaluation", found, expected, "forecast what is missing")
-    results: dict[str, MethodScores] = {}
-    first = next(iter(methods.values()))
-    classes = {name: classes_of(conditions_of(open_forecasts(first[name]), open_fires(fires[name]))) for name in fires}
+    opened = {method: {name: open_forecasts(path) for name, path in of.items()} for method, of in methods.items()}
+    observed = {name: open_fires(path) for name, path in fires.items()}
+    _require_comparable(opened, observed, settings)
+    first = next(iter(opened.values()))
+    classes = {name: classes_of(conditions_of(first[name], of)) for name, of in observed.items()}
     with replacing(Path(folder)) as partial:
         (partial / "sums").mkdir()
         one_by_one = _scored(methods, fires, classes, settings, partial / "sums", min(processes, len(methods)))
-        for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
-            results[method] = scores
-            _require_same_forecasts(results, method)
+        results = dict(tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)))
         results = against_reference(results, settings.reference)
         _write_tables(results, partial)
-        how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings, followed)
+        how = protocol(results, observed, settings, followed)
         (partial / "protocol.json").write_text(json.dumps(how, indent=2, allow_nan=False) + "\n")
     return results
 
@@ -140,11 +143,7 @@ def score_method(
 ) -> MethodScores:
     """All scores of one method: `stores`, `fires` and `classes` of steps by data set; its sums go into the folder."""
     opened = {dataset: open_forecasts(path) for dataset, path in stores.items()}
-    kinds = {forecasts.attrs["score_kind"] for forecasts in opened.values()}
-    if len(kinds) != 1:
-        found = f"score kinds {sorted(kinds)}"
-        raise InputError(f"forecasts by {method}", found, "one kind", "forecast all data sets alike")
-    kind = kinds.pop()
+    kind = _kind_of(method, opened)
     observed = {name: open_fires(path) for name, path in fires.items()}
     part = ScoredPart(settings.crop, settings.first_step)
     sums = method_sums(opened, observed, classes, kind, settings.boundary_tolerance, part)
@@ -168,12 +167,16 @@ def score_method(
             "calibration": {name: of.calibration and of.calibration._asdict() for name, of in sums.pixels.items()},
             "store": {name: _about(path, opened[name].attrs) for name, path in stores.items()},
         },
-        scored=[
-            (name, *of_row)
-            for name, of in sums.pixels.items()
-            for of_row in sorted(of.about[["fire_id", "split", "init_step", "lead"]].itertuples(index=False, name=None))
-        ],
     )
+
+
+def _kind_of(method: str, forecasts: Mapping[str, xr.Dataset]) -> ScoreKind:
+    """Kind of a method's scores."""
+    kinds = {of.attrs["score_kind"] for of in forecasts.values()}
+    if len(kinds) != 1:
+        found = f"score kinds {sorted(kinds)}"
+        raise InputError(f"forecasts by {method}", found, "one kind", "forecast all data sets alike")
+    return kinds.pop()
 
 
 def _about(path: Path, attributes: Mapping[str, Any]) -> dict[str, object]:
@@ -255,13 +258,20 @@ def _groups_at(about: pd.DataFrame, dataset: str, split: str, lead: int) -> Iter
             )
 
 
-def _require_same_forecasts(results: Mapping[str, MethodScores], method: str) -> None:
-    first = next(iter(results))
-    theirs, own = results[first].scored, results[method].scored
-    if theirs != own:
-        dataset, fire_id, _, init_step, lead = min(set(theirs) ^ set(own))
-        found = (
-            f"other steps than those by {first}, at first of fire {fire_id} of {dataset}: from step {init_step} at "
-            f"lead {lead}"
-        )
-        raise InputError(f"forecasts by {method}", found, "the same steps of the same fires by all", "forecast again")
+def _require_comparable(
+    methods: Mapping[str, Mapping[str, xr.Dataset]], fires: Mapping[str, xr.Dataset], settings: EvaluationSettings
+) -> None:
+    """Refuse what does not fit together, by attributes and coordinates alone."""
+    require_reference(settings.reference, {method: _kind_of(method, of) for method, of in methods.items()})
+    part, (first, of_first) = ScoredPart(settings.crop, settings.first_step), next(iter(methods.items()))
+    for dataset, observed in fires.items():
+        theirs = scored_steps(of_first[dataset], observed, part)
+        for method, of in methods.items():
+            if others := theirs ^ scored_steps(of[dataset], observed, part):
+                fire_id, _, init_step, lead = min(others)
+                found = (
+                    f"other steps than those by {first}, at first of fire {fire_id} of {dataset}: from step "
+                    f"{init_step} at lead {lead}"
+                )
+                expected = "the same steps of the same fires by all"
+                raise InputError(f"forecasts by {method}", found, expected, "forecast again")

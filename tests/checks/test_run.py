@@ -60,8 +60,10 @@ def test_the_verb_prints_and_writes_all_checks(experiment, tmp_path):
 
 def test_an_error_is_told_by_the_exit_code(experiment, tmp_path, monkeypatch):
     settings, _ = experiment
+    settings = settings.model_copy(update={"phase2": None, "phase3": None, "distillation": None})
     monkeypatch.setattr("emberformer.checks.wind.STRONGEST", 0.1)
-    done = CliRunner().invoke(app, ["check", "--config", str(save_settings(settings, tmp_path / "config.yaml"))])
+    config = save_settings(settings, tmp_path / "config.yaml")
+    done = CliRunner().invoke(app, ["check", "--config", str(config), "--dataset", "tiny", "--fires", "2"])
     assert done.exit_code == 1
     assert "check weather.speed_unit" in done.output
 

@@ -1,8 +1,6 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -30,12 +28,8 @@ from emberformer.member_store import open_members
 from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train
-from tests.stores import prepare, save_settings, tiny_experiment
-
-ENSEMBLE = {
-    "leads": 2, "side": 7, "d_model": 16, "depth": 2, "heads": 2, "refinement_channels": 4, "epochs": 2, "members": 3,
-    "steps": 2, "alignment": 0.5, "batch_size": 4,
-}  # fmt: skip
+from tests.command_line import command_line
+from tests.stores import ENSEMBLE, prepare, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -439,12 +433,9 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(trained, monkeypatch):
         train_ensemble(wild, Layout(wild), 0, "cpu")
 
 
-def test_the_command_line_names_what_is_missing(trained, tmp_path):
-    settings, _, _ = trained
-    plain = save_settings(settings.model_copy(update={"ensemble": None}), tmp_path / "plain.yaml")
-    run = subprocess.run(
-        [sys.executable, "-m", "emberformer.cli", "ensemble", "train", "--config", str(plain)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode != 0
-    assert "add `ensemble: {}`" in run.stderr
+def test_the_command_line_names_what_is_missing(tmp_path, monkeypatch, capsys):
+    plain = save_settings(tiny_experiment(tmp_path)[0], tmp_path / "plain.yaml")
+    code, printed = command_line(monkeypatch, capsys, "ensemble", "train", "--config", plain)
+    assert code == 2
+    assert "add `ensemble: {}`" in printed
+    assert "Traceback" not in printed

@@ -17,10 +17,8 @@ from emberformer.hindcast import hindcast
 from emberformer.member_store import open_members
 from emberformer.settings import ForecastSettings
 from emberformer.training import train
-from tests.ensemble.test_ensemble_stages import ENSEMBLE
-from tests.new_fires import write_frames, write_raster
-from tests.stores import prepare, tiny_experiment
-from tests.test_forecast import source_of, winds_of
+from tests.new_fires import source_of, winds_of, write_frames, write_raster
+from tests.stores import ENSEMBLE, prepare, tiny_experiment
 
 TOLD = ForecastSettings(leads=2)
 

@@ -8,7 +8,7 @@ from emberformer.calibration import Calibration
 from emberformer.evaluate.pooling import fire_table, scores_as_trained, scores_of
 from emberformer.evaluate.rows import reliability_rows
 from emberformer.evaluate.verification import Selection, sums_of
-from tests.evaluate.test_verification import forecasts_of, random_values
+from tests.evaluate.small_forecasts import forecasts_of, random_values
 from tests.small_fires import disc, small_fires
 
 SHAPE = (12, 15)

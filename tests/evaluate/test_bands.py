@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from emberformer.evaluate.bands import WIDTHS, band_scores_of, band_sums, boundary_band
 from emberformer.evaluate.pooling import Score
-from tests.evaluate.test_boundaries import random_region
+from tests.small_fires import random_region
 
 
 def test_by_hand():

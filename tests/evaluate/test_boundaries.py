@@ -21,20 +21,14 @@ from emberformer.evaluate.boundaries import (
 from emberformer.evaluate.boundary_sums import PLACE, boundary_scores_of
 from emberformer.evaluate.pooling import Score
 from emberformer.evaluate.spatial import spatial_sums_of
-from tests.evaluate.test_verification import forecasts_of
-from tests.small_fires import disc, small_fires
+from tests.evaluate.small_forecasts import forecasts_of
+from tests.small_fires import disc, random_region, small_fires
 
 
 def square(low, high, side=12):
     area = np.zeros((side, side), bool)
     area[low:high, low:high] = True
     return area
-
-
-def random_region(seed, shape=(13, 17)):
-    rng = np.random.default_rng(seed)
-    centres = rng.uniform(0, shape, (3, 2))
-    return np.any([disc(shape, centre, rng.uniform(1, 4)) for centre in centres], 0)
 
 
 regions = st.integers(0, 2**32 - 1).map(random_region)

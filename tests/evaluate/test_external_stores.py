@@ -16,7 +16,7 @@ from emberformer.evaluate.tables import evaluate
 from emberformer.evaluate.verification import sums_of
 from emberformer.forecast_store import open_forecasts
 from emberformer.settings import EvaluationSettings
-from tests.evaluate.test_verification import forecasts_of
+from tests.evaluate.small_forecasts import forecasts_of
 from tests.small_fires import disc, small_fires, write_small_fires
 
 GUIDE = Path(__file__).parents[2] / "docs" / "forecast-store.md"

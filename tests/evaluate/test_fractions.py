@@ -10,7 +10,7 @@ from scores.spatial import fss_2d_binary
 from emberformer.evaluate.fractions import WINDOWS, fraction_scores_of, fraction_sums, fractions_skill_score
 from emberformer.evaluate.pooling import Score
 from emberformer.evaluate.scores import f1
-from tests.evaluate.test_boundaries import random_region
+from tests.small_fires import random_region
 
 seeds = st.integers(0, 2**31)
 

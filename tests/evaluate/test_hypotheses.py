@@ -87,7 +87,7 @@ def result(test: np.ndarray, validation: np.ndarray) -> MethodScores:
         Group("all", "validation", 1, "all"): validation,
     }
     scores: dict = {group: {Score("new", "", "average_precision"): numbers} for group, numbers in groups.items()}
-    return MethodScores(scores, {group: Size(7, 9) for group in groups}, pd.DataFrame(), pd.DataFrame(), {}, [])
+    return MethodScores(scores, {group: Size(7, 9) for group in groups}, pd.DataFrame(), pd.DataFrame(), {})
 
 
 def test_scores_of_a_group_and_the_held_out_gap():

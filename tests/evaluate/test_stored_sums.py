@@ -8,7 +8,7 @@ import xarray as xr
 from emberformer.data.fires import open_fires
 from emberformer.evaluate import scores
 from emberformer.evaluate.tables import evaluate
-from tests.evaluate.test_tables import METHODS, SETTINGS, SIZES, pick, write_fires, write_method
+from tests.evaluate.small_methods import METHODS, SETTINGS, SIZES, pick, write_fires, write_method
 
 
 @pytest.fixture(scope="module")

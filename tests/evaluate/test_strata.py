@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from emberformer.evaluate.strata import classes_of, conditions_of, slope_near
-from tests.evaluate.test_verification import forecasts_of
+from tests.evaluate.small_forecasts import forecasts_of
 from tests.small_fires import disc, small_fires
 
 

@@ -1,6 +1,8 @@
 """The tables: rows agree with scores of the pixels, methods are paired, what is undefined is empty."""
 
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,67 +15,8 @@ from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.evaluate import scores, strata
 from emberformer.evaluate.tables import evaluate
-from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
-from emberformer.settings import EvaluationSettings
-from tests.small_fires import disc, small_fires, write_small_fires
-
-SETTINGS = EvaluationSettings(replicates=100)
-SIZES = {"hills": (14, 16), "plain": (10, 12)}
-SPLITS = ("validation", "validation", "test", "test", "test")
-
-
-def noisy(sharpness, seed):
-    """Probability around what will burn: a method with some skill."""
-
-    def values(observed, generator=None):
-        noise = np.random.default_rng([seed, int(observed.sum())]).normal(size=observed.shape)
-        return 1 / (1 + np.exp(-(sharpness * (observed - 0.7) + noise)))
-
-    return values
-
-
-METHODS = {
-    "emberformer-seed-0": noisy(3.0, 0),
-    "emberformer-seed-1": noisy(3.0, 1),
-    "persistence": lambda observed: np.zeros(observed.shape),
-    "distance": lambda observed: 5 * noisy(1.0, 2)(observed) - 20,
-}
-
-
-def write_fires(folder):
-    paths = {}
-    for number, (name, shape) in enumerate(SIZES.items()):
-        rng = np.random.default_rng(number)
-        fires = {
-            f"sequence_{k:03d}": [disc(shape, rng.uniform(4, 6, 2), 0.5 + growth * t) for t in range(7)]
-            for k, growth in enumerate([0.5, 0.9, 0.6, 1.0, 0.3])
-        }
-        for frames in fires.values():
-            frames[:] = np.maximum.accumulate(np.stack(frames))
-        paths[name] = write_small_fires(small_fires(fires, dataset=name), folder / f"{name}.zarr")
-    return paths
-
-
-def write_method(path, fires, method, dataset, steps=6, splits=SPLITS):
-    kind = "score" if method == "distance" else "probability"
-    blocks = []
-    for fire in range(fires.sizes["fire"]):
-        for step in range(steps):
-            row = int(fires.row_start.values[fire]) + step
-            burned, observed = (fires.burned[r].values for r in (row, row + 1))
-            values = np.where(burned == 1, 1 if kind == "probability" else 0, METHODS[method](observed))
-            times = fires.valid_time.values
-            fire_id = fires.fire_id.values[fire]
-            blocks.append(
-                ForecastBlock(
-                    fire_id, splits[fire], step, times[row], times[row + 1 : row + 2], values[None].astype("f4")
-                )
-            )
-    write_forecasts(
-        path, blocks, method=method, dataset=dataset, score_kind=kind, shape=(1, *SIZES[dataset]),
-        provenance={"fitted": {"radius_px": 2.5} if method == "persistence" else {}}, sees_target_wind=False,
-    )  # fmt: skip
-    return path
+from emberformer.forecast_store import open_forecasts
+from tests.evaluate.small_methods import METHODS, SETTINGS, SIZES, pick, write_fires, write_method
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +38,6 @@ def tables(tmp_path_factory):
         for path in sorted((folder / "scores").glob("*.csv"))
     }
     return folder, fires, stores, read
-
-
-def pick(table, **where):
-    for column, value in where.items():
-        table = table[table[column].isna()] if value is None else table[table[column] == value]
-    assert len(table) == 1, table
-    return table.iloc[0]
 
 
 def pixels(fires, stores, datasets, split, keep=lambda forecasts, k: True):
@@ -282,6 +218,7 @@ def test_brier_skill_against_a_method_that_is_named(tables, tmp_path):
     np.testing.assert_array_equal(others.value, expected.value)
 
 
+@pytest.mark.usefixtures("never_scored")
 @pytest.mark.parametrize("reference", ["distance", "logistic"])
 def test_a_reference_that_is_not_there_is_named(tables, tmp_path, reference):
     _, fires, stores, _ = tables
@@ -419,15 +356,37 @@ def test_methods_scored_side_by_side_give_the_same_tables(tables, tmp_path):
         assert (tmp_path / "scores" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_an_error_in_another_process_is_the_same_error(tables, tmp_path):
+def test_lost_values_are_told_by_the_same_error_from_another_process(tables, tmp_path):
     _, fires, stores, _ = tables
-    gone = {method: {**of, "hills": tmp_path / "gone.zarr"} for method, of in stores.items()}
+    holed = shutil.copytree(stores["persistence"]["hills"], tmp_path / "holed.zarr")
+    shutil.rmtree(holed / "probability" / "c")
+    with pytest.raises(InputError, match="NaN") as found:
+        evaluate({"persistence": {"hills": holed}}, {"hills": fires["hills"]}, tmp_path / "scores", SETTINGS)
+    assert not (tmp_path / "scores").exists()
+    error, again = found.value, pickle.loads(pickle.dumps(found.value))  # as a pool of processes gives it back
+    assert (type(again), vars(again), str(again)) == (InputError, vars(error), str(error))
+    assert (again.where, again.remedy[:18]) == ("forecasts of persistence for hills", "make the forecasts")
+
+
+@pytest.fixture
+def never_scored(monkeypatch):
+    def score_method(*arguments):
+        raise AssertionError("a method is scored")
+
+    monkeypatch.setattr("emberformer.evaluate.tables.score_method", score_method)
+
+
+@pytest.mark.usefixtures("never_scored")
+def test_a_missing_store_is_named_before_anything_is_scored(tables, tmp_path):
+    _, fires, stores, _ = tables
+    gone = {**stores, "persistence": {**stores["persistence"], "hills": tmp_path / "gone.zarr"}}
     with pytest.raises(InputError) as found:
-        evaluate(gone, fires, tmp_path / "scores", SETTINGS, processes=2)
+        evaluate(gone, fires, tmp_path / "scores", SETTINGS)
     assert found.value.where == str(tmp_path / "gone.zarr")
     assert found.value.remedy
 
 
+@pytest.mark.usefixtures("never_scored")
 def test_methods_must_have_forecast_the_same(tables):
     folder, fires, stores, _ = tables
     shorter = write_method(folder / "shorter.zarr", open_fires(fires["hills"]), "persistence", "hills", steps=5)

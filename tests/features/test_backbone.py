@@ -9,9 +9,6 @@ import pytest
 import torch
 from transformers import (
     Dinov2Model,
-    Dinov2WithRegistersConfig,
-    Dinov2WithRegistersModel,
-    DINOv3ViTConfig,
     DINOv3ViTModel,
     PreTrainedModel,
     SamVisionConfig,
@@ -22,33 +19,11 @@ from emberformer.arithmetic import lacks_bfloat16
 from emberformer.errors import InputError
 from emberformer.features.architectures import ARCHITECTURES, untrained
 from emberformer.features.backbone import hash_weights, load_backbone
-from emberformer.features.families import IMAGENET_MEAN, IMAGENET_STD, Family
+from emberformer.features.families import Family
 from emberformer.features.patch_embedding import folded
 from emberformer.features.rendering import dino_input
 from emberformer.settings import FeatureSettings
-
-TINY = FeatureSettings(weights="random", architecture="dinov2-tiny", precision="float32")
-
-
-def small_model(family):
-    torch.manual_seed(4)
-    if family == "dinov2_with_registers":
-        config = Dinov2WithRegistersConfig(
-            hidden_size=48, num_hidden_layers=2, num_attention_heads=2, patch_size=14, image_size=56,
-            num_register_tokens=4,
-        )  # fmt: skip
-        return Dinov2WithRegistersModel(config).eval()
-    config = DINOv3ViTConfig(
-        hidden_size=48, num_hidden_layers=2, num_attention_heads=2, patch_size=16, image_size=64,
-        num_register_tokens=4, intermediate_size=96,
-    )  # fmt: skip
-    return DINOv3ViTModel(config).eval()
-
-
-def normalised(grey):
-    """Three channels as DINOv2 was trained on."""
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (grey.expand(-1, 3, -1, -1) - mean) / deviation
+from tests.features.small_backbones import TINY, normalised, small_model
 
 
 def test_random_weights_follow_the_seed_and_leave_the_random_state_alone():

@@ -29,7 +29,7 @@ from emberformer.features.store import open_features
 from emberformer.features.verify import verify
 from emberformer.layout import Layout
 from emberformer.settings import FeatureSettings
-from tests.features.test_backbone import TINY, normalised
+from tests.features.small_backbones import TINY, normalised
 from tests.stores import prepare, save_settings, tiny_experiment
 
 BANDS = ["elevation", "aspect_deg.sin", "aspect_deg.cos", "slope_deg", "fuel_model"]

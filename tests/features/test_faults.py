@@ -6,10 +6,11 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from benchmarks.flips import Flips
-from benchmarks.kills import Jobs, Kills
+from benchmarks.kills import Jobs, Kills, Outcome
 from benchmarks.small_store import SHARDS, contents, is_block, make_small_store
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
@@ -54,10 +55,16 @@ def refusal(action, *arguments):
     return str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def kills(whole, tmp_path_factory):
+    """How long each job takes is measured once."""
+    return Kills(whole, tmp_path_factory.mktemp("kills"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["make", "both", "index", "fix"])
-def test_killed_jobs_leave_nothing_or_finished_blocks_and_go_on_to_the_same_bytes(whole, tmp_path, kind):
-    kills = Kills(whole, tmp_path, seed=1)
+def test_killed_jobs_leave_nothing_or_finished_blocks_and_go_on_to_the_same_bytes(kills, kind):
+    kills.outcome, kills.rng = Outcome(), np.random.default_rng(1)
     while kills.outcome.kills < 3:
         kills.trial(kind)
     told = kills.outcome
@@ -67,7 +74,7 @@ def test_killed_jobs_leave_nothing_or_finished_blocks_and_go_on_to_the_same_byte
 
 @pytest.mark.slow
 def test_a_flipped_byte_is_found_or_harmless(small, tmp_path):
-    told = Flips(small, tmp_path / "again", seed=1).run(40)
+    told = Flips(small, tmp_path / "again", seed=1).run(20)
     assert (told.wrong, told.unclear, told.unnamed) == ([], [], [])
     assert told.found + told.harmless == told.flips
 

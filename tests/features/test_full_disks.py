@@ -5,17 +5,16 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from contextlib import ExitStack
 
 import pytest
 
 from benchmarks.small_store import SmallStore, contents, make_small_store
-from emberformer import cli
 from emberformer.errors import InputError
 from emberformer.features.shape import block_path
 from emberformer.features.store import open_features
 from emberformer.features.verify import verify
+from tests.command_line import command_line
 from tests.stores import ingest_all, save_settings, tiny_experiment
 
 
@@ -62,16 +61,6 @@ def test_a_disk_that_fills_up_again_and_again_is_told_each_time_and_nothing_is_l
     assert verify(small.store) == []
 
 
-def command_line(monkeypatch, capsys, *words):
-    """Exit code and what was printed of `emberformer features ...`."""
-    monkeypatch.setattr(sys, "argv", ["emberformer", "features", *map(str, words)])
-    monkeypatch.setattr("logging.basicConfig", lambda **arguments: None)
-    monkeypatch.setattr("logging.captureWarnings", lambda capture: None)
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return caught.value.code, capsys.readouterr().err
-
-
 def test_a_read_only_store_is_one_clear_error_of_every_command(disk, tmp_path, monkeypatch, capsys):
     folder, remount = disk
     remount("size=16m")
@@ -91,7 +80,7 @@ def test_a_read_only_store_is_one_clear_error_of_every_command(disk, tmp_path, m
     of_dataset = ("--config", config, "--dataset", "tiny")
     commands = [("plan", *of_dataset), ("extract", *of_dataset, "--device", "cpu"), ("verify", on_disk, "--fix")]
     for words in commands:
-        code, printed = command_line(monkeypatch, capsys, *words)
+        code, printed = command_line(monkeypatch, capsys, "features", *words)
         assert code == 2
         assert "Traceback" not in printed
         assert str(folder) in printed
@@ -138,7 +127,9 @@ def test_a_write_that_fails_through_the_command_line(tmp_path, monkeypatch, caps
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "writev", fails)
-        status, printed = command_line(patch, capsys, "extract", *words, "--device", "cpu", "--batch-tokens", 28)
+        status, printed = command_line(
+            patch, capsys, "features", "extract", *words, "--device", "cpu", "--batch-tokens", 28
+        )
     assert status == 2
     assert "Traceback" not in printed
     assert str(small.store) in printed

@@ -66,19 +66,26 @@ def url(store, environment):
     return copy_store(store, "s3://features/whole")
 
 
+@pytest.fixture(scope="module")
+def spoilt(store, environment):
+    return copy_store(store, "s3://features/spoilt")
+
+
 @pytest.fixture
-def damageable(store, environment, request):
-    """A copy whose objects may be spoilt; byte `position` of one of them."""
-    location = copy_store(store, f"s3://features/{abs(hash(request.node.nodeid))}")
+def damageable(store, spoilt):
+    """A copy of which byte `position` of an object may be spoilt; mended after the test."""
+    (system, root), names = file_system(spoilt), set()
 
     def flip(name, position):
-        system, root = file_system(location)
-        data = bytearray(system.cat_file(f"{root}/{name}"))
+        data = bytearray((store / name).read_bytes())
         data[position] ^= 1
         system.pipe_file(f"{root}/{name}", bytes(data))
-        return location
+        names.add(name)
+        return spoilt
 
-    return flip
+    yield flip
+    for name in names:
+        system.pipe_file(f"{root}/{name}", (store / name).read_bytes())
 
 
 def steps_over(experiment, location, memory: Memory = "disk"):
@@ -97,6 +104,7 @@ def same(one, other):
 
 
 BATCHES = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+WORKERS = {"fork": 2, "spawn": 1}  # a spawned one imports all anew
 
 
 def test_a_copy_in_a_bucket_is_the_store_object_for_file(store, url):
@@ -144,13 +152,14 @@ def test_a_thread_and_the_main_program_read_at_the_same_time(experiment, url):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", WORKERS)
 def test_worker_processes_open_their_own_connections(experiment, url, start):
     here, there = steps_over(experiment, None), steps_over(experiment, url)
     there.__getitems__(BATCHES[0])  # connections are open when the workers begin
     loader = DataLoader(
-        there, batch_sampler=BATCHES, num_workers=2, collate_fn=whole, multiprocessing_context=start, timeout=120
-    )
+        there, batch_sampler=BATCHES, num_workers=WORKERS[start], collate_fn=whole, multiprocessing_context=start,
+        timeout=120,
+    )  # fmt: skip
     for batch, result in zip(BATCHES, loader, strict=True):
         assert same(result, here.__getitems__(batch))
     assert same(there.__getitems__(BATCHES[1]), here.__getitems__(BATCHES[1]))

@@ -9,7 +9,7 @@ import torch
 
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
-from tests.features.test_backbone import TINY, small_model
+from tests.features.small_backbones import TINY, small_model
 
 
 @pytest.mark.parametrize("architecture", ["dinov2-tiny", "registers", "dinov3"])

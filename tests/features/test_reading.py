@@ -237,13 +237,15 @@ def first(batch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_worker_processes_give_the_same_batches(steps, start):
+@pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports all anew
+def test_worker_processes_give_the_same_batches(steps, start, workers):
     landscapes, chosen = steps
     data = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5)
     batches = [list(range(n, n + 3)) for n in range(0, 9, 3)]
     here = [data.__getitems__(indices) for indices in batches]  # every handle is open when the workers begin
-    loader = DataLoader(data, batch_sampler=batches, num_workers=2, collate_fn=first, multiprocessing_context=start)
+    loader = DataLoader(
+        data, batch_sampler=batches, num_workers=workers, collate_fn=first, multiprocessing_context=start
+    )
     there = list(loader)
     assert len(there) == len(here)
     assert all(same(one, other) for one, other in zip(here, there, strict=True))

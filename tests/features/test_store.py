@@ -19,14 +19,13 @@ from emberformer.features.rendering import dino_input, render_frame, render_terr
 from emberformer.features.shape import block_path
 from emberformer.features.store import open_features, write_index
 from emberformer.features.verify import describe, verify
-from tests.stores import extract_all, ingest_all, tiny_experiment
+from tests.stores import extract_all, ingest_all, make_stores, tiny_experiment
 
 
 @pytest.fixture
 def experiment(tmp_path):
     settings, layout = tiny_experiment(tmp_path)
-    ingest_all(settings, layout)
-    extract_all(settings, layout)
+    make_stores(settings, layout)
     return settings, layout
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def evaluated(folder, **changes):
     """A configuration, trained, forecast and scored."""
     settings, layout = tiny_experiment(
-        folder, {"tiny": (42, 56)}, evaluation={"baselines": ["persistence"], "replicates": 100},
+        folder, evaluation={"baselines": ["persistence"], "replicates": 100},
         training={"epochs": 1}, **changes,
     )  # fmt: skip
     prepare(settings, layout)

@@ -10,7 +10,7 @@ from emberformer.model.lead_time import LeadTime
 from emberformer.model.refinement import WindGate
 from emberformer.optimisation import parameter_groups
 from emberformer.settings import ModelSettings
-from tests.model.test_parts import FIRES, batch_of, network, with_padding
+from tests.model.small_networks import FIRES, batch_of, network, with_padding
 
 LEADS = torch.tensor([1, 3])
 

@@ -20,7 +20,7 @@ from emberformer.cli import app
 from emberformer.data.fires import fire_on_map, open_fires
 from emberformer.layout import Layout
 from emberformer.settings import load_settings
-from tests.test_documented_commands import COMMANDS, ROOT, Command
+from tests.documented_commands import COMMANDS, ROOT, Command
 from tests.tiny import write_tiny_dataset
 from tests.workflow.running import printed
 
