@@ -1,7 +1,8 @@
-"""A result folder that is there in whole or not at all."""
+"""Results that are there in whole or not at all, a folder or a file."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,13 @@ def replacing(path: Path) -> Iterator[Path]:
         path.rename(previous)
     partial.rename(path)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file; after an error, or an interruption at any moment, it is as it was.
+
+    What is written lies beside it first (`<name>.partial`), and is then renamed.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
+    os.replace(partial, path)

@@ -52,6 +52,7 @@ class Sizes:
     normaliser: TerrainNormaliser
     decoder: str | None = None  # `architecture` of `decoder_weights`
     conditions: TerrainNormaliser | None = None
+    layer_features: int | None = None  # of a hidden layer's token; None: as many as `features`
 
     @property
     def raster_channels(self) -> list[str]:
@@ -75,7 +76,7 @@ class Sizes:
         changing = None if self.conditions is None else json.dumps(self.conditions.to_dict())
         return {"features": self.features, "pixels": self.pixels, "channels": list(self.channels),
                 "normaliser": json.dumps(self.normaliser.to_dict()), "decoder": self.decoder,
-                "conditions": changing}  # fmt: skip
+                "conditions": changing, "layer_features": self.layer_features}  # fmt: skip
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Sizes:
@@ -84,7 +85,7 @@ class Sizes:
         return cls(
             told["features"], told["pixels"], tuple(told["channels"]),
             TerrainNormaliser.from_dict(json.loads(told["normaliser"])), told.get("decoder"),
-            TerrainNormaliser.from_dict(json.loads(changing)) if changing else None,
+            TerrainNormaliser.from_dict(json.loads(changing)) if changing else None, told.get("layer_features"),
         )  # fmt: skip
 
     @classmethod
@@ -107,8 +108,9 @@ class Sizes:
                 changing.append((conditions_as_terrain(fires), training_conditions(fires, split[name])))
             turnable = [c for c in map(str, features.band.values) if not (settings.training.flip and is_of_angle(c))]
             channels += [c for c in turnable if c not in channels]
-            numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"])))
-        (features_length, pixels), *others = numbers
+            of_layer = None if settings.features.components is None else int(features.attrs["features"])
+            numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"]), of_layer))
+        (features_length, pixels, of_layer), *others = numbers
         assert not others, "one feature key gives one token length"
         if not channels and settings.model.network == "emberformer" and settings.model.terrain == "dino":
             raise InputError(
@@ -122,6 +124,7 @@ class Sizes:
             TerrainNormaliser.fit(training),
             architecture(settings.model),
             TerrainNormaliser.fit(changing) if changing else None,
+            of_layer,
         )
 
 
@@ -152,9 +155,9 @@ def open_landscape(
 
 def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
     """The untrained network of these sizes and settings."""
-    terrain_pixels, category_sizes = len(sizes.raster_channels), sizes.category_sizes
-    raster, width = PixelInput(terrain_pixels, category_sizes), settings.model.channels
-    match settings.model.network:
+    terrain_pixels, category_sizes, of = len(sizes.raster_channels), sizes.category_sizes, settings.built_model
+    raster, width = PixelInput(terrain_pixels, category_sizes), of.channels
+    match of.network:
         case "emberformer":
             return build_emberformer(
                 features=sizes.features,
@@ -162,13 +165,14 @@ def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:
                 pixels=sizes.pixels,
                 terrain_pixels=terrain_pixels,
                 category_sizes=category_sizes,
-                settings=settings.model,
+                settings=of,
                 layers=len(settings.features.layers),
-                decoder_config=None if settings.model.decoder_weights == "random" else sizes.decoder,
+                layer_features=sizes.layer_features,
+                decoder_config=None if of.decoder_weights == "random" else sizes.decoder,
             )
         case "token":
             means = len(sizes.normaliser.patch_channels)
-            return build_token_network(means=means, pixels=sizes.pixels, pixel_input=raster, settings=settings.model)
+            return build_token_network(means=means, pixels=sizes.pixels, pixel_input=raster, settings=of)
         case "unet_grid":
             return grid_unet(raster, sizes.pixels, width)
         case "conv_head":

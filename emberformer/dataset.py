@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emberformer.arrival_leads import UNKNOWN as NOT_KNOWN
-from emberformer.data.normalise import wind_input
+from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.features.reading import Cut
 from emberformer.future_arrays import future_arrays
 from emberformer.landscape import UNKNOWN, Landscape
@@ -32,9 +32,14 @@ CONDITION_FRAMES = 8
 
 
 def hidden_inputs(model: ModelSettings) -> set[str]:
-    """Arrays that the settings keep from the network, wherever it would take them."""
+    """Arrays that the settings keep from the network, wherever it would take them, of rasters the terrain alone."""
     terrain = {"terrain_patches", "terrain_means", "terrain_pixels", "categories"}
     return (set() if model.wind else {"wind", "coming_wind"}) | (terrain if model.terrain == "none" else set())
+
+
+def terrain_rasters(normaliser: TerrainNormaliser) -> dict[str, int]:
+    """How many rasters of an array are of the terrain; those behind them are of the newest frame's conditions."""
+    return {"terrain_pixels": len(normaliser.channels), "categories": len(normaliser.codes)}
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ class FireSteps(Dataset):
         buffers: batches of features whose memory is used in turn; 0: fresh memory for every batch.
         pinned: page-locked memory, for a GPU.
         inputs: arrays that the network takes (`SpreadNetwork.inputs`).
-        hidden: arrays that are served as zeros: what the network is not to know.
-        category_dropout: share of items whose categories are served as unknown.
+        hidden: arrays that are served as zeros: what the network is not to know (`hidden_inputs`).
+        category_dropout: share of items whose categories of the terrain are served as unknown.
         rate_noise: standard deviation of the logarithm of a factor on the seconds of a step, another for every item
             that has a past.
         block: with `frame_hidden` among the inputs, the block of the backbone whose tokens it holds.
@@ -138,6 +143,7 @@ class FireSteps(Dataset):
         self.landscapes, self.steps, self.history = list(landscapes), list(steps), history
         self.crop, self.flip, self.seed, self.epoch = crop, flip, seed, 0
         self.block, self.lead_times, self.leads, self.at_front = block, lead_times, leads, at_front
+        self._of_terrain = terrain_rasters(self.landscapes[0].normaliser)  # all landscapes have one
         self._tokens = TokenBatches(self.inputs, history, buffers, pinned, block)
         if "frame_layers" in self.inputs:  # a store without them is refused before the first batch
             self._layers = [landscape.layer_reader for landscape in self.landscapes]
@@ -167,7 +173,7 @@ class FireSteps(Dataset):
         batch = {key: torch.from_numpy(np.stack([s.arrays[key] for s in samples])) for key in samples[0].arrays}
         batch |= self._tokens.read(samples, self.size(indices[0]))
         for name in self.hidden & set(batch):
-            batch[name].zero_()
+            batch[name][:, : self._of_terrain.get(name)] = 0
         return batch
 
     def announce(self, indices: list[int]) -> None:
@@ -203,7 +209,8 @@ class FireSteps(Dataset):
         arrays = self._arrays(step, lead, burned, target, rows, columns)
         forgotten = self.category_dropout > 0 and rng.random() < self.category_dropout
         if forgotten:
-            arrays["categories"] = np.zeros_like(arrays["categories"])
+            arrays["categories"] = arrays["categories"].copy()  # it may be a part of what the landscape remembers
+            arrays["categories"][: self._of_terrain["categories"]] = 0
         arrays["resolution"] = self._told_resolution(landscape, seen, rng)
         view = 0
         if self.flip:

@@ -19,6 +19,20 @@ PRESETS: dict[str, dict[str, Any]] = {
 RANKS = {"base": 4, "small": 2}  # of adapters, where there are any
 
 
+def without_preset(told: dict[str, Any]) -> dict[str, Any]:
+    """Detector settings as plain types, without what their preset set, so that another one can.
+
+    >>> without_preset({"preset": "base", "queries": 100, "layers": 4, "heads": 8, "tail": None})
+    {'preset': 'base', 'layers': 4, 'tail': None}
+    """
+    own = PRESETS[told["preset"]]
+    kept = {key: value for key, value in told.items() if key not in own or own[key] != value}
+    tail = told["tail"]
+    if tail is not None and tail["lora"]["rank"] == RANKS[told["preset"]]:
+        kept["tail"] = tail | {"lora": {key: value for key, value in tail["lora"].items() if key != "rank"}}
+    return kept
+
+
 class FireObjectSettings(Stage):
     """What an object of a fire is, and which windows are served."""
 

@@ -8,7 +8,7 @@ forecasts has no part in it, and the student gets a calibration of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import lightning
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes, trained_parent
 from emberformer.data.split import read_split
-from emberformer.dataset import hidden_inputs
+from emberformer.dataset import hidden_inputs, terrain_rasters
 from emberformer.errors import InputError
 from emberformer.finetuning import training_of
 from emberformer.headwind import Slope
@@ -84,7 +84,7 @@ def begin_distillation(
     trainer = make_trainer(in_training, layout.model(seed, "student"), device, threads, 1)
     landscapes, split = open_landscapes(layout, sizes), read_split(layout.split)
     student = build_model(sizes, of_student)
-    keep_from(student, hidden_inputs(of_student.model))
+    keep_from(student, hidden_inputs(of_student.model), terrain_rasters(sizes.normaliser))
     served = tuple(dict.fromkeys((*teacher.inputs, *student.inputs)))
     steps, batches, validation = make_loaders(
         in_training, layout, landscapes, split, seed, trainer, served, teacher.block
@@ -109,11 +109,20 @@ def distillation_settings(settings: Settings, layout: Layout) -> DistillationSet
     return settings.distillation
 
 
-def keep_from(network: SpreadNetwork, names: Collection[str]) -> None:
-    """Give a network zeros for what it is not to know, though the batches hold it for another."""
+def keep_from(network: SpreadNetwork, names: Collection[str], of_terrain: Mapping[str, int]) -> None:
+    """Give a network zeros for what it is not to know, though the batches hold it for another.
+
+    Args:
+        network: that is not to know.
+        names: of arrays.
+        of_terrain: of which the terrain alone is kept from it, see `terrain_rasters`.
+    """
 
     def hide(module: torch.nn.Module, arguments: tuple, arrays: dict[str, Tensor]) -> tuple[tuple, dict[str, Tensor]]:
-        return arguments, {key: torch.zeros_like(a) if key in names else a for key, a in arrays.items()}
+        known = {key: values.clone() if key in names else values for key, values in arrays.items()}
+        for name in set(names) & known.keys():
+            known[name][:, : of_terrain.get(name)] = 0
+        return arguments, known
 
     if names:
         network.register_forward_pre_hook(hide, with_kwargs=True)

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.settings import BaselineName, Name, Settings, described, parse_settings
+from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, described, parse_settings
 from emberformer.stage import Stage, merged
 
 Metric = Literal[
@@ -167,7 +167,8 @@ def load_experiment(path: Path) -> Experiment:
 def plan_study(settings: Settings, path: Path) -> Study:
     """The study of an experiment file on a configuration.
 
-    The configuration's own variants, later phases and baselines are left out, but for those that the hypotheses name.
+    The configuration's own variants, later phases, further systems and baselines are left out, but for those that the
+    hypotheses name.
 
     Raises:
         InputError: the file is no experiment, a variant does not fit the configuration, or a hypothesis names a method
@@ -182,8 +183,8 @@ def plan_study(settings: Settings, path: Path) -> Study:
         "evaluation": {"baselines": baselines},
         "variants": experiment.variants,
     }
-    own = {"variants", "phase2", "phase3", "distillation"}
-    layout = Layout(parse_settings(merged(settings.model_dump(mode="json", exclude=own), dict(changes)), path))
+    kept = settings.model_dump(mode="json", exclude=set(NOT_INHERITED))
+    layout = Layout(parse_settings(merged(kept, dict(changes)), path))
     for number, hypothesis in enumerate(experiment.hypotheses):
         for key, name, known in (
             ("better", hypothesis.better, [*layout.trained, *baselines]),

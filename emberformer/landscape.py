@@ -29,7 +29,7 @@ from emberformer.features.store import open_features
 from emberformer.prior_forecasts import PriorForecasts
 
 TERRAIN_MEMORY = 64  # windows of one data set whose normalised terrain stays in memory
-FRAME_MEMORY = 2**31  # bytes of packed frames that stay in memory
+FRAME_MEMORY = 2**31  # bytes of a landscape's packed frames, and of its targets; twice that where pixels are unknown
 NUMBERS = itertools.count()  # every opened landscape has its own
 
 
@@ -97,6 +97,7 @@ class Landscape:
         self.conditions = conditions
         told = [*normaliser.channels, *(conditions.channels if conditions else ())]
         self.vectors = [(n, n + 1) for n, channel in enumerate(told) if channel.endswith(".east")]
+        self.terrain_vectors = [of for of in self.vectors if of[1] < len(normaliser.channels)]
         self._conditions = conditions_as_terrain(self.fires)
         self.wind = self.fires.weather.sel(weather_variable=["wind_u", "wind_v"]).values
         of_fires = self.fires.attrs
@@ -201,12 +202,14 @@ class Landscape:
 
     def burned(self, fire: int, rows: range) -> np.ndarray:
         """Burned masks [n, H, W] (0, 1, 255 = unknown) of frames of a fire, by their rows in the fires store."""
-        missing = [row for row in rows if row not in self._frames]
+        found = {row: self._frames[row] for row in rows if row in self._frames}
+        missing = [row for row in rows if row not in found]
         if missing:
             read = self.fires.burned[missing[0] : missing[-1] + 1].values
             for row, values in zip(range(missing[0], missing[-1] + 1), read, strict=True):
-                self._frames.keep(row, values)
-        return self.cut(np.stack([self._frames[row] for row in rows]), fire)
+                self._frames.keep(row, values)  # which may throw out another of these rows
+                found[row] = values
+        return self.cut(np.stack([found[row] for row in rows]), fire)
 
     def target(self, fire: int, row: int) -> np.ndarray:
         """What is to be forecast [H, W]: the source's own target, else the burned mask of the row."""
@@ -252,7 +255,7 @@ def _encoding(features: xr.Dataset) -> Encoding:
 
 
 class PackedFrames:
-    """Burned masks in memory, a bit a pixel (two where a pixel is unknown), the least used thrown out first.
+    """Burned masks in memory, a bit a pixel (two where a pixel is unknown), the least lately used thrown out first.
 
     A mask of 400 x 400 takes 20 kB, so that a hundred thousand frames stay in memory; reading one from the store takes
     a hundred times as long as unpacking it.
@@ -274,6 +277,7 @@ class PackedFrames:
             self._packed.popitem(last=False)
 
     def __getitem__(self, row: int) -> np.ndarray:
+        self._packed.move_to_end(row)
         burned, unknown = self._packed[row]
         count = self.shape[0] * self.shape[1]
         values = np.unpackbits(burned, count=count).reshape(self.shape)

@@ -91,7 +91,7 @@ class Layout:
             order = list(settings.datasets)  # of the training's steps, before they are drawn
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
-            return f"{word}-{digest(MODEL_SCHEMA, settings.model, training, features, self._split_key, order)}"
+            return f"{word}-{digest(MODEL_SCHEMA, settings.built_model, training, features, self._split_key, order)}"
         of_phase = settings.distillation if phase == "student" else getattr(settings, phase)
         if phase == "ensemble" and settings.ensemble is not None:
             of = settings.ensemble.model_dump(mode="json", exclude=set(settings.ensemble.DRAWING))

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from emberformer.detection_settings import without_preset
 from emberformer.errors import InputError
 from emberformer.settings import Settings, parse_settings
 from emberformer.stage import merged
@@ -53,12 +54,16 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed(settings: Settings, flat: Mapping[str, Any], where: object = "--set") -> Settings:
-    """Settings with single keys changed, validated as a whole.
+    """Settings with single keys changed, validated as a whole; a changed preset sets its keys, as in a file.
 
     Raises:
         InputError: an unknown or unfit key.
     """
-    return parse_settings(merged(settings.model_dump(mode="json"), nested(flat)), where)
+    content, changes = settings.model_dump(mode="json"), nested(flat)
+    of_detector = changes.get("detection")
+    if settings.detection is not None and isinstance(of_detector, dict) and "preset" in of_detector:
+        content["detection"] = without_preset(content["detection"])
+    return parse_settings(merged(content, changes), where)
 
 
 def _unreadable(where: object, text: str) -> InputError:

@@ -39,7 +39,7 @@ def patch_arrays(
         (stored,) = landscape.mean_reader.read(terrain)
         of_channel = dict(zip(landscape.mean_channels, stored, strict=True))
         means = landscape.normaliser.of_patches(of_channel, landscape.units)
-        for east, north in landscape.vectors:
+        for east, north in landscape.terrain_vectors:
             means[[east, north]] = np.stack(turned_vector(means[east], means[north], terrain.view))
         if forgotten:
             means[len(landscape.normaliser.channels) :] = 0

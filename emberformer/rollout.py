@@ -30,7 +30,7 @@ from emberformer.checkpoint import model_inputs
 from emberformer.data.normalise import WIND_SCALE
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.encoding import Encoding
-from emberformer.features.rendering import dino_input
+from emberformer.features.rendering import dino_input, valid_share
 from emberformer.landscape import Landscape
 from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
@@ -93,7 +93,7 @@ class Rollout:
     calibration: Calibration = NOT_CALIBRATED
 
     def __call__(
-        self, batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], unknown: Bool[Tensor, "B H W"]
+        self, batch: dict[str, Tensor], winds: Float[Tensor, "B L 2"], unknown: Bool[Tensor, "B y x"]
     ) -> Float[np.ndarray, "B L H W"]:
         """Probability that a pixel is burned after each step; 1 where it is burned already.
 
@@ -101,7 +101,8 @@ class Rollout:
             batch: `model.inputs`, `wind` and `valid_t` for the first step (`emberformer.dataset.FireSteps`).
             winds: towards east and north, m s-1, of each step to forecast; NaN where unknown. The first takes the
                 place of the batch's own.
-            unknown: pixels of whole patches that were not observed, or are not on the raster; they never burn.
+            unknown: pixels of the raster, which lies at the upper left of the patches, that were not observed. Neither
+                they nor what lies beyond the raster ever burns.
         """
         leads = winds.shape[1]
         with torch.inference_mode():
@@ -138,9 +139,11 @@ class Rollout:
     ) -> Iterator[Float[Tensor, "B H W"]]:
         """A member's forecasts of the second step and those after it."""
         history = past_steps(batch["fire_pixels"], batch["wind"], batch["valid_t"]).burned.flip(1).float()
+        beyond = [there - own for there, own in zip(history.shape[2:], unknown.shape[1:], strict=True)]
+        closed = functional.pad(unknown, (0, beyond[1], 0, beyond[0]), value=True)
         for step in range(1, winds.shape[1]):
             frame = probability if level is None else (probability >= level).float()
-            frame = torch.where(unknown, 0, torch.maximum(frame, history[:, -1]))
+            frame = torch.where(closed, 0, torch.maximum(frame, history[:, -1]))
             batch, history = self.advance(batch, history, frame, winds[:, step], unknown)
             probability = torch.maximum(self._probability(batch), frame)
             yield probability
@@ -154,7 +157,7 @@ class Rollout:
         history: Float[Tensor, "B T H W"],
         frame: Float[Tensor, "B H W"],
         wind: Float[Tensor, "B 2"],
-        unknown: Bool[Tensor, "B H W"],
+        unknown: Bool[Tensor, "B y x"],
     ) -> tuple[dict[str, Tensor], Float[Tensor, "B T H W"]]:
         """Inputs and history one step later.
 
@@ -165,17 +168,17 @@ class Rollout:
             wind: of the coming step, as `winds` of a call.
             unknown: as in a call.
         """
-        image = torch.where(unknown, 0.5, frame)
+        height, width = unknown.shape[1:]
+        image = torch.where(unknown, 0.5, frame[:, :height, :width])  # rendering pads with 0
         number = torch.tensor([next(NUMBERS) for _ in range(len(frame))], device=frame.device)
         history = later(history, frame[:, None])
         valid_t = later(batch["valid_t"], torch.ones_like(batch["valid_t"][:, :1]))
-        share = functional.avg_pool2d(frame[:, None], self.pixels) if "occupancy" in batch else frame
         newest: dict[str, Callable[[], Tensor]] = {
             "wind": lambda: _wind_input(wind)[:, None],
             "history_pixels": lambda: frame[:, None],
             "frame_images": lambda: image[:, None],
             "frame_row": lambda: number[:, None],
-            "occupancy": lambda: share,
+            "occupancy": lambda: self._occupancy(frame, (height, width)),
         }
         result = dict(batch, valid_t=valid_t)
         result["fire_pixels"] = torch.stack([frame, history.sum(1) / valid_t.sum(1)[:, None, None]], 1)
@@ -188,6 +191,11 @@ class Rollout:
                 elif name in batch:
                     result[name] = later(batch[name], tokens)
         return result, history
+
+    def _occupancy(self, frame: Float[Tensor, "B H W"], raster: tuple[int, int]) -> Float[Tensor, "B 1 Gy Gx"]:
+        """`emberformer.features.patch_means.burned_share`, of areas that may burn in part."""
+        valid = torch.from_numpy(valid_share(*raster, self.pixels)).to(frame.device)
+        return functional.avg_pool2d(frame[:, None], self.pixels) / valid
 
 
 def make_rollout(

@@ -17,6 +17,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
 from emberformer.arithmetic import of_training
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.features.extraction import choose_device
 from emberformer.settings import Settings
@@ -122,7 +123,10 @@ class UnfinishedRun:
         All processes that train together find the same: the first one has begun the run before it starts the others.
         """
         last = self.folder / "last.ckpt"
-        same = self.mark.exists() and json.loads(self.mark.read_text()) == self.data
+        try:
+            same = json.loads(self.mark.read_text()) == self.data
+        except (OSError, ValueError):  # no mark, or one that was not written to its end
+            same = False
         return str(last) if same and last.exists() else None
 
     def begin(self) -> bool:
@@ -139,7 +143,7 @@ class UnfinishedRun:
         else:
             for stale in self.folder.glob("*.ckpt"):
                 stale.unlink()
-        self.mark.write_text(json.dumps(self.data))
+        write_whole(self.mark, json.dumps(self.data))
         return going_on
 
     def end(self) -> None:

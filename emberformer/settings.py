@@ -33,6 +33,10 @@ BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
 Feedback = Literal["stochastic", "probability", "threshold"]
 # Keys in which a variant may differ
 VARIED = ("features", "model", "training", "phase2", "phase3", "distillation", "ensemble")
+# Keys that a variant, or an experiment on a configuration, does not take over
+NOT_INHERITED: frozenset[str] = frozenset(
+    ("variants", "phase2", "phase3", "distillation", "ensemble", "foresight", "detection")
+)
 
 
 class ForecastSettings(Stage):
@@ -221,6 +225,16 @@ class Settings(Stage):
         others = split.by in ("year", "published") or (split.by != "landscape" and split.test > 0)
         return [name for name in self.datasets if others or name in split.test_landscapes]
 
+    @property
+    def built_model(self) -> ModelSettings:
+        """`model` as it is built: where fires go out, no rate is adjusted.
+
+        In how many frames a pixel burns then does not say in which, so that there is no growth to adjust it by.
+        """
+        if self.model.adjusts_rates and not all(of.stays_burned for of in self.datasets.values()):
+            return self.model.model_copy(update={"rate_adjustment": False})
+        return self.model
+
     def of_student(self) -> Settings:
         """The configuration with the small network as its network; it sees what its teacher sees, or less.
 
@@ -240,9 +254,7 @@ class Settings(Stage):
         Raises:
             ValueError: its keys do not fit.
         """
-        own = {"variants", "phase2", "phase3", "distillation", "foresight", "detection"}
-        if "ensemble" not in self.variants[name]:
-            own.add("ensemble")
+        own = set(NOT_INHERITED) - ({"ensemble"} & set(self.variants[name]))
         content = merged(self.model_dump(mode="json", exclude=own), self.variants[name])
         return Settings.model_validate(content)
 

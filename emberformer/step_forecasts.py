@@ -14,7 +14,6 @@ from emberformer.dataset import FireSteps, Step, hidden_inputs
 from emberformer.landscape import Landscape
 from emberformer.model_settings import ModelSettings
 from emberformer.rollout import Rollout
-from emberformer.windows import padded
 
 
 def rollout_inputs(rollout: Rollout, landscape: Landscape, steps: Sequence[Step], settings: ModelSettings) -> FireSteps:
@@ -57,18 +56,17 @@ def forecast_steps(
         device: where it is.
     """
     told = torch.from_numpy(winds.astype(np.float32) if settings.wind else np.zeros(winds.shape, np.float32))
-    height, width = batch["fire_pixels"].shape[2:]
-    unknown = torch.from_numpy(np.stack([unknown_pixels(landscape, step, (height, width)) for step in steps]))
+    unknown = torch.from_numpy(np.stack([unknown_pixels(landscape, step) for step in steps]))
     inputs = {name: values.to(device) for name, values in batch.items()}
     probability = rollout(inputs, told.to(device), unknown.to(device))
     return np.stack([_on_raster(landscape, *of) for of in zip(steps, probability, strict=True)])
 
 
-def unknown_pixels(landscape: Landscape, step: Step, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Pixels of whole patches, `size` of them, that are unknown in the newest frame of a step, or beyond the raster."""
+def unknown_pixels(landscape: Landscape, step: Step) -> Bool[np.ndarray, "y x"]:
+    """Pixels of a fire's window that are unknown in the newest frame of a step."""
     row = int(landscape.row_start[step.fire]) + step.step
     (burned,) = landscape.burned(step.fire, range(row, row + 1))
-    return padded(burned == UNKNOWN, size, 1)
+    return burned == UNKNOWN
 
 
 def _on_raster(

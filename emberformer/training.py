@@ -293,7 +293,7 @@ def make_loaders(
             raise InputError(layout.split, f"no {name} step", expected, "change `split` or add fires")
     served = {"inputs": (*inputs, *loss_inputs(training.loss)), "hidden": hidden_inputs(settings.model),
               "pinned": device.type == "cuda", "block": block}  # fmt: skip
-    noise = training.rate_noise if settings.model.adjusts_rates else 0.0
+    noise = training.rate_noise if settings.built_model.adjusts_rates else 0.0
     dataset = FireSteps(
         landscapes, of_train, history, training.crop, training.flip, seed, BUFFERS,
         category_dropout=training.category_dropout, rate_noise=noise, lead_times=leads, **served,

@@ -3,20 +3,28 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import average_precision_score
 
 from emberformer.baselines import write_baseline
 from emberformer.checkpoint import Sizes, build_model, load_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
-from emberformer.dataset import FireSteps, list_steps
+from emberformer.dataset import FireSteps, hidden_inputs, list_steps, terrain_rasters
+from emberformer.distillation import keep_from
 from emberformer.errors import InputError
 from emberformer.evaluate.tables import evaluate
 from emberformer.forecast import Trained
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
+from emberformer.layout import Layout
+from emberformer.model.emberformer import EmberFormer
+from emberformer.model_settings import ModelSettings
+from emberformer.network import SpreadNetwork
 from emberformer.settings import Settings, parse_settings
 from emberformer.training import train
+from emberformer.views import turned as in_view
+from emberformer.views import turned_vector
 from tests.stores import prepare, tiny_experiment
 from tests.wsts_files import dates_from, made_days, write_geotiffs
 
@@ -124,3 +132,71 @@ def test_fires_of_two_kinds_are_not_trained_on_together(trained):
     content["datasets"] = {**content["datasets"], "grown": other}
     with pytest.raises(InputError, match="datasets: some show what has burned and some what burns"):
         parse_settings(content)
+
+
+@pytest.fixture(scope="module")
+def opened(trained):
+    """The fires, and two of their training steps."""
+    _, layout = trained
+    split = read_split(layout.split)
+    (landscape,) = open_landscapes(layout, Sizes.of(layout, split))
+    return landscape, list_steps([landscape], split, "train")[:2]
+
+
+def test_slopes_of_patches_turn_though_a_condition_has_a_direction(opened):
+    landscape, steps = opened
+    inputs = ("terrain_means", "terrain_pixels")
+    (east, north), direction = landscape.vectors
+    assert direction[1] >= len(landscape.normaliser.channels)
+    upright, turned = (FireSteps([landscape], steps, 3, flip=flip, inputs=inputs, seed=1) for flip in (False, True))
+    views = [turned._sample(index).frames.view for index in range(len(steps))]
+    assert any(views)
+    for index, view in enumerate(views):
+        means = upright[index]["terrain_means"].numpy()
+        expected = turned_vector(means[east], means[north], view)
+        found = turned[index]["terrain_means"].numpy()[[east, north]]
+        assert all(np.array_equal(one, in_view(part, 0, view)) for one, part in zip(found, expected, strict=True))
+
+
+def test_a_network_without_the_terrain_keeps_the_weather_of_the_day(opened):
+    landscape, steps = opened
+    names = ("terrain_pixels", "categories")
+    of_terrain = terrain_rasters(landscape.normaliser)
+    hidden = hidden_inputs(ModelSettings(terrain="none"))
+    known, kept_from = (
+        FireSteps([landscape], steps, 3, inputs=names, hidden=of).__getitems__([0]) for of in ((), hidden)
+    )
+    for name in names:
+        own = of_terrain[name]
+        assert known[name][:, :own].any()
+        assert not kept_from[name][:, :own].any()
+        assert torch.equal(kept_from[name][:, own:], known[name][:, own:])
+    assert kept_from["terrain_pixels"].any()
+
+
+def test_a_student_without_the_terrain_keeps_it_too(opened):
+    class Sum(SpreadNetwork):
+        def parts(self):
+            return {}
+
+        def forward(self, terrain_pixels, wind):
+            return terrain_pixels.sum((0, 2, 3)), wind
+
+    student, own = Sum(), terrain_rasters(opened[0].normaliser)["terrain_pixels"]
+    keep_from(student, {"terrain_pixels"}, terrain_rasters(opened[0].normaliser))
+    served, wind = torch.ones(1, own + 2, 3, 3), torch.ones(1, 2, 2)
+    seen, told = student(terrain_pixels=served, wind=wind)
+    assert seen.tolist() == [0] * own + [9, 9]
+    assert torch.equal(told, wind)
+    assert served.all()  # the teacher's
+
+
+def test_rates_are_adjusted_only_where_burned_areas_grow(trained):
+    """Where fires go out, the number of frames in which a pixel burns does not say in which."""
+    settings, layout = trained
+    assert settings.model.adjusts_rates
+    network = build_model(Sizes.of(layout, read_split(layout.split)), settings)
+    assert isinstance(network, EmberFormer)
+    assert not network.refinement.adjusted
+    without = settings.model_copy(update={"model": settings.model.model_copy(update={"rate_adjustment": False})})
+    assert Layout(without).model_key() == layout.model_key()

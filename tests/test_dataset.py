@@ -262,3 +262,30 @@ def test_features_of_other_fires_are_refused(tmp_path):
     ingest_all(changed, layout)
     with pytest.raises(InputError, match="features of other fires"):
         Landscape("tiny", layout.fires("tiny"), layout.features("tiny"), sizes.normaliser, sizes.channels)
+
+
+def test_frames_that_are_thrown_out_while_others_are_read_are_there_all_the_same(opened):
+    landscape = Landscape.__new__(Landscape)
+    landscape.__dict__ = {**opened[3][0].__dict__, "_frames": PackedFrames(28, 42)}
+    landscape._frames.most = 2
+    expected = landscape.fires.burned[:3].values
+    assert np.array_equal(landscape.burned(0, range(2)), expected[:2])
+    assert np.array_equal(landscape.burned(0, range(3)), expected)
+
+
+def test_the_frame_that_was_asked_for_last_is_thrown_out_last():
+    frames = PackedFrames(5, 7)
+    frames.most = 2
+    for row in (0, 1):
+        frames.keep(row, np.zeros((5, 7), np.uint8))
+    assert not frames[0].any()
+    frames.keep(2, np.zeros((5, 7), np.uint8))
+    assert [row in frames for row in range(3)] == [True, False, True]
+
+
+def test_forgotten_categories_are_remembered_for_the_next_item(opened):
+    _, _, split, landscapes = opened
+    steps = list_steps(landscapes, split, "train")[:1]
+    known, forgotten = (FireSteps(landscapes, steps, 3, category_dropout=share) for share in (0.0, 1.0))
+    assert not forgotten[0]["categories"].any()
+    assert known[0]["categories"].any()

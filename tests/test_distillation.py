@@ -53,7 +53,7 @@ def test_a_student_that_says_what_its_teacher_says_loses_nothing():
 
 def test_what_a_student_is_not_to_know_is_zero():
     network = Logits()
-    keep_from(network, {"wind"})
+    keep_from(network, {"wind"}, {})
     assert network(wind=torch.ones(1, 2, 2)).abs().max() == 0
 
 

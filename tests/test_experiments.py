@@ -86,3 +86,12 @@ def test_what_does_not_fit_is_named(settings, tmp_path, changes, named):
     with pytest.raises(InputError, match=r"fusion\.yaml") as caught:
         plan_study(settings, written(tmp_path, **changes))
     assert named in str(caught.value)
+
+
+def test_a_study_leaves_further_systems_out(settings, tmp_path):
+    systems = {"ensemble": {"leads": 1, "prior": False, "rivals": []}, "foresight": {}, "detection": {}}
+    whole = parse_settings(settings.model_dump(mode="json") | systems)
+    study = plan_study(whole, written(tmp_path))
+    assert study.methods == ["emberformer-seed-0", "added-seed-0"]
+    of = study.layout.settings
+    assert (of.ensemble, of.foresight, of.detection) == (None, None, None)

@@ -63,9 +63,11 @@ def one_spark(size=9):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
+    """Rasters that fill their last row and column of patches in part."""
     settings, layout = tiny_experiment(
-        tmp_path_factory.mktemp("rollout"), features=BACKBONE, training={**TRAINING, "epochs": 1, "flip": False}
-    )
+        tmp_path_factory.mktemp("rollout"), {"tiny": (26, 39)}, features=BACKBONE,
+        training={**TRAINING, "epochs": 1, "flip": False},
+    )  # fmt: skip
     prepare(settings, layout)
     return settings, layout
 
@@ -87,8 +89,7 @@ def require_next_batch(model, landscape, settings):
     assert count > settings.model.history, "a history that is full loses its oldest frame"
     for step in range(count - 1):
         batch, expected = items.__getitems__([step]), items.__getitems__([step + 1])
-        unknown = torch.ones_like(batch["fire_pixels"][:, 0], dtype=torch.bool)
-        unknown[:, : landscape.fires.sizes["y"], : landscape.fires.sizes["x"]] = False
+        unknown = torch.zeros(1, landscape.fires.sizes["y"], landscape.fires.sizes["x"], dtype=torch.bool)
         row = int(landscape.row_start[fire]) + step + 1
         wind = torch.from_numpy(landscape.wind[row : row + 1])
         history = past_steps(batch["fire_pixels"], batch["wind"], batch["valid_t"]).burned.flip(1).float()
@@ -98,7 +99,10 @@ def require_next_batch(model, landscape, settings):
             values, should = found[name].float(), expected[name].float()
             if name == "frame_images":  # without a number, an image is not looked at
                 values, should = (one[expected["valid_t"]] for one in (values, should))
-            assert torch.allclose(values, should, atol=2e-3), (name, step)
+            near = (
+                2e-3 if name in {"frame_patches", "frame_layers", "frame_hidden"} else 1e-6
+            )  # a batch of another size
+            assert torch.allclose(values, should, atol=near), (name, step)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -168,3 +168,15 @@ def test_a_sweep_without_an_end_or_a_result(settings, trained):
         run_sweep(settings, unfit, "endless")
     with pytest.raises(InputError, match="no trial succeeded"):
         run_sweep(settings, unfit, "unfit", count=2)
+
+
+def test_another_preset_sets_what_the_file_left_to_the_first(settings):
+    content = settings.model_dump(mode="json") | {"detection": {"layers": 4, "tail": {}}}
+    small = changed(parse_settings(content), {"detection.preset": "small"}).detection
+    assert small is not None
+    assert (small.preset, small.queries, small.layers) == ("small", 50, 4)
+    assert small.tail is not None
+    assert small.tail.lora.rank == 2
+    again = changed(parse_settings(content), {"detection.preset": "small", "detection.queries": 100}).detection
+    assert again is not None
+    assert again.queries == 100

@@ -81,7 +81,8 @@ def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer
         layer: layer of a file that has several, or None.
 
     Raises:
-        InputError: see `read_outlines`, or there is no such column, or a polygon is of no fire.
+        InputError: see `read_outlines`, or there is no such column, or a polygon is of no fire, or of one
+            whose name no file can have.
     """
     table = _read_table(path, layer)
     if fire_column not in table:
@@ -91,6 +92,9 @@ def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer
         found, remedy = f"no fire in {missing} of {len(table)} features", "fill it in, or remove these features"
         raise InputError(f"{path}, column {fire_column!r}", found, "the fire of each polygon", remedy)
     names = table[fire_column].astype(str).to_numpy()
+    if unfit := [name for name in names if "/" in name or name.startswith(".")]:
+        where, expected = f"{path}, column {fire_column!r}", "names that files can have: no / in them, and no . before"
+        raise InputError(where, f"a fire named {unfit[0]!r}", expected, "rename it in the table")
     return {
         fire: replace(_outlines(path, table.loc[names == fire], time_column, None), where=f"{path}, fire {fire}")
         for fire in sorted(set(names))

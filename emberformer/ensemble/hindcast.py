@@ -30,6 +30,7 @@ from emberformer.member_store import MemberBlock, open_members, write_members
 from emberformer.provenance import provenance
 from emberformer.settings import Settings
 from emberformer.step_forecasts import unknown_pixels
+from emberformer.windows import padded
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def futures_of(
     """Futures of one step on whole patches; the same whichever steps are drawn besides."""
     inputs = {name: values.to(device) for name, values in batch.items()}
     height, width = batch["fire_pixels"].shape[2:]
-    unknown = torch.from_numpy(unknown_pixels(landscape, step, (height, width)))[None].to(device)
+    unknown = torch.from_numpy(padded(unknown_pixels(landscape, step), (height, width), 1))[None].to(device)
     fires, row = landscape.fires, int(landscape.row_start[step.fire]) + step.step
     seed = member_seed(futures.settings.seed, str(fires.fire_id.values[step.fire]), fires.valid_time.values[row])
     forecast = None if prior is None else prior(inputs).masked_fill(unknown[:, None], 0)  # as in training

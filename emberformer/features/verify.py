@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +92,12 @@ def _damaged_notes(store: Path) -> list[str]:
 
 
 def _fires_of_rows(store: Path, plan: Plan) -> dict[Axis, dict[int, str]]:
-    """Name of a fire for every row in use; numbers where the names themselves are damaged."""
-    try:
+    """Name of a fire for every row in use; numbers where names are damaged, or of other fires than the plan's."""
+    names, of_frame = [f"fire {n}" for n in range(len(plan.terrain_of))], np.zeros(len(plan.frame_of), int)
+    with suppress(InputError):
         features = open_features(store)
-        names, of_frame = list(map(str, features.fire_id.values)), features.fire_index.values
-    except InputError:
-        names, of_frame = [f"fire {n}" for n in range(len(plan.terrain_of))], np.zeros(len(plan.frame_of), int)
+        if features.attrs["fires_content_digest"] == plan.fires:
+            names, of_frame = list(map(str, features.fire_id.values)), features.fire_index.values
     return {
         "frame": {row: names[int(fire)] for row, fire in zip(plan.frame_of, of_frame, strict=True)},
         "terrain": {row: names[fire] for fire, row in enumerate(plan.terrain_of)},

@@ -95,7 +95,7 @@ def uneventful(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _of_step(subject: Subject, batch: Batch) -> list[dict[str, object]]:
-    stays = {"fire_pixels"} if subject.settings.model.adjusts_rates else set()
+    stays = {"fire_pixels"} if subject.settings.built_model.adjusts_rates else set()
     explained = {name: batch.inputs[name].float() for name in EXPLAINED if name in batch.inputs and name not in stays}
     fixed = {name: value for name, value in batch.inputs.items() if name not in explained}
     counted = counted_pixels(batch.arrays)

@@ -82,7 +82,7 @@ class EmberFormer(SpreadNetwork):
         categories: Int[Tensor, "B Q H W"],
         frame_patches: Float[Tensor, "B T Gy Gx D"] | None = None,
         terrain_patches: Float[Tensor, "B C Gy Gx D"] | None = None,
-        frame_layers: Float[Tensor, "B L Gy Gx D"] | None = None,
+        frame_layers: Float[Tensor, "B L Gy Gx F"] | None = None,
         history_pixels: Real[Tensor, "B T H W"] | None = None,
         resolution: Float[Tensor, "B 2"] | None = None,
         lead: Int[Tensor, " B"] | None = None,
@@ -192,6 +192,7 @@ def build_emberformer(
     category_sizes: tuple[int, ...],
     settings: ModelSettings,
     layers: int = 0,
+    layer_features: int | None = None,
     decoder_config: str | None = None,
 ) -> EmberFormer:
     """EmberFormer from sizes that come from the data and from `ModelSettings`.
@@ -204,11 +205,12 @@ def build_emberformer(
         category_sizes: rows of each categorical band's table.
         settings: `ModelSettings`.
         layers: hidden layers in the cache, L.
+        layer_features: length of their tokens, where the cached tokens' length is another.
         decoder_config: `architecture` of the weights that the decoder begins from.
     """
     side = settings.token_size or pixels
     pixel_input = PixelInput(terrain_pixels, category_sizes)
-    decoder = build_decoder(settings, features, layers, decoder_config)
+    decoder = build_decoder(settings, layer_features or features, layers, decoder_config)
     return EmberFormer(
         fire=PixelStem(1, features, side) if settings.fire == "stem" else None,
         terrain=build_terrain(settings, features, channels, pixel_input.ground_channels, side),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,8 +35,7 @@ def look_back(
         wind: (u, v) of each moment.
         valid_t: false on padding; the newest moment is always real.
     """
-    first = valid_t.int().argmax(1)
-    together = first if fire.device.type == "cpu" else first.min(0, keepdim=True).values.expand_as(first)
+    together = first_steps(valid_t, apart=fire.device.type == "cpu")
     starts = together.unique().tolist()
     if len(starts) < 2:
         start = starts[0] if starts else 0
@@ -49,6 +48,17 @@ def look_back(
         for start, rows in zip(starts, groups, strict=True)
     ]
     return torch.cat(newest).index_select(0, torch.cat(groups).argsort())
+
+
+def first_steps(valid_t: Bool[Tensor, "B T"], apart: bool) -> Int[Tensor, " B"]:
+    """First step that is computed of each history: its first real one, or where they run together that of any.
+
+    >>> histories = torch.tensor([[False, False, True], [False, True, True]])
+    >>> [first_steps(histories, apart).tolist() for apart in (True, False)]
+    [[2, 1], [1, 1]]
+    """
+    first = valid_t.int().argmax(1)
+    return first if apart or not len(first) else first.min(0, keepdim=True).values.expand_as(first)
 
 
 def _unless_all(valid_t: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:

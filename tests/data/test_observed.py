@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import geopandas
@@ -221,3 +222,12 @@ def test_observed_perimeters_of_arkadia(tmp_path):
     elevation = store.terrain[0, 0].values[store.burned[1].values == 1]
     assert (elevation > 300).all()
     assert (elevation < 1237).all()  # as the landscape file says
+
+
+@pytest.mark.parametrize("name", ["Creek/Ridge", "../up", ".hidden"])
+def test_a_fire_of_a_table_has_a_name_that_a_file_can_have(tmp_path, name):
+    root = write_table(tmp_path / "raw")
+    table = geopandas.read_file(root / "all.gpkg")
+    table.replace({"incident": {"home": name}}).to_file(root / "all.gpkg")
+    with pytest.raises(InputError, match=rf"(?s)column 'incident'.*{re.escape(name)}.*rename it"):
+        read(tmp_path, root, fires="all.gpkg", fire_column="incident", cell_m=30)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.features.block import Block, BlockWriter
 from emberformer.features.extraction import extract
-from emberformer.features.plan import plan_folder
+from emberformer.features.plan import PLAN, plan_folder, read_plan, write_plan
 from emberformer.features.rendering import render_frame
 from emberformer.features.shape import block_path
 from emberformer.features.store import open_features, write_index
@@ -267,3 +268,13 @@ def test_fires_that_changed_since_the_plan_are_not_taken_for_the_planned_ones(sm
         shutil.rmtree(path)
     assert "emberformer features plan" in refusal(extract, small.store, fires, small.features, 0, 1, 0, "cpu")
     assert "emberformer features plan" in refusal(write_index, small.store, fires)
+
+
+def test_damage_is_thrown_out_also_when_a_fire_was_planned_since_the_tables(small):
+    """The tables do not name the fires of the new plan, so that these are numbers."""
+    plan = read_plan(plan_folder(small.store) / PLAN)
+    write_plan(replace(plan, frame_of=(*plan.frame_of, plan.frame_of[-1]), fires="one fire more"), small.store)
+    flip(block_path(small.store, "frame_patches", 0))
+    (damage,) = verify(small.store, fix=True)
+    assert damage.names[0] == "fire 0"
+    assert not block_path(small.store, "frame_patches", 0).exists()

@@ -212,3 +212,30 @@ def test_a_frame_without_fire_is_forecast_all_the_same():
     batch = some_batch(3, [3, 1])
     batch["fire_pixels"] = batch["fire_pixels"] * 0
     assert sizes_of(2, reach=2)(**batch).isfinite().all()
+
+
+def unburned(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch | {"fire_pixels": torch.zeros_like(batch["fire_pixels"])}
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_where_nothing_burns_no_patch_looks_back(apart, monkeypatch):
+    """With histories apart, as on a CPU, and together, as on a GPU."""
+    first_steps = history.first_steps
+    monkeypatch.setattr(history, "first_steps", lambda valid_t, **_: first_steps(valid_t, apart=apart))
+    model, batch = sizes_of(2, reach=2), unburned(some_batch(4, [4, 2]))
+    logits = model(**batch)
+    logits.sum().backward()
+    assert torch.isfinite(logits).all()
+    assert all(weight.grad is not None for weight in model.temporal.parameters())  # processes wait for all of them
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("burns", [True, False])
+def test_a_gpu_gives_the_processors_logits(burns):
+    model, batch = sizes_of(2, reach=1), some_batch(4, [4, 2])
+    batch = batch if burns else unburned(batch)
+    expected = model(**batch)
+    found = model.cuda()(**{name: values.cuda() for name, values in batch.items()})
+    assert torch.allclose(found.cpu(), expected, atol=1e-3)
