@@ -61,7 +61,7 @@ def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding
 def check(
     settings: Settings, layout: Layout, datasets: Sequence[str], most: int, device: str = "auto"
 ) -> dict[str, list[Finding]]:
-    """Findings by what they are of: each data set, the split, the network in each of its phases.
+    """Findings by what they are of: each data set, the split, the network in each of its phases but the ensemble.
 
     What is not made yet is said and left out; a data set must have been read.
 
@@ -90,6 +90,8 @@ def check(
         said = f"no finished features of {', '.join(absent)}: not tried"
         return {**findings, "network": [Finding("WARNING", "network", said, "run `snakemake extract_features`")]}
     for phase in layout.phases:
+        if phase == "ensemble":  # it learns from the forecasts of a trained network
+            continue
         name = "network" if phase == "phase1" else f"network, {phase}"
         try:
             findings[name] = check_network(settings, layout, device, phase)

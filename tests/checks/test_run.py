@@ -25,7 +25,7 @@ def experiment(tmp_path_factory):
     settings, layout = tiny_experiment(
         tmp_path_factory.mktemp("checks"), {"tiny": (28, 42), "other": (50, 36)}, features={"layers": (2,)},
         phase2={"path": "tail"}, phase3={"path": "pixels", "encoders": ("fire", "terrain")},
-        distillation={"model": {"network": "unet", "channels": 8}},
+        distillation={"model": {"network": "unet", "channels": 8}}, ensemble={},
     )  # fmt: skip
     prepare(settings, layout)
     return settings, layout
