@@ -50,27 +50,37 @@ def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
     ]
 
 
-def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
-    """Pairs of fires in different splits that share most of their frames, also over data sets.
+def alike(fires: Mapping[str, xr.Dataset]) -> list[tuple[Fire, Fire]]:
+    """Pairs of fires that share most of their frames, and may share their place.
 
-    Where each fire has a ground of its own, the terrain must be the same too: small fires in the middle of two tiles
-    look alike.
+    Small fires in the middle of two windows look alike. On one ground they are the same only in one window; where each
+    fire has a ground of its own, the terrain must be the same too.
+
+    Args:
+        fires: open fires stores by data set.
+    """
+    frames, terrain, window = {}, {}, {}
+    for name, of in fires.items():
+        several = of.sizes["ground"] > 1
+        frames |= {(name, fire): digests for fire, digests in frames_of(of).items()}
+        for fire, index in zip(map(str, of["fire_id"].values), of["terrain_index"].values.tolist(), strict=True):
+            terrain[name, fire] = str(of["terrain_digest"].values[index]) if several else ""
+            window[name, fire] = -1 if several else index
+    return [
+        (one, other)
+        for one, other in equal_fires(frames)
+        if terrain[one] == terrain[other] and (one[0] != other[0] or window[one] == window[other])
+    ]
+
+
+def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
+    """Pairs of fires in different splits that are `alike`, also over data sets.
 
     Args:
         fires: open fires stores by data set.
         split: see `Split`.
     """
-    frames = {(name, fire): d for name, of in fires.items() for fire, d in frames_of(of).items()}
-    terrain = {
-        (name, str(fire)): str(of["terrain_digest"].values[int(index)]) if of.sizes["ground"] > 1 else ""
-        for name, of in fires.items()
-        for fire, index in zip(of["fire_id"].values, of["terrain_index"].values, strict=True)
-    }
-    return [
-        (one, other)
-        for one, other in equal_fires(frames)
-        if terrain[one] == terrain[other] and len(_splits((one, other), split)) > 1
-    ]
+    return [pair for pair in alike(fires) if len(_splits(pair, split)) > 1]
 
 
 def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from emberformer.checks.duplicates import check_duplicates, equal_fires
+from emberformer.checks.duplicates import check_duplicates
 from emberformer.checks.finding import Finding, worst
 from emberformer.checks.leakage import check_content, check_ground, check_shares
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_band
 from emberformer.checks.time import check_time
-from emberformer.data.leakage import shared_ground
+from emberformer.data.leakage import equal_fires, shared_ground
 from tests.small_fires import small_fires
 
 EMPTY = np.zeros((4, 6), np.uint8)
@@ -98,6 +98,21 @@ def test_equal_fires_and_frames_that_come_back():
     equal, frames = check_duplicates(fires)
     assert equal.numbers["first"] == [["a", "b"]]  # both frames of a are in b; c shares none
     assert (frames.numbers["repeated"], frames.numbers["returned"], frames.level) == (1, 1, "WARNING")
+
+
+def test_small_fires_in_two_windows_are_no_equal_fires():
+    """Each is one pixel in the middle of its window, and elsewhere on the ground."""
+    fires = with_digests(small_fires({"a": [EMPTY] * 2, "b": [EMPTY] * 2}), "pqpq")
+    assert check_duplicates(fires)[0].numbers["pairs"] == 1
+    apart = fires.assign_coords(terrain_index=("fire", [0, 1]))
+    split = {"d": {"a": "train", "b": "test"}}
+    assert check_duplicates(apart)[0].level == check_content({"d": apart}, split).level == "OK"
+
+
+def test_frames_of_fires_that_go_out_come_back():
+    fires = with_digests(small_fires({"a": [EMPTY] * 4}, fire_kind="active"), "pqrq")
+    assert check_duplicates(fires)[1].level == "OK"
+    assert check_duplicates(fires.assign_attrs(fire_kind="cumulative"))[1].level == "WARNING"
 
 
 def test_an_ignition_that_many_share_makes_no_equal_fires():
