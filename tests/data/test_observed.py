@@ -12,7 +12,18 @@ from emberformer.data.fires import fire_crs, fire_on_map, fire_rows, fire_transf
 from emberformer.data.reading import ingest
 from emberformer.dataset_settings import ObservedSettings
 from emberformer.errors import InputError
-from tests.new_fires import CRS, TRANSFORM, grow, outlines, plane, times, write_frames, write_raster, write_weather
+from tests.new_fires import (
+    CRS,
+    TRANSFORM,
+    grow,
+    outlines,
+    plane,
+    times,
+    write_frames,
+    write_images,
+    write_raster,
+    write_weather,
+)
 
 ARKADIA = Path(__file__).parents[3] / "shared" / "data" / "real" / "arkadia2011"
 EAST = TRANSFORM @ Affine.translation(400, 0)  # 12 km to the east
@@ -136,6 +147,38 @@ def test_wind_of_each_step_and_none_after_the_last_frame(tmp_path):
         wind = store.weather[fire_rows(store, name)].values
         np.testing.assert_allclose(wind[:-1], np.broadcast_to([speed, 0.0], wind[:-1].shape), atol=1e-5)
         assert np.isnan(wind[-1]).all()
+
+
+def test_images_are_refused(tmp_path):
+    write_images(tmp_path / "raw" / "fires" / "one", grow(3))
+    with pytest.raises(InputError, match=r"(?s)one/fire_000\.png.*nothing of its place.*gdal_translate -a_srs"):
+        read(tmp_path, tmp_path / "raw")
+    with pytest.raises(InputError, match=r"(?s)3 files, none of which is read.*GeoTIFFs, polygons"):
+        read(tmp_path, tmp_path / "raw", fires="fires/one/*.png")
+
+
+def test_a_fire_without_its_terrain_is_left_out(tmp_path):
+    root = write_fires(tmp_path / "raw")
+    write_raster(root / "home.tif", np.full((24, 30), 7, np.uint8))
+    bands = {"fuel_model": {"file": "{fire}.tif", "kind": "categorical", "unit": "hand"}}
+    with pytest.raises(InputError, match=r"east\.tif"):
+        read(tmp_path, root, bands=bands)
+    store = read(tmp_path, root, bands=bands, on_error="skip")
+    assert store.fire_id.values.tolist() == ["home"]
+    assert "east.tif" in store.attrs["fires_skipped"][0]["reason"]
+
+
+def test_a_fire_of_a_table_without_a_time_or_an_area_is_left_out(tmp_path):
+    root, options = tmp_path / "table", {"fires": "all.gpkg", "fire_column": "incident", "cell_m": 30}
+    table = geopandas.read_file(write_table(root) / "all.gpkg")
+    dull = [table.iloc[[0]].assign(incident="timeless", time=None), table.iloc[[0]].assign(incident="nowhere")]
+    dull[1]["geometry"] = None
+    geopandas.GeoDataFrame(pd.concat([table, *dull]), crs=CRS).to_file(root / "all.gpkg")
+    with pytest.raises(InputError, match=r"(?s)fire nowhere.*1 features without an area"):
+        read(tmp_path, root, **options)
+    store = read(tmp_path, root, **options, on_error="skip")
+    assert store.fire_id.values.tolist() == ["east", "home"]
+    assert [of["fire_id"] for of in store.attrs["fires_skipped"]] == ["nowhere", "timeless"]
 
 
 def test_every_index_is_another_fire_and_time(tmp_path):
