@@ -1,7 +1,8 @@
-"""A result folder that is there in whole or not at all."""
+"""Result folders and files that are there in whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,11 @@ def replacing(path: Path) -> Iterator[Path]:
         path.rename(previous)
     partial.rename(path)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 beside its place and move it there; one that stands there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -29,7 +29,7 @@ def check_wind(fires: xr.Dataset, growth: Growth) -> list[Finding]:
         growth: of `measure_growth`, whose steps are compared with the wind that drove them.
     """
     wind = fires["weather"].sel(weather_variable=["wind_u", "wind_v"]).values
-    known = np.isfinite(wind).all(1)
+    known = np.asarray(np.isfinite(wind).all(1))
     if not known.any():
         return [Finding("WARNING", "wind", "not known at any frame", "give `weather`, or set model.wind: false")]
     speed = np.hypot(*wind[known].T)

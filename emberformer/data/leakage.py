@@ -13,7 +13,7 @@ import xarray as xr
 
 from emberformer.errors import InputError
 
-Fire = tuple[str, str]  # data set, fire_id
+FireKey = tuple[str, str]  # data set, fire_id
 Split = Mapping[str, Mapping[str, str]]  # data set -> fire_id -> split
 CROWD = 50  # fires that share one frame; more of them share an ignition that says nothing
 MUCH = 0.05  # of the ground of held-out landscapes in windows of training fires
@@ -29,7 +29,7 @@ def frames_of(fires: xr.Dataset) -> dict[str, list[str]]:
     }
 
 
-def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
+def equal_fires(frames: Mapping[FireKey, list[str]]) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires of which the shorter has more than half of its different frames in the other.
 
     Args:
@@ -38,7 +38,7 @@ def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
     >>> equal_fires({("a", "1"): ["p", "q", "r"], ("a", "2"): ["p", "q", "s", "t"], ("a", "3"): ["p", "u"]})
     [(('a', '1'), ('a', '2'))]
     """
-    having: dict[str, list[Fire]] = defaultdict(list)
+    having: dict[str, list[FireKey]] = defaultdict(list)
     for fire, digests in frames.items():
         for digest in dict.fromkeys(digests):
             having[digest].append(fire)
@@ -50,7 +50,7 @@ def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
     ]
 
 
-def alike(fires: Mapping[str, xr.Dataset]) -> list[tuple[Fire, Fire]]:
+def alike(fires: Mapping[str, xr.Dataset]) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires that share most of their frames, and may share their place.
 
     Small fires in the middle of two windows look alike. On one ground they are the same only in one window; where each
@@ -73,7 +73,7 @@ def alike(fires: Mapping[str, xr.Dataset]) -> list[tuple[Fire, Fire]]:
     ]
 
 
-def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
+def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires in different splits that are `alike`, also over data sets.
 
     Args:
@@ -83,13 +83,13 @@ def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[F
     return [pair for pair in alike(fires) if len(_splits(pair, split)) > 1]
 
 
-def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
+def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires in different splits whose grounds are told to be two, and have the same terrain to the byte.
 
     The terrain is that of the fires' windows: the elevation, or where there is none all bands. Of many fires on one
     terrain each in another split is paired with the first. Terrain without any data says nothing.
     """
-    having: dict[str, list[tuple[Fire, int]]] = defaultdict(list)
+    having: dict[str, list[tuple[FireKey, int]]] = defaultdict(list)
     for name, of in fires.items():
         digests = _terrain_digests(of)
         places = zip(map(str, of["fire_id"].values), of["terrain_index"].values, of["ground_index"].values, strict=True)
@@ -198,12 +198,12 @@ def refuse_leaks(where: object, lines: list[str]) -> None:
         )  # fmt: skip
 
 
-def _splits(pair: tuple[Fire, Fire], split: Split) -> set[str]:
+def _splits(pair: tuple[FireKey, FireKey], split: Split) -> set[str]:
     """Splits of two fires; those that are in none do not count."""
     return {of for name, fire in pair if (of := split[name].get(fire))}
 
 
-def named_pair(pair: tuple[Fire, Fire]) -> str:
+def named_pair(pair: tuple[FireKey, FireKey]) -> str:
     """Two fires as a message names them.
 
     >>> named_pair((("valley", "fire_1"), ("coast", "fire_9")))

@@ -7,7 +7,8 @@ it begins, so that nothing of the later perimeters is in its place. Each fire ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from emberformer.data.fire_grid import Grid, move_burned, parse_crs, window_around
-from emberformer.data.fire_history import History, regular_history
+from emberformer.data.fire_history import MOST_FRAMES, History, regular_history
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.perimeter_polygons import FireTable, read_fire_tables
 from emberformer.data.perimeters import (
@@ -85,7 +86,7 @@ def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
     return FireSource(
         dataset=dataset,
         fires=tuple(fires),
-        frames=_frames(dataset, [sources[fire.fire_id] for fire in fires], settings),
+        frames=_frames(dataset, fires, sources, settings),
         bands=bands,
         grounds=tuple(
             Ground(grid.crs.to_wkt(), grid.transform[:6], GroundReader(fire.fire_id, sources[fire.fire_id], settings))
@@ -133,7 +134,8 @@ def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedF
         settings: how it is read.
 
     Raises:
-        InputError: the perimeters do not fit, are images, which say nothing of their place, or make only one frame.
+        InputError: the perimeters do not fit, are images, which say nothing of their place, or make one frame or more
+            than 1000.
     """
     minutes = settings.minutes_per_frame
     options = PerimeterOptions(
@@ -151,6 +153,9 @@ def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedF
         raise InputError(image, "an image, which says nothing of its place", FORMS, remedy)
     else:
         observed, grid = read_perimeters(source, options)
+    if (frames := 1 + (observed.time[-1] - observed.time[0]) / np.timedelta64(round(60 * minutes), "s")) > MOST_FRAMES:
+        found, expected = f"{frames:.0f} frames, from {observed.time[0]} on", f"at most {MOST_FRAMES}"
+        raise InputError(observed.where, found, expected, "a longer minutes_per_frame, or correct the times")
     past = regular_history(observed, minutes)
     if len(past.time) < 2:
         span = float((observed.time[-1] - observed.time[0]) / np.timedelta64(1, "m"))
@@ -190,11 +195,17 @@ class GroundReader:
 
 
 def _under(root: Path, file: str, fire_id: str) -> str:
-    """A file under the root, with the fire's name put in; a number stays one."""
-    try:
+    """A file under the root, with the fire's name put in; a number stays one.
+
+    Raises:
+        InputError: it lies elsewhere, where no one would notice that it changes.
+    """
+    with suppress(ValueError):
         return str(float(file))
-    except ValueError:
-        return str(root / file.replace("{fire}", fire_id))
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        remedy = "copy or link the file there: the workflow follows what lies under `root`"
+        raise InputError(f"settings of the data set, {file!r}", "a path out of `root`", f"one under {root}", remedy)
+    return str(root / file.replace("{fire}", fire_id))
 
 
 def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: ObservedSettings) -> Fire:
@@ -212,9 +223,15 @@ def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: Obs
     return Fire(name, Window(0, 0, side, side, ground), wind, time)
 
 
-def _frames(dataset: str, sources: Sequence[Path | FireTable], settings: ObservedSettings) -> Iterator[Frame]:
-    for source in tqdm(sources, desc=f"ingest {dataset}", unit="fire"):
-        for burned in read_fire(source, settings).past.burned:
+def _frames(
+    dataset: str, fires: Sequence[Fire], sources: Mapping[str, Path | FireTable], settings: ObservedSettings
+) -> Iterator[Frame]:
+    for fire in tqdm(fires, desc=f"ingest {dataset}", unit="fire"):
+        past = read_fire(sources[fire.fire_id], settings).past
+        if not np.array_equal(past.time, fire.valid_time):
+            found, expected = f"{len(past.time)} frames to {past.time[-1]}", f"{len(fire.valid_time)}, as read before"
+            raise InputError(fire.fire_id, found, expected, "run it again when nothing writes to its files")
+        for burned in past.burned:
             yield Frame(burned, None)
 
 

@@ -121,7 +121,10 @@ def read_fire_tables(path: Path, fire_column: str, time_column: str | None, laye
         found, remedy = f"no fire in {missing} of {len(table)} features", "fill it in, or remove these features"
         raise InputError(f"{path}, column {fire_column!r}", found, "the fire of each polygon", remedy)
     names = table[fire_column].astype(str)
-    return {str(fire): FireTable(path, str(fire), rows, time_column) for fire, rows in table.groupby(names)}
+    return {
+        str(fire): FireTable(path, str(fire), geopandas.GeoDataFrame(rows), time_column)
+        for fire, rows in table.groupby(names)
+    }
 
 
 def _outlines(

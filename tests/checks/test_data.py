@@ -5,7 +5,7 @@ import pytest
 
 from emberformer.checks.duplicates import check_duplicates
 from emberformer.checks.finding import Finding, worst
-from emberformer.checks.leakage import check_content, check_ground, check_shares
+from emberformer.checks.leakage import check_content, check_ground, check_split_sizes
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_band
 from emberformer.checks.time import check_time
@@ -36,6 +36,9 @@ def values(*numbers: float) -> np.ndarray:
         ("fuel_model", "categorical", "1", (0, 1, 2), "OK", ""),
         ("fuel_model", "categorical", "1", (0, 1.5), "ERROR", "whole numbers"),
         ("fuel_model", "categorical", "1", tuple(range(65)), "WARNING", "measurement"),
+        ("fuel_model", "categorical", "1", (-9999, 1, 2), "ERROR", "-9999 looks like no data"),
+        ("canopy_height", "continuous", "m", (0, 12, 32767), "ERROR", "32767 looks like no data"),
+        ("canopy_height", "continuous", "m", (-32768, 12), "ERROR", "-32768 looks like no data"),
         ("burnable", "binary", "1", (1, np.nan), "OK", ""),
         ("burnable", "binary", "1", (0, 1, 2), "ERROR", "0 and 1"),
         ("burnable", "binary", "1", (1, 1), "WARNING", "same value"),
@@ -57,6 +60,8 @@ def test_steps_of_unequal_length_and_frames_that_are_missing():
     steps, lengths = check_time(fires)
     assert (steps.level, steps.numbers["steps"]) == ("OK", 3)
     assert (lengths.level, lengths.numbers["single_frame"]) == ("WARNING", 1)
+    rounded = fires.assign_attrs(seconds_per_frame=1800.5)  # 30.008 min: times are whole seconds
+    assert check_time(rounded)[0].level == "OK"
     late = fires.valid_time.values.copy()
     late[2] += np.timedelta64(3600, "s")  # two further half hours between frame 1 and 2
     steps, _ = check_time(fires.assign_coords(valid_time=("frame", late)))
@@ -148,7 +153,7 @@ def test_ground_that_test_and_training_share():
 )
 def test_sizes_of_the_splits(counts, level):
     names = [name for name, n in zip(("train", "validation", "test"), counts, strict=True) for _ in range(n)]
-    found = check_shares({"d": {str(n): name for n, name in enumerate(names)}})
+    found = check_split_sizes({"d": {str(n): name for n, name in enumerate(names)}})
     assert found.level == level
 
 
