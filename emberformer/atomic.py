@@ -40,8 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file; after an error, or an interruption at any moment, it is as it was.
 
-    What is written lies beside it first (`<name>.partial`), and is then renamed.
+    What is written lies beside it first (`<name>.partial`), and is then renamed. Text is in UTF-8.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(partial, path)

@@ -82,7 +82,7 @@ def begin_distillation(
     learned = settings.model.model_copy(update={"lead_times": of_student.model.lead_times})
     in_training = settings.model_copy(update={"model": learned, "training": training_of(settings.training, about)})
     trainer = make_trainer(in_training, layout.model(seed, "student"), device, threads, 1)
-    landscapes, split = open_landscapes(layout, sizes), read_split(layout.split)
+    landscapes, split = open_landscapes(layout, sizes), read_split(layout.split, settings.split.leakage)
     student = build_model(sizes, of_student)
     keep_from(student, hidden_inputs(of_student.model), terrain_rasters(sizes.normaliser))
     served = tuple(dict.fromkeys((*teacher.inputs, *student.inputs)))

@@ -96,7 +96,7 @@ def begin_finetuning(
     encodings, weights = encodings_of(landscapes), backbone_hash(layout, landscapes)
     network = fine_tuned(parent, settings, phase, encodings, weights, folder)
     network.train()  # the parent was loaded to forecast, and Lightning leaves that as it is
-    split = read_split(layout.split)
+    split = read_split(layout.split, settings.split.leakage)
     steps, batches, validation = make_loaders(
         in_training, layout, landscapes, split, seed, trainer, network.inputs, network.block
     )

@@ -77,7 +77,7 @@ def hindcast(
         )
     where = choose_device(device)
     landscape = open_landscape(layout, dataset, sizes)
-    split = read_split(layout.split)
+    split = read_split(layout.split, settings.split.leakage)
     fires = landscape.fires
     told, names, path = settings.forecast, ("validation", "test"), layout.model_forecasts(seed, phase, dataset)
     if learner_leads is not None:

@@ -208,7 +208,7 @@ def begin_training(
 ) -> Beginning:
     """Phase 1 before its first step, its weights drawn from torch's chance as it stands; arguments as in `train`."""
     trainer = make_trainer(settings, layout.model(seed), device, threads, devices)
-    split = read_split(layout.split)
+    split = read_split(layout.split, settings.split.leakage)
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes, memory, trainer.strategy.root_device)
     model = begin_model(sizes, settings)

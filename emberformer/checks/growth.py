@@ -131,10 +131,11 @@ def _edge(growth: Growth) -> Finding:
 def _empty(growth: Growth) -> Finding:
     empty, unknown = int((growth.burned == 0).sum()), growth.unknown.sum() / max(len(growth.unknown) * growth.pixels, 1)
     nothing = empty == len(growth.burned)
+    wrong = nothing or (empty > 0 and growth.stays_burned)  # fires that go out have days without
     return Finding(
-        "ERROR" if nothing else "WARNING" if empty or unknown > 0.2 else "OK",
+        "ERROR" if nothing else "WARNING" if wrong or unknown > 0.2 else "OK",
         "frames",
         f"{empty} frames without fire; {100 * unknown:.2f} % of all pixels unknown",
-        "check `encoding`: the channel and value that say burned" if empty else "",
+        "check what says burned in the source, such as `encoding`: its channel and value" if wrong else "",
         {"without_fire": empty, "unknown_share": float(unknown)},
     )

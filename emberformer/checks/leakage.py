@@ -9,7 +9,7 @@ import xarray as xr
 
 from emberformer.checks.duplicates import SHOWN
 from emberformer.checks.finding import Finding
-from emberformer.data.leakage import MUCH, Fire, equal_content, named_pair, shared_ground, twin_grounds
+from emberformer.data.leakage import MUCH, FireKey, equal_content, named_pair, shared_ground, twin_grounds
 from emberformer.data.split import SPLITS
 
 
@@ -43,7 +43,7 @@ def check_twins(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[str
     )
 
 
-def _of_pairs(subject: str, pairs: list[tuple[Fire, Fire]], said: str, remedy: str) -> Finding:
+def _of_pairs(subject: str, pairs: list[tuple[FireKey, FireKey]], said: str, remedy: str) -> Finding:
     """An error where there are pairs of fires of which something is said, with the first of them."""
     names = ", ".join(map(named_pair, pairs[:SHOWN]))
     message = f"{len(pairs)} {said} ({names})" if pairs else "none"
@@ -70,7 +70,7 @@ def check_ground(fires: xr.Dataset, split: Mapping[str, str], by: str) -> Findin
     return Finding(level, "ground of the test", said, remedy, {"share": share, "by": by})
 
 
-def check_shares(split: Mapping[str, Mapping[str, str]]) -> Finding:
+def check_split_sizes(split: Mapping[str, Mapping[str, str]]) -> Finding:
     """Number of fires in each split."""
     count = {name: sum(s == name for of in split.values() for s in of.values()) for name in SPLITS}
     empty = [name for name in SPLITS if not count[name]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 
@@ -72,9 +73,10 @@ def _gradients(model: SpreadNetwork) -> Finding:
             if not any(p.requires_grad for p in module.parameters()):
                 continue
             norm = float(sum(g.double().square().sum() for g in gradients) ** 0.5) if gradients else 0.0
-            norms[name] = norm
+            finite = math.isfinite(norm)
+            norms[name] = norm if finite else None  # JSON has no NaN
             idle += [name] if norm == 0 else []
-            broken += [name] if norm != norm or norm == float("inf") else []
+            broken += [] if finite else [name]
     if broken or idle:
         said = f"not finite in {', '.join(broken)}" if broken else f"none in {', '.join(idle)}"
         return Finding("ERROR", "gradients", said, "this part would not learn: report it with the configuration", norms)

@@ -8,10 +8,11 @@ from dataclasses import asdict
 
 import xarray as xr
 
+from emberformer.atomic import write_whole
 from emberformer.checks.duplicates import check_duplicates
 from emberformer.checks.finding import Finding
 from emberformer.checks.growth import check_growth, measure_growth
-from emberformer.checks.leakage import check_content, check_ground, check_shares, check_twins
+from emberformer.checks.leakage import check_content, check_ground, check_split_sizes, check_twins
 from emberformer.checks.network import check_network
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_terrain
@@ -55,13 +56,13 @@ def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding
         for name, of in fires.items()
         for f in [check_ground(of, split[name], by)]
     ]
-    return [check_shares(split), check_content(fires, split), check_twins(fires, split), *ground]
+    return [check_split_sizes(split), check_content(fires, split), check_twins(fires, split), *ground]
 
 
 def check(
     settings: Settings, layout: Layout, datasets: Sequence[str], most: int, device: str = "auto"
 ) -> dict[str, list[Finding]]:
-    """Findings by what they are of: each data set, the split, the network in each of its phases.
+    """Findings by what they are of: each data set, the split, the network in each of its phases but the ensemble.
 
     What is not made yet is said and left out; a data set must have been read.
 
@@ -90,6 +91,8 @@ def check(
         said = f"no finished features of {', '.join(absent)}: not tried"
         return {**findings, "network": [Finding("WARNING", "network", said, "run `snakemake extract_features`")]}
     for phase in layout.phases:
+        if phase == "ensemble":  # it learns from the forecasts of a trained network
+            continue
         name = "network" if phase == "phase1" else f"network, {phase}"
         try:
             findings[name] = check_network(settings, layout, device, phase)
@@ -100,6 +103,5 @@ def check(
 
 def write_findings(layout: Layout, findings: Mapping[str, list[Finding]]) -> None:
     """`check.json` in the configuration's results."""
-    layout.experiment.mkdir(parents=True, exist_ok=True)
     content = {name: [asdict(finding) for finding in of] for name, of in findings.items()}
-    (layout.experiment / "check.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_whole(layout.experiment / "check.json", json.dumps(content, indent=1) + "\n")

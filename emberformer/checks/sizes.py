@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from emberformer.atomic import write_whole
 from emberformer.checks.first_batch import FirstBatch, first_batch, quickest
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
@@ -226,12 +227,11 @@ def write_sizes(folder: Path, sizes: Sequence[NetworkSize], machine: str, name: 
         name: in place of "sizes" in the files' names.
     """
     parameters, measures = size_tables(sizes)
-    folder.mkdir(parents=True, exist_ok=True)
-    parameters.to_csv(folder / f"{name}.csv", index=False)
-    measures.to_csv(folder / f"{name}_measured.csv", index=False)
+    write_whole(folder / f"{name}.csv", parameters.to_csv(index=False))
+    write_whole(folder / f"{name}_measured.csv", measures.to_csv(index=False))
     shown = parameters.rename(columns=COLUMNS).map(lambda v: f"{v:,}" if isinstance(v, int) else v)
     text = f"{_markdown(shown)}\n\nMeasured on {machine}:\n\n{_markdown(_measured(measures))}\n"
-    (folder / f"{name}.md").write_text(text)
+    write_whole(folder / f"{name}.md", text)
     return text
 
 

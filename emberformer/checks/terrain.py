@@ -8,12 +8,14 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from emberformer.checks.finding import Finding
+from emberformer.checks.finding import Finding, Level
 
 CODES = 64  # more of them in one band look like a measurement
 RANGES = {"slope_deg": (0.0, 90.0), "aspect_deg": (0.0, 360.0), "elevation": (-450.0, 9000.0)}  # by band, in its unit
 OF_UNIT = {"percent": (0.0, 100.0)}
-FILLS = (-9999.0, -999.0, -99.0, float(np.finfo(np.float32).min))  # values that stand for no data in many rasters
+LARGEST = float(np.finfo(np.float32).max)
+# Values that stand for no data in many rasters.
+FILLS = (-LARGEST, -32768.0, -9999.0, -999.0, -99.0, 32767.0, LARGEST)
 
 
 def check_terrain(fires: xr.Dataset, windows: Iterable[int]) -> list[Finding]:
@@ -57,11 +59,14 @@ def check_band(name: str, kind: str, unit: str, values: Float[np.ndarray, "N y x
     return Finding(level, subject, said, remedy, numbers)
 
 
-def _judged(name: str, kind: str, unit: str, known: np.ndarray, low: float, high: float, missing: float):
+def _judged(
+    name: str, kind: str, unit: str, known: np.ndarray, low: float, high: float, missing: float
+) -> tuple[Level, str]:
     """Level and remedy of a band with data; the gravest comes first."""
     outside = _outside(name, kind, unit, low, high)
-    if low in FILLS and kind != "categorical":
-        return "ERROR", f"{low:g} looks like no data: give it as nodata_value"
+    for value in (low, high):
+        if value in FILLS:
+            return "ERROR", f"{value:g} looks like no data: give it as nodata_value"
     if outside:
         return "ERROR", outside
     if kind == "binary" and not np.isin(known, (0, 1)).all():

@@ -29,11 +29,13 @@ def check_wind(fires: xr.Dataset, growth: Growth) -> list[Finding]:
         growth: of `measure_growth`, whose steps are compared with the wind that drove them.
     """
     wind = fires["weather"].sel(weather_variable=["wind_u", "wind_v"]).values
-    known = np.isfinite(wind).all(1)
+    known = np.asarray(np.isfinite(wind).all(1))
     if not known.any():
         return [Finding("WARNING", "wind", "not known at any frame", "give `weather`, or set model.wind: false")]
     speed = np.hypot(*wind[known].T)
-    missing = float(1 - known.mean())
+    drives = np.ones(len(known), bool)
+    drives[fires["row_start"].values + fires["row_size"].values - 1] = False  # no step follows a fire's last frame
+    missing = float(1 - known[drives].mean()) if drives.any() else 0.0
     level = "ERROR" if speed.max() > STRONGEST else "WARNING" if missing > 0.05 or speed.max() == 0 else "OK"
     remedies = {
         "ERROR": "check weather.speed_unit",
@@ -42,7 +44,7 @@ def check_wind(fires: xr.Dataset, growth: Growth) -> list[Finding]:
     first = Finding(
         level,
         "wind",
-        f"{speed.mean():.1f} m/s on average, at most {speed.max():.1f}; unknown at {100 * missing:.1f} % of the frames",
+        f"{speed.mean():.1f} m/s on average, at most {speed.max():.1f}; unknown at {100 * missing:.1f} % of the steps",
         remedies.get(level, ""),
         {"mean_m_s": float(speed.mean()), "largest_m_s": float(speed.max()), "missing": missing},
     )

@@ -30,7 +30,7 @@ from rasterio.errors import CRSError
 from tqdm import tqdm
 
 from emberformer.data.fires import Fire, FireSource, Frame, Ground, Window
-from emberformer.data.landscape_raster import Landscape, open_landscape
+from emberformer.data.landscape_raster import Landscape, check_one_grid, open_landscape
 from emberformer.data.numbered import check_contiguous, numbered
 from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import (
@@ -108,9 +108,9 @@ def open_instance(root: Path, settings: Cell2FireSettings) -> Instance:
     """Find the rasters of the declared bands.
 
     Raises:
-        InputError: one is missing, or they are not of one grid.
+        InputError: one is missing, they are not of one grid, or tell another CRS than the settings.
     """
-    landscapes = []
+    landscapes, crs = [], _crs(settings.crs)
     for key, band in settings.bands.items():
         files = [path for suffix in (".tif", ".asc") if (path := root / f"{key}{suffix}").is_file()]
         if not files:
@@ -118,21 +118,14 @@ def open_instance(root: Path, settings: Cell2FireSettings) -> Instance:
             remedy = "correct `bands` (a key is the name of a file) or `root` of the data set"
             raise InputError(root / f"{key}.tif, .asc", f"rasters {found}", f"a raster of the band {key!r}", remedy)
         named = band if band.name else band.model_copy(update={"name": key})
-        landscapes.append(open_landscape(files[0], {"1": named}))
-    first = landscapes[0]
-    for other in landscapes[1:]:
-        if other.shape != first.shape or not other.transform.almost_equals(first.transform, 1e-3 * first.transform.a):
-            found = f"{other.shape[0]} x {other.shape[1]} pixels at {tuple(other.transform)[:6]}"
-            expected = f"{first.shape[0]} x {first.shape[1]} at {tuple(first.transform)[:6]}, as {first.path.name}"
-            raise InputError(other.path, found, expected, "supply the rasters that the simulations were made with")
-    return Instance(tuple(landscapes), _crs(settings.crs) or first.crs_wkt)
+        landscapes.append(open_landscape(files[0], {"1": named}, crs))
+    check_one_grid(landscapes, "supply the rasters that the simulations were made with")
+    return Instance(tuple(landscapes), landscapes[0].crs_wkt)
 
 
-def _crs(told: str | None) -> str:
-    if told is None:
-        return ""
+def _crs(told: str | None) -> CRS | None:
     try:
-        return CRS.from_user_input(told).to_wkt()
+        return CRS.from_user_input(told) if told else None
     except CRSError as error:
         raise InputError("settings `crs`", repr(told), "a CRS such as EPSG:32719", "correct it") from error
 
@@ -157,7 +150,7 @@ def find_simulations(
             if len(files) < 2:
                 skipped[f"simulation_{number}"] = f"{len(files)} grid(s); a forecast needs two (--grids)"
                 continue
-            check_contiguous(folder, list(files))
+            check_contiguous(folder, list(files), 0)
             first, *others = files.values()
             burned = read_grid(first, shape)
             for path in others if on_error == "skip" else ():  # else they are read but once, when they are stored
@@ -229,9 +222,11 @@ def _weather_of(root: Path, numbers: list[int], settings: Cell2FireSettings) -> 
         names = _logged_weather(ignitions)
     elif history.is_file():
         names = dict(enumerate(read_history(history), 1))
-    elif not (root / "Weather.csv").is_file():
-        expected = "Weather.csv, or Weathers/ and what drove which simulation: IgnitionsHistory/ignitions_log.csv"
-        raise InputError(root, "no Weather.csv", expected, "simulate with --ignitionsLog, or set `weather: null`")
+    elif len(drawn := sorted((root / "Weathers").glob("*.csv"))) > 1 or not (root / "Weather.csv").is_file():
+        found = f"{len(drawn)} tables in Weathers/, and no log" if drawn else "no Weather.csv"
+        expected = "Weather.csv alone, or Weathers/ and what drove which simulation: IgnitionsHistory/ignitions_log.csv"
+        remedy = "simulate with --ignitionsLog, move Weathers/ away if Weather.csv drove all, or set `weather: null`"
+        raise InputError(root, found, expected, remedy)
     for number in numbers:
         if names and number not in names:
             remedy = "add its line, or leave the simulation out"

@@ -66,7 +66,6 @@ def read_deep_crown(dataset: str, settings: DeepCrownSettings) -> FireSource:
     windows = read_windows(indices)
     check_windows(indices, [sequence.number for sequence in sequences], windows, landscape.shape)
     variables, fires = _read_fires(root, sequences, windows, settings)
-    _warn_about_times(dataset, fires, 60 * settings.minutes_per_frame)
     return FireSource(
         dataset=dataset,
         fires=fires,
@@ -95,13 +94,15 @@ def find_sequences(root: Path, isochrones: bool) -> tuple[list[Sequence], dict[s
         InputError: no sequence can be forecast, two have one number, or files of one are missing.
     """
     folders = numbered(root / "fire_frames", r"(\d+)$", "sequence folders such as fire_frames/sequence_001")
+    all_frames = {n: numbered(folder, r"(\d+)\.png$", "frames such as fire_000.png") for n, folder in folders.items()}
+    first = min([1, *(number for frames in all_frames.values() for number in frames)])  # some collections count from 1
     sequences, skipped = [], {}
     for number, folder in folders.items():
-        frames = numbered(folder, r"(\d+)\.png$", "frames such as fire_000.png")
+        frames = all_frames[number]
         if len(frames) < 2:
             skipped[folder.name] = f"{len(frames)} frame(s); a forecast needs two"
             continue
-        check_contiguous(folder, list(frames))
+        check_contiguous(folder, list(frames), first)
         targets = _find_isochrones(root / "isochrones" / folder.name, frames) if isochrones else ()
         sequences.append(Sequence(number, folder.name, tuple(frames.values()), targets))
     if not sequences:
@@ -152,18 +153,6 @@ def _read_tables(landscape: Path, sequences: list[Sequence], settings: WeatherSe
         if name not in tables:
             tables[name] = read_weather(landscape / "Weathers" / name, settings)
     return {sequence.number: tables[history[sequence.number]] for sequence in sequences}
-
-
-def _warn_about_times(dataset: str, fires: tuple[Fire, ...], seconds: float) -> None:
-    uneven = [fire.fire_id for fire in fires if (np.abs(np.diff(fire.valid_time).astype(float) - seconds) > 1).any()]
-    if uneven:
-        log.warning(
-            "%s: the weather tables of %d fires (first %s) are not %g minutes a row; check `minutes_per_frame`",
-            dataset,
-            len(uneven),
-            uneven[0],
-            seconds / 60,
-        )
 
 
 def _read_frames(

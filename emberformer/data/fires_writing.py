@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,9 @@ from zarr.codecs import ZstdCodec
 from emberformer.atomic import replacing
 from emberformer.data.fires import UNKNOWN, Band, FireSource, Frame, Window
 from emberformer.data.isochrones import FrameCounts, count_frame, isochrone_shares, shrinkage_shares, warn_about
+from emberformer.errors import InputError
 
+log = logging.getLogger(__name__)
 SHARD_FRAMES = 256
 SHARD_BYTES = 2**26  # before compression: bounds the memory of the writer for large windows
 COMPRESSOR = ZstdCodec(level=3, checksum=True)
@@ -38,7 +41,11 @@ def write_fires(path: Path, source: FireSource) -> None:
     Args:
         path: the store, `Layout.fires(dataset)`; replaced if it exists.
         source: what a reader found.
+
+    Raises:
+        InputError: the source gives fewer frames than its fires have times.
     """
+    _warn_about_times(source)
     windows = {window: index for index, window in enumerate(dict.fromkeys(fire.window for fire in source.fires))}
     with replacing(Path(path)) as folder:
         group = zarr.create_group(folder, zarr_format=3)
@@ -58,6 +65,20 @@ def write_fires(path: Path, source: FireSource) -> None:
         tables.assign_attrs(attributes).to_zarr(folder, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
 
 
+def _warn_about_times(source: FireSource) -> None:
+    seconds = source.seconds_per_frame
+    uneven = [
+        fire.fire_id
+        for fire in source.fires
+        if (
+            abs(np.diff(fire.valid_time.astype("datetime64[s]")).astype(float) - seconds) > 1
+        ).any()  # times are whole seconds
+    ]
+    if uneven:
+        said = "%s: the times of %d fires (first %s) are not %g minutes a frame; check them and `minutes_per_frame`"
+        log.warning(said, source.dataset, len(uneven), uneven[0], seconds / 60)
+
+
 def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, list[tuple[str, ...]]]:
     """Write all that belongs to a frame; returns the counts and, for every frame, the digests of its rasters."""
     steps = [step for fire in source.fires for step in range(len(fire.valid_time))]
@@ -75,6 +96,9 @@ def _write_frames(group: zarr.Group, source: FireSource) -> tuple[FrameCounts, l
             counts += count_frame(previous if steps[len(digests)] else None, frame)
             digests.append(_frame_digests(frame))
             previous = frame
+    if len(digests) != len(steps):
+        found, remedy = f"{len(digests)} frames", "run it again when nothing writes to its files"
+        raise InputError(f"data set {source.dataset!r}", found, f"{len(steps)}, as its fires have times", remedy)
     if counts.target_kind == "same_as_burned":  # only now known
         del group["isochrone"]
     return counts, digests

@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import math
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import rasterio.windows
 from jaxtyping import Float32
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from emberformer.data.fires import Band, Window
+from emberformer.data.raster_files import opened_raster, read_known
+from emberformer.data.slope_aspect import downslope, slope_in_degrees
 from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
 
 log = logging.getLogger(__name__)
+REMEDY = "supply the landscape raster, or correct `root` of the data set"
 METRES_PER_DEGREE = 111_320.0  # of latitude
 
 
@@ -61,24 +60,26 @@ class Landscape:
     def read(self, window: Window) -> Float32[np.ndarray, "band y x"]:
         """Terrain of a window: float32 [band, y, x], NaN = no data, angles in degrees downslope, slope in degrees."""
         part = rasterio.windows.Window(window.column, window.row, window.width, window.height)  # type: ignore[call-arg]
-        with _opened(self.path) as raster:
-            stack = [raster.read(source.number, window=part, masked=True) for source in self.sources]
+        with opened_raster(self.path, REMEDY) as raster:
+            stack = [read_known(raster, source.number, part) for source in self.sources]
         return np.stack([read_band(raw, source, self.path) for raw, source in zip(stack, self.sources, strict=True)])
 
 
-def open_landscape(path: Path, bands: dict[str, BandSettings]) -> Landscape:
+def open_landscape(path: Path, bands: dict[str, BandSettings], crs: CRS | None = None) -> Landscape:
     """Find the declared bands and the place of a landscape raster; reads no pixels.
 
     Args:
         path: a raster that GDAL reads.
         bands: name (or number, from 1) in the raster -> how it is read.
+        crs: of a raster that tells none.
 
     Raises:
-        InputError: the raster is missing or unreadable, lacks a declared band, or is not north-up with square pixels.
+        InputError: the raster is missing or unreadable, lacks a declared band, is not north-up with square pixels, or
+            tells another CRS.
     """
-    with _opened(path) as raster:
+    with opened_raster(path, REMEDY) as raster:
         names = [name or f"band_{number}" for number, name in enumerate(raster.descriptions, 1)]
-        crs, transform, shape = raster.crs, raster.transform, raster.shape
+        crs, transform, shape = _stated_crs(path, raster.crs, crs), raster.transform, raster.shape
     sources = tuple(_find_band(path, names, key, settings) for key, settings in bands.items())
     _check_names(path, [source.band.name for source in sources])
     used = {source.number for source in sources}
@@ -91,18 +92,39 @@ def open_landscape(path: Path, bands: dict[str, BandSettings]) -> Landscape:
     return Landscape(path, sources, left_out, shape, crs_wkt, transform, _cell_size(path, crs, transform, shape))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """The open raster; what GDAL says about a missing or damaged file becomes an InputError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `_cell_size` says it better
-            raster = rasterio.open(path)
-        with raster:
-            yield raster
-    except RasterioError as error:
-        remedy = "supply the landscape raster, or correct `root` of the data set"
-        raise InputError(path, str(error), "a raster that GDAL reads", remedy) from error
+def _stated_crs(path: Path, stated: CRS | None, told: CRS | None) -> CRS | None:
+    """The CRS of a raster: its own, or the one that is told of it.
+
+    Raises:
+        InputError: they are two.
+    """
+    if stated and told and not same_crs(stated, told):
+        remedy = "take the key out, or correct the raster: gdal_edit.py -a_srs <CRS> writes another CRS into it"
+        raise InputError(path, f"the CRS {stated.to_string()}", f"{told.to_string()}, as settings `crs` say", remedy)
+    return stated or told
+
+
+def same_crs(one: CRS, other: CRS) -> bool:
+    """Whether two are one, however they are written."""
+    return one == other or (one.to_epsg() is not None and one.to_epsg() == other.to_epsg())
+
+
+def check_one_grid(landscapes: Sequence[Landscape], remedy: str) -> None:
+    """All have the pixels of the first, to a thousandth of one, and its CRS; one that states none is taken as it is.
+
+    Raises:
+        InputError: naming the first raster that does not.
+    """
+    first = landscapes[0]
+    for other in landscapes[1:]:
+        near = other.transform.almost_equals(first.transform, 1e-3 * first.transform.a)
+        if other.shape != first.shape or not near:
+            found, expected = (f"{of.shape[0]} x {of.shape[1]} pixels, {of.transform[:6]}" for of in (other, first))
+        elif other.crs_wkt and first.crs_wkt and not same_crs(CRS.from_wkt(other.crs_wkt), CRS.from_wkt(first.crs_wkt)):
+            found, expected = (CRS.from_wkt(of.crs_wkt).to_string() for of in (other, first))
+        else:
+            continue
+        raise InputError(other.path, found, f"{expected}, as {first.path.name}", remedy)
 
 
 def _find_band(path: Path, names: list[str], key: str, settings: BandSettings) -> BandSource:
@@ -171,10 +193,9 @@ def read_band(raw: np.ma.MaskedArray, source: BandSource, path: Path) -> Float32
         if top > 360:
             remedy = "declare another `kind` for this band, or its `nodata_value`"
             raise InputError(f"{path}, band {source.band.name!r}", f"an angle of {top:g}", "0 to 360 degrees", remedy)
-        turn = 180.0 if source.settings.points == "upslope" else 0.0
-        return np.where(values >= 0, (values + turn) % 360, np.nan).astype("float32")
+        return downslope(values, source.settings.points == "upslope")
     if source.settings.is_slope_in_percent(source.band.name):
-        return np.rad2deg(np.arctan(values / 100))
+        return slope_in_degrees(values)
     return values
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from emberformer.errors import InputError
 
-Fire = tuple[str, str]  # data set, fire_id
+FireKey = tuple[str, str]  # data set, fire_id
 Split = Mapping[str, Mapping[str, str]]  # data set -> fire_id -> split
 CROWD = 50  # fires that share one frame; more of them share an ignition that says nothing
 MUCH = 0.05  # of the ground of held-out landscapes in windows of training fires
@@ -29,7 +29,7 @@ def frames_of(fires: xr.Dataset) -> dict[str, list[str]]:
     }
 
 
-def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
+def equal_fires(frames: Mapping[FireKey, list[str]]) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires of which the shorter has more than half of its different frames in the other.
 
     Args:
@@ -38,7 +38,7 @@ def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
     >>> equal_fires({("a", "1"): ["p", "q", "r"], ("a", "2"): ["p", "q", "s", "t"], ("a", "3"): ["p", "u"]})
     [(('a', '1'), ('a', '2'))]
     """
-    having: dict[str, list[Fire]] = defaultdict(list)
+    having: dict[str, list[FireKey]] = defaultdict(list)
     for fire, digests in frames.items():
         for digest in dict.fromkeys(digests):
             having[digest].append(fire)
@@ -50,36 +50,46 @@ def equal_fires(frames: Mapping[Fire, list[str]]) -> list[tuple[Fire, Fire]]:
     ]
 
 
-def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
-    """Pairs of fires in different splits that share most of their frames, also over data sets.
+def alike(fires: Mapping[str, xr.Dataset]) -> list[tuple[FireKey, FireKey]]:
+    """Pairs of fires that share most of their frames, and may share their place.
 
-    Where each fire has a ground of its own, the terrain must be the same too: small fires in the middle of two tiles
-    look alike.
+    Small fires in the middle of two windows look alike. On one ground they are the same only in one window; where each
+    fire has a ground of its own, the terrain must be the same too.
+
+    Args:
+        fires: open fires stores by data set.
+    """
+    frames, terrain, window = {}, {}, {}
+    for name, of in fires.items():
+        several = of.sizes["ground"] > 1
+        frames |= {(name, fire): digests for fire, digests in frames_of(of).items()}
+        for fire, index in zip(map(str, of["fire_id"].values), of["terrain_index"].values.tolist(), strict=True):
+            terrain[name, fire] = str(of["terrain_digest"].values[index]) if several else ""
+            window[name, fire] = -1 if several else index
+    return [
+        (one, other)
+        for one, other in equal_fires(frames)
+        if terrain[one] == terrain[other] and (one[0] != other[0] or window[one] == window[other])
+    ]
+
+
+def equal_content(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[FireKey, FireKey]]:
+    """Pairs of fires in different splits that are `alike`, also over data sets.
 
     Args:
         fires: open fires stores by data set.
         split: see `Split`.
     """
-    frames = {(name, fire): d for name, of in fires.items() for fire, d in frames_of(of).items()}
-    terrain = {
-        (name, str(fire)): str(of["terrain_digest"].values[int(index)]) if of.sizes["ground"] > 1 else ""
-        for name, of in fires.items()
-        for fire, index in zip(of["fire_id"].values, of["terrain_index"].values, strict=True)
-    }
-    return [
-        (one, other)
-        for one, other in equal_fires(frames)
-        if terrain[one] == terrain[other] and len(_splits((one, other), split)) > 1
-    ]
+    return [pair for pair in alike(fires) if len(_splits(pair, split)) > 1]
 
 
-def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[Fire, Fire]]:
+def twin_grounds(fires: Mapping[str, xr.Dataset], split: Split) -> list[tuple[FireKey, FireKey]]:
     """Pairs of fires in different splits whose grounds are told to be two, and have the same terrain to the byte.
 
     The terrain is that of the fires' windows: the elevation, or where there is none all bands. Of many fires on one
     terrain each in another split is paired with the first. Terrain without any data says nothing.
     """
-    having: dict[str, list[tuple[Fire, int]]] = defaultdict(list)
+    having: dict[str, list[tuple[FireKey, int]]] = defaultdict(list)
     for name, of in fires.items():
         digests = _terrain_digests(of)
         places = zip(map(str, of["fire_id"].values), of["terrain_index"].values, of["ground_index"].values, strict=True)
@@ -188,12 +198,12 @@ def refuse_leaks(where: object, lines: list[str]) -> None:
         )  # fmt: skip
 
 
-def _splits(pair: tuple[Fire, Fire], split: Split) -> set[str]:
+def _splits(pair: tuple[FireKey, FireKey], split: Split) -> set[str]:
     """Splits of two fires; those that are in none do not count."""
     return {of for name, fire in pair if (of := split[name].get(fire))}
 
 
-def named_pair(pair: tuple[Fire, Fire]) -> str:
+def named_pair(pair: tuple[FireKey, FireKey]) -> str:
     """Two fires as a message names them.
 
     >>> named_pair((("valley", "fire_1"), ("coast", "fire_9")))

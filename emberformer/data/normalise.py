@@ -63,7 +63,7 @@ class TerrainNormaliser:
             {band: _combined(np.stack(moments)) for band, moments in sorted(continuous.items())},
             tuple(sorted(angles)),
             tuple(sorted(binary)),
-            {k: tuple(sorted(v)) for k, v in sorted(codes.items())},
+            {k: tuple(sorted(v)) for k, v in sorted(codes.items()) if v},  # of no code seen nothing can be learned
         )
 
     @property

@@ -25,14 +25,13 @@ def numbered(folder: Path, pattern: str, expected: str) -> dict[int, Path]:
     return dict(sorted(numbered.items()))
 
 
-def check_contiguous(folder: Path, numbers: list[int]) -> None:
-    """Refuse sorted numbers with a gap, or that begin above 1.
+def check_contiguous(folder: Path, numbers: list[int], first: int) -> None:
+    """Refuse sorted numbers with a gap, or that begin after the first.
 
     Raises:
         InputError: naming the first numbers that are missing.
     """
-    missing = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
-    if missing or numbers[0] > 1:  # some collections count from 1
-        found = f"frames {missing[:5]} are missing" if missing else f"the first frame is number {numbers[0]}"
-        remedy = "supply the frames, or renumber from 0: time and weather go by the number"
-        raise InputError(folder, found, "frames without a gap, from 0 or 1 on", remedy)
+    if missing := sorted(set(range(first, numbers[-1])) - set(numbers)):
+        found, expected = f"frames {missing[:5]} are missing", f"frames without a gap, from {first} on"
+        remedy = "supply the frames, or renumber: the n-th frame goes with the n-th line of the weather"
+        raise InputError(folder, found, expected, remedy)

@@ -7,7 +7,8 @@ it begins, so that nothing of the later perimeters is in its place. Each fire ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,16 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from emberformer.data.fire_grid import Grid, move_burned, parse_crs, window_around
-from emberformer.data.fire_history import History, regular_history
+from emberformer.data.fire_history import MOST_FRAMES, History, regular_history
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
-from emberformer.data.perimeter_polygons import Outlines, read_fire_table
+from emberformer.data.perimeter_polygons import FireTable, read_fire_tables
 from emberformer.data.perimeters import (
     IMAGES,
     NETCDF,
     RASTERS,
     VECTORS,
     PerimeterOptions,
+    list_files,
     rasterise_outlines,
     read_perimeters,
 )
@@ -37,6 +39,7 @@ from emberformer.errors import InputError
 from emberformer.settings import expand
 
 log = logging.getLogger(__name__)
+FORMS = "perimeters as GeoTIFFs, polygons (GeoPackage, GeoJSON, shapefile) or NetCDF"
 SAME_CELL = 1e-3  # relative difference of pixel sizes that are one size
 
 
@@ -69,6 +72,7 @@ def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
     for name, source in tqdm(sources.items(), desc=f"read {dataset}", unit="fire"):
         try:
             found = read_fire(source, settings)
+            GroundReader(name, source, settings).read(found)  # what is wrong with it shows now, not hours later
             fires.append(_fire(name, len(fires), found, root, settings))
             grids.append(found.grid)
         except InputError as error:
@@ -82,7 +86,7 @@ def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
     return FireSource(
         dataset=dataset,
         fires=tuple(fires),
-        frames=_frames(dataset, [sources[fire.fire_id] for fire in fires], settings),
+        frames=_frames(dataset, fires, sources, settings),
         bands=bands,
         grounds=tuple(
             Ground(grid.crs.to_wkt(), grid.transform[:6], GroundReader(fire.fire_id, sources[fire.fire_id], settings))
@@ -96,7 +100,7 @@ def read_observed(dataset: str, settings: ObservedSettings) -> FireSource:
     )
 
 
-def list_fires(root: Path, settings: ObservedSettings) -> dict[str, Path | Outlines]:
+def list_fires(root: Path, settings: ObservedSettings) -> dict[str, Path | FireTable]:
     """What the perimeters of each fire are read from, sorted by name.
 
     Raises:
@@ -109,36 +113,49 @@ def list_fires(root: Path, settings: ObservedSettings) -> dict[str, Path | Outli
     if settings.fire_column is not None:
         if len(entries) > 1:
             raise InputError(root / settings.fires, f"{len(entries)} entries", "one table (`fire_column`)", remedy)
-        return dict(read_fire_table(entries[0], settings.fire_column, settings.time_column, settings.layer))
-    fires: dict[str, Path | Outlines] = {}
+        return dict(read_fire_tables(entries[0], settings.fire_column, settings.time_column, settings.layer))
+    fires: dict[str, Path | FireTable] = {}
     for entry in entries:
-        if entry.is_file() and entry.suffix.lower() not in (*RASTERS, *IMAGES, *VECTORS, *NETCDF):  # .dbf, .prj ...
+        if entry.is_file() and entry.suffix.lower() not in (*RASTERS, *VECTORS, *NETCDF):  # .dbf, .prj ...
             continue
         if (name := entry.name if entry.is_dir() else entry.stem) in fires:
             raise InputError(entry, f"a second fire called {name}", "one entry a fire", "rename one of the two")
         fires[name] = entry
+    if not fires:
+        raise InputError(root / settings.fires, f"{len(entries)} files, none of which is read", FORMS, remedy)
     return fires
 
 
-def read_fire(source: Path | Outlines, settings: ObservedSettings) -> ObservedFire:
+def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedFire:
     """One fire at regular times, on the window around where it begins.
 
     Args:
-        source: a folder or a file, or polygons that have been read.
+        source: a folder or a file, or the fire's features in a table of many.
         settings: how it is read.
 
     Raises:
-        InputError: the perimeters do not fit, or make only one frame.
+        InputError: the perimeters do not fit, are images, which say nothing of their place, or make one frame or more
+            than 1000.
     """
     minutes = settings.minutes_per_frame
     options = PerimeterOptions(
-        minutes, time_column=settings.time_column, layer=settings.layer, encoding=settings.encoding,
-        crs=settings.crs, cell_m=settings.cell_m, margin_m=0.0,
+        minutes, time_column=settings.time_column, layer=settings.layer, crs=settings.crs,
+        cell_m=settings.cell_m, margin_m=0.0,
     )  # fmt: skip
-    if isinstance(source, Outlines):
-        observed, grid = rasterise_outlines(source, options, parse_crs(settings.crs) if settings.crs else None)
+    if isinstance(source, FireTable):
+        observed, grid = rasterise_outlines(
+            source.outlines(), options, parse_crs(settings.crs) if settings.crs else None
+        )
+    elif (image := list_files(source)[0]).suffix.lower() in IMAGES:
+        remedy = (
+            "give it a place: gdal_translate -a_srs EPSG:<code> -a_ullr <left> <top> <right> <bottom> in.png out.tif"
+        )
+        raise InputError(image, "an image, which says nothing of its place", FORMS, remedy)
     else:
         observed, grid = read_perimeters(source, options)
+    if (frames := 1 + (observed.time[-1] - observed.time[0]) / np.timedelta64(round(60 * minutes), "s")) > MOST_FRAMES:
+        found, expected = f"{frames:.0f} frames, from {observed.time[0]} on", f"at most {MOST_FRAMES}"
+        raise InputError(observed.where, found, expected, "a longer minutes_per_frame, or correct the times")
     past = regular_history(observed, minutes)
     if len(past.time) < 2:
         span = float((observed.time[-1] - observed.time[0]) / np.timedelta64(1, "m"))
@@ -156,16 +173,20 @@ class GroundReader:
     """Reads the terrain of one fire when it is stored."""
 
     fire_id: str
-    source: Path | Outlines
+    source: Path | FireTable
     settings: ObservedSettings
 
     def __call__(self, window: Window) -> Float32[np.ndarray, "band y x"]:
+        """All bands of the fire's window, which is read anew."""
+        return self.read(read_fire(self.source, self.settings))
+
+    def read(self, fire: ObservedFire) -> Float32[np.ndarray, "band y x"]:
         """All bands of the fire's window.
 
         Raises:
             InputError: a file does not fit, or does not reach over the fire.
         """
-        fire, told = read_fire(self.source, self.settings), self.settings.bands
+        told = self.settings.bands
         bands = tuple(Band(name, band.kind, band.unit) for name, band in told.items())
         root = expand(self.settings.root)
         words = [f"{name}={_under(root, band.file, self.fire_id)}" for name, band in told.items() if band.file]
@@ -174,11 +195,17 @@ class GroundReader:
 
 
 def _under(root: Path, file: str, fire_id: str) -> str:
-    """A file under the root, with the fire's name put in; a number stays one."""
-    try:
+    """A file under the root, with the fire's name put in; a number stays one.
+
+    Raises:
+        InputError: it lies elsewhere, where no one would notice that it changes.
+    """
+    with suppress(ValueError):
         return str(float(file))
-    except ValueError:
-        return str(root / file.replace("{fire}", fire_id))
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        remedy = "copy or link the file there: the workflow follows what lies under `root`"
+        raise InputError(f"settings of the data set, {file!r}", "a path out of `root`", f"one under {root}", remedy)
+    return str(root / file.replace("{fire}", fire_id))
 
 
 def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: ObservedSettings) -> Fire:
@@ -196,9 +223,15 @@ def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: Obs
     return Fire(name, Window(0, 0, side, side, ground), wind, time)
 
 
-def _frames(dataset: str, sources: Sequence[Path | Outlines], settings: ObservedSettings) -> Iterator[Frame]:
-    for source in tqdm(sources, desc=f"ingest {dataset}", unit="fire"):
-        for burned in read_fire(source, settings).past.burned:
+def _frames(
+    dataset: str, fires: Sequence[Fire], sources: Mapping[str, Path | FireTable], settings: ObservedSettings
+) -> Iterator[Frame]:
+    for fire in tqdm(fires, desc=f"ingest {dataset}", unit="fire"):
+        past = read_fire(sources[fire.fire_id], settings).past
+        if not np.array_equal(past.time, fire.valid_time):
+            found, expected = f"{len(past.time)} frames to {past.time[-1]}", f"{len(fire.valid_time)}, as read before"
+            raise InputError(fire.fire_id, found, expected, "run it again when nothing writes to its files")
+        for burned in past.burned:
             yield Frame(burned, None)
 
 

@@ -71,8 +71,38 @@ def read_outlines(path: Path, time_column: str | None, start: np.datetime64 | No
     return _outlines(path, _read_table(path, layer), time_column, start)
 
 
-def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer: str | None) -> dict[str, Outlines]:
-    """Polygons of many fires in one file: fire -> its own, as `read_outlines` reads them, sorted by name.
+@dataclass(frozen=True)
+class FireTable:
+    """Features of one fire in a table of many.
+
+    Args:
+        path: the vector file.
+        fire: its name.
+        features: its rows.
+        time_column: name of the column of times, or None.
+    """
+
+    path: Path
+    fire: str
+    features: geopandas.GeoDataFrame
+    time_column: str | None
+
+    def outlines(self) -> Outlines:
+        """Its polygons.
+
+        Raises:
+            InputError: see `read_outlines`.
+        """
+        try:
+            found = _outlines(self.path, self.features, self.time_column, None)
+        except InputError as error:
+            where = f"{error.where}, fire {self.fire}"
+            raise InputError(where, error.found, error.expected, error.remedy) from error
+        return replace(found, where=f"{self.path}, fire {self.fire}")
+
+
+def read_fire_tables(path: Path, fire_column: str, time_column: str | None, layer: str | None) -> dict[str, FireTable]:
+    """Features of many fires in one file: fire -> its own, sorted by name; none of them is checked yet.
 
     Args:
         path: a vector file that GDAL reads.
@@ -81,8 +111,8 @@ def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer
         layer: layer of a file that has several, or None.
 
     Raises:
-        InputError: see `read_outlines`, or there is no such column, or a polygon is of no fire, or of one
-            whose name no file can have.
+        InputError: the file is unreadable, there is no such column, or a polygon is of no fire, or of one whose name no
+            file can have.
     """
     table = _read_table(path, layer)
     if fire_column not in table:
@@ -91,13 +121,13 @@ def read_fire_table(path: Path, fire_column: str, time_column: str | None, layer
     if missing := int(table[fire_column].isna().to_numpy().sum()):
         found, remedy = f"no fire in {missing} of {len(table)} features", "fill it in, or remove these features"
         raise InputError(f"{path}, column {fire_column!r}", found, "the fire of each polygon", remedy)
-    names = table[fire_column].astype(str).to_numpy()
+    names = table[fire_column].astype(str)
     if unfit := [name for name in names if "/" in name or name.startswith(".")]:
         where, expected = f"{path}, column {fire_column!r}", "names that files can have: no / in them, and no . before"
         raise InputError(where, f"a fire named {unfit[0]!r}", expected, "rename it in the table")
     return {
-        fire: replace(_outlines(path, table.loc[names == fire], time_column, None), where=f"{path}, fire {fire}")
-        for fire in sorted(set(names))
+        str(fire): FireTable(path, str(fire), geopandas.GeoDataFrame(rows), time_column)
+        for fire, rows in table.groupby(names)
     }
 
 
@@ -115,8 +145,8 @@ def _outlines(
     if not present.all():
         notes.append(f"{path.name}: {(~present).sum()} features without an area are left out")
     columns = pd.DataFrame(table.drop(columns=table.geometry.name)[present])
-    named = time_in(path.stem)
-    if time_column is None and named is not None and not _time_columns(columns):
+    named = None if time_column or _time_columns(columns) else time_in(path.stem)
+    if named is not None:
         time, dated = np.full(len(columns), named), True
     else:
         time, dated = _read_times(path, columns, time_column, start)

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import rasterio
-import rasterio.windows
 from jaxtyping import UInt8
-from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from emberformer.data.fire_grid import Grid
 from emberformer.data.fire_history import Observations
 from emberformer.data.fires import UNKNOWN
-from emberformer.data.perimeter_times import check_increasing, check_numbers, count_times, sort_files, time_in
+from emberformer.data.perimeter_times import (
+    check_doubtful,
+    check_increasing,
+    check_numbers,
+    count_times,
+    sort_files,
+    time_in,
+)
+from emberformer.data.raster_files import opened_raster, read_known
 from emberformer.errors import InputError
 
-TIME_TAGS = ("valid_time", "TIFFTAG_DATETIME", "time", "datetime", "timestamp")
-
-
-@contextmanager
-def opened_raster(path: Path, remedy: str) -> Iterator[rasterio.DatasetReader]:
-    """The open raster; what GDAL says about a missing or damaged file becomes an InputError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # who needs the place says it better
-            raster = rasterio.open(path)
-        with raster:
-            yield raster
-    except RasterioError as error:
-        # What GDAL met while it read stands behind rasterio's own words.
-        raise InputError(path, str(error.__cause__ or error), "a complete raster that GDAL reads", remedy) from error
+TIME_TAGS = ("valid_time", "time", "datetime", "timestamp")
+SAVED = "TIFFTAG_DATETIME"  # when the file was made, by the standard; some write the frame's time there
 
 
 def place_of(raster: rasterio.DatasetReader) -> Grid | None:
@@ -60,9 +50,9 @@ def place_of(raster: rasterio.DatasetReader) -> Grid | None:
 def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, minutes: float) -> Observations:
     """Perimeters of one file with many bands, or of many files with one band each.
 
-    The time of a frame is, of these, the first that all frames have: counted in steps from `start`, if it is given; a
-    tag (`valid_time`, TIFFTAG_DATETIME, `time`, `datetime`, `timestamp`); the name of the file or of the band. Without
-    any of them frames are `minutes` apart. Files are sorted by the number at the end of their names, or by time.
+    The time of a frame is, of these, the first that it has: counted in steps from `start`, if it is given; a tag
+    (`valid_time`, `time`, `datetime`, `timestamp`); the name of the band or of the file; TIFFTAG_DATETIME. Without any
+    of them frames are `minutes` apart. Files are sorted by the number at the end of their names, or by time.
 
     Args:
         paths: the files.
@@ -70,12 +60,17 @@ def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, m
         minutes: length of a step.
 
     Raises:
-        InputError: naming the first file that does not fit.
+        InputError: naming the first file that does not fit, or where there is no data wherever nothing burned.
     """
     paths = sort_files(paths)
     frames = _read_bands(paths[0]) if len(paths) == 1 else [_read_file(path) for path in paths]
     for frame in frames[1:]:
         _check_same_place(frames[0], frame)
+    seen = np.unique([frame.burned for frame in frames]).tolist()
+    if UNKNOWN in seen and 0 not in seen:
+        found = "no pixel that is known to be unburned: all but the fire is without data"
+        remedy = "if its no-data value is 0, and 0 means unburned: gdal_edit.py -unsetnodata FILE"
+        raise InputError(frames[0].name, found, "1 burned, 0 not; no data only where nobody looked", remedy)
     return order_frames(
         str(paths[0] if len(paths) == 1 else paths[0].parent),
         [frame.name for frame in frames],
@@ -122,6 +117,8 @@ def order_frames(
         known = np.array(times, "datetime64[s]")
         check_increasing(known, names, where)
         return Observations(where, burned, known, True, grid)
+    if start is None:
+        check_doubtful(names)
     check_numbers(paths)
     notes = [f"{len(burned)} frames are taken to be {minutes:g} minutes apart"] if len(burned) > 1 else []
     if start is not None and any(told):
@@ -164,24 +161,13 @@ def _read_bands(path: Path) -> list[RasterFrame]:
         grid, frames = place_of(raster), []
         for number, description in enumerate(raster.descriptions, 1):
             tags = raster.tags(number) | (raster.tags() if raster.count == 1 else {})
-            # TIFF writes its dates as 2024:01:31.
-            words = [tags[tag].replace(":", "-", 2 * (tag == "TIFFTAG_DATETIME")) for tag in TIME_TAGS if tag in tags]
+            words = [tags[tag] for tag in TIME_TAGS if tag in tags]
             words += [description or "", path.stem if raster.count == 1 else ""]
+            words.append(tags.get(SAVED, "").replace(":", "-", 2))  # TIFF writes its dates as 2024:01:31
             time = next((time for word in words if (time := time_in(word)) is not None), None)
             burned = burned_where_positive(read_known(raster, number))
             frames.append(RasterFrame(f"{path}, band {number}", burned, grid, time))
     return frames
-
-
-def read_known(
-    raster: rasterio.DatasetReader, number: int, window: rasterio.windows.Window | None = None
-) -> np.ma.MaskedArray:
-    """A band, masked where the file says no data; not where it is transparent: to GDAL, four masks are a picture."""
-    transparent = MaskFlags.alpha in raster.mask_flag_enums[number - 1]
-    values = raster.read(number, window=window, masked=not transparent)
-    if transparent and (nodata := raster.nodatavals[number - 1]) is not None:
-        return np.ma.masked_equal(values, nodata)
-    return np.ma.asarray(values)
 
 
 def burned_where_positive(values: np.ma.MaskedArray) -> UInt8[np.ndarray, "y x"]:

@@ -12,9 +12,13 @@ import pandas as pd
 from emberformer.data.weather import FIRST_TIME
 from emberformer.errors import InputError
 
-# A date, and perhaps a time of day, that no other digits touch: 20240131T1230, 2024-01-31_12-30-00, 2024-01-31.
+# A date, and perhaps a time of day and a zone, that no other digits touch: 20240131T1230, 2024-01-31_12-30-00,
+# 20240131T1230-0700, 20240131T12, 2024-01-31_12Z, 2024-01-31.
 DATE = r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)"
-STAMP = re.compile(DATE + r"(?:[T _-]?(\d\d)[-_:h.]?(\d\d)(?:[-_:m.]?(\d\d))?)?Z?(?!\d)")
+ZONE = r"(Z|[+-](?:0\d|1[0-4]):?(?:00|15|30|45))?"
+CLOCK = r"[T _-]?(\d\d)[-_:h.]?(\d\d)(?:[-_:m.]?(\d\d))?"
+STAMP = re.compile(DATE + rf"(?:(?:{CLOCK}|T(\d\d)|[ _-](\d\d)(?=Z)){ZONE})?(?!\d)")
+DOUBTFUL = re.compile(DATE + r"[ _-]\d\d(?![-_:.]?\d|[A-Za-z])")  # an hour, or the number of a frame
 
 
 def parse_time(words: str, where: object) -> np.datetime64:
@@ -31,18 +35,41 @@ def parse_time(words: str, where: object) -> np.datetime64:
 
 
 def time_in(name: str) -> np.datetime64 | None:
-    """Time that stands in the name of a file or in a tag, datetime64[s]; None if there is none.
+    """Time that stands in the name of a file or in a tag, datetime64[s] in UTC; None if there is none.
+
+    Two digits alone behind a date are an hour if a T stands before them or a Z behind; else they may be a number, and
+    the name tells no time (`check_doubtful`).
 
     >>> str(time_in("fire_20240131T1230")), time_in("fire_003")
     ('2024-01-31T12:30:00', None)
     """
+    if re.match(DATE, name):
+        whole = pd.to_datetime(name, format="ISO8601", utc=True, errors="coerce")
+        if not pd.isna(whole) and not DOUBTFUL.match(name):
+            return whole.tz_localize(None).to_datetime64().astype("datetime64[s]")
     for match in STAMP.finditer(name):
-        year, month, day, hour, minute, second = (part or "00" for part in match.groups())
-        try:
-            return np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}:{second}", "s")
-        except ValueError:  # a month 13 is another number
+        year, month, day, *clock, zone = match.groups()
+        hour, minute, second = clock[0] or clock[3] or clock[4] or "00", clock[1] or "00", clock[2] or "00"
+        if DOUBTFUL.match(name, match.start()):
             continue
+        words = f"{year}-{month}-{day}T{hour}:{minute}:{second}"
+        time = pd.to_datetime(words + (zone or ""), format="ISO8601", utc=True, errors="coerce")
+        if not pd.isna(time):  # a month 13 is another number
+            return time.tz_localize(None).to_datetime64().astype("datetime64[s]")
     return None
+
+
+def check_doubtful(names: Sequence[str]) -> None:
+    """No name has two digits behind a date that may be an hour or a number.
+
+    Raises:
+        InputError: naming the first that has.
+    """
+    for name in names:
+        if found := DOUBTFUL.search(Path(name).name):
+            expected = "an hour as in 20240131T12, or a date with nothing behind it"
+            remedy = "rename the file; a number of the frame goes before the date; or say --start"
+            raise InputError(name, f"{found[0]!r}: an hour or a number?", expected, remedy)
 
 
 def count_times(frames: int, start: np.datetime64 | None, minutes: float) -> np.ndarray:

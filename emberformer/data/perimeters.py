@@ -14,7 +14,8 @@ from emberformer.data.fire_history import Observations
 from emberformer.data.perimeter_images import read_image_perimeters
 from emberformer.data.perimeter_netcdf import read_netcdf_perimeters
 from emberformer.data.perimeter_polygons import Outlines, rasterise, read_many_outlines
-from emberformer.data.perimeter_rasters import opened_raster, place_of, read_raster_perimeters
+from emberformer.data.perimeter_rasters import place_of, read_raster_perimeters
+from emberformer.data.raster_files import opened_raster
 from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
 

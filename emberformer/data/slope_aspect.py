@@ -1,9 +1,9 @@
-"""Slope and aspect from elevation."""
+"""Slope and aspect: from elevation, and from the forms that rasters have them in."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 
 def horn_slope_aspect(
@@ -41,3 +41,29 @@ def horn_slope_aspect(
     steepness = np.where(unknown, np.nan, np.hypot(east, north))
     aspect = np.degrees(np.arctan2(-east, -north)) % 360 % 360  # what is just below 0 becomes 360, then 0
     return np.degrees(np.arctan(steepness)), np.where(steepness > 0, aspect, np.nan)
+
+
+def downslope(aspect: Float[np.ndarray, "y x"], upslope: bool) -> Float32[np.ndarray, "y x"]:
+    """Angles of a raster as they stand in the store: [0, 360) degrees downslope, clockwise from north.
+
+    Args:
+        aspect: degrees clockwise from north, at most 360; negative = flat ground, in all sources.
+        upslope: whether they point up the slope.
+
+    Returns:
+        NaN where the ground is flat or nothing is known.
+
+    >>> downslope(np.array([[0.0, 360, -1]]), False).tolist(), downslope(np.array([[350.0]]), True).tolist()
+    ([[0.0, 0.0, nan]], [[170.0]])
+    """
+    turned = (aspect + (180.0 if upslope else 0.0)) % 360
+    return np.where(aspect >= 0, turned, np.nan).astype(np.float32)
+
+
+def slope_in_degrees(percent: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
+    """Slope in degrees from percent: atan(percent / 100).
+
+    >>> slope_in_degrees(np.array([[0.0, 100]])).tolist()
+    [[0.0, 45.0]]
+    """
+    return np.rad2deg(np.arctan(percent / 100))

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
+from rasterio.crs import CRS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from emberformer.atomic import write_whole
 from emberformer.data.fires import fire_rows
 from emberformer.data.given_splits import split_as_published, split_by_sequence, split_by_year
-from emberformer.data.leakage import twin_keys
+from emberformer.data.leakage import refuse_leaks, twin_keys
 from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
 
@@ -32,7 +34,8 @@ def make_split(fires_by_dataset: dict[str, xr.Dataset], settings: SplitSettings)
 
     by: fire       fires of each data set at random. New fires on known ground.
     by: block      square blocks of `block_km`, by the centre of a fire's first burned area. The windows of fires in
-                   neighbouring blocks may still overlap; the ground on which they began does not.
+                   neighbouring blocks may still overlap; the ground on which they began does not. Grounds of one
+                   projected CRS share their blocks; of another CRS or none, each has blocks of its own.
     by: landscape  the data sets `test_landscapes` are the test, the fires of all others are divided at random into
                    training and validation. New fires on unknown ground.
 
@@ -154,15 +157,32 @@ def _first_alike(*keys: list[str]) -> list[int]:
 
 
 def _blocks(fires: xr.Dataset, block_km: float) -> list[str]:
-    """Row and column of the block in which each fire begins, from the upper left corner of its ground, and which it is.
+    """Row and column of the block in which each fire begins, and what the two count from.
 
-    The number of the ground stands behind the two where there are several.
+    On one ground that is its upper left corner. Several of one projected CRS count on the map, northward and eastward,
+    with the CRS behind the two; where there is none, the number of the ground stands behind them.
     """
-    corners = zip(fires["window_row"].values, fires["window_col"].values, strict=True)
-    pixels = np.array([first_burned_centre(fires, name) for name in fires["fire_id"].values.tolist()]) + list(corners)
-    blocks = np.floor(pixels * fires.attrs["cell_m"] / (1000 * block_km)).astype(int)
-    grounds = [f" {ground}" if fires.sizes["ground"] > 1 else "" for ground in fires["ground_index"].values]
-    return [f"{row} {column}{ground}" for (row, column), ground in zip(blocks.tolist(), grounds, strict=True)]
+    of_ground = ("window_row", "window_col", "ground_index")
+    side, keys = 1000 * block_km, []
+    for name, *place in zip(fires["fire_id"].values.tolist(), *(fires[key].values for key in of_ground), strict=True):
+        centre, (row, column, ground) = first_burned_centre(fires, name), map(int, place)
+        several = fires.sizes["ground"] > 1
+        metres = _metres(str(fires["crs_wkt"].values[ground])) if several else 0.0
+        at = np.array([centre[0] + row, centre[1] + column])
+        if metres:
+            a, _, c, _, e, f = fires["transform"].values[ground].tolist()
+            at, origin = metres * (np.array([f, c]) + np.array([e, a]) * at), fires["crs_wkt"].values[ground]
+        else:
+            at, origin = fires.attrs["cell_m"] * at, ground
+        down, right = np.floor(at / side).astype(int).tolist()
+        keys.append(f"{down} {right} {origin}" if several else f"{down} {right}")
+    return keys
+
+
+def _metres(crs_wkt: str) -> float:
+    """Length of a CRS's unit in metres; 0 where it is not projected or unknown."""
+    crs = CRS.from_wkt(crs_wkt) if crs_wkt else None
+    return crs.linear_units_factor[1] if crs and crs.is_projected else 0.0
 
 
 def first_burned_centre(fires: xr.Dataset, fire_id: str) -> tuple[float, float]:
@@ -209,27 +229,31 @@ def _check_not_empty(assigned: dict[str, dict[str, str]], settings: SplitSetting
 
 def write_split(path: Path, split: dict) -> None:
     """Write a split as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(split, indent=1) + "\n")
-    os.replace(partial, path)
+    write_whole(path, json.dumps(split, indent=1) + "\n")
 
 
-def read_split(path: Path) -> dict[str, dict[str, str]]:
+def read_split(path: Path, leakage: Literal["stop", "report"] = "report") -> dict[str, dict[str, str]]:
     """Read a split.
+
+    Args:
+        path: the file.
+        leakage: `split.leakage`; stop: refuse a split that was made with `report` and has leaks.
 
     Returns:
         {dataset: {fire_id: "train", "validation" or "test"}}.
 
     Raises:
-        InputError: the file is missing or is no split.
+        InputError: the file is missing or is no split, or has leaks that are not allowed.
     """
     expected, remedy = 'a split: {"fires": {dataset: {fire_id: split}}}', "run `emberformer split`"
     try:
-        fires = json.loads(Path(path).read_text())["fires"]
+        content = json.loads(Path(path).read_text())
+        fires, leaks = content["fires"], content.get("leaks", [])
         unknown = {split for splits in fires.values() for split in splits.values()} - set(SPLITS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(path, repr(error), expected, remedy) from error
     if unknown:
         raise InputError(path, f"splits {sorted(unknown)}", f"only {', '.join(SPLITS)}", remedy)
+    if leakage == "stop":
+        refuse_leaks(path, leaks)
     return fires

@@ -16,7 +16,8 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from emberformer.data.fire_grid import Grid, name_crs
 from emberformer.data.fires import Band
-from emberformer.data.perimeter_rasters import opened_raster, place_of, read_known
+from emberformer.data.perimeter_rasters import place_of
+from emberformer.data.raster_files import opened_raster, read_known
 from emberformer.data.slope_aspect import horn_slope_aspect
 from emberformer.data.terrain_given import KNOWN_BANDS, GivenBand, to_model_unit
 from emberformer.errors import InputError

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from emberformer.data.fires import Band
-from emberformer.data.perimeter_rasters import opened_raster
+from emberformer.data.raster_files import opened_raster
+from emberformer.data.slope_aspect import downslope, slope_in_degrees
 from emberformer.errors import InputError
 
 # Bands that are understood by name, where the model does not say how it takes them.
@@ -140,19 +141,20 @@ def to_model_unit(values: Float32[np.ndarray, "y x"], given: GivenBand, band: Ba
     stated = given.unit or UNIT_NAMES.get(unit.lower(), unit.lower())
     stated = UNIT_NAMES.get(stated.lower(), stated)
     if band.kind == "angle":
+        if stated not in ("", "deg", "downslope", "upslope"):
+            _refuse_unit(given, stated, "'deg', or 'upslope' where the angle points there")
         _check_range(values, given, -np.inf, 360, "degrees clockwise from north", "give another band")
-        turned = (values + (180.0 if stated == "upslope" else 0.0)) % 360
-        return np.where(values >= 0, turned, np.nan).astype(np.float32)
+        return downslope(values, stated == "upslope")
     if band.name == "slope_deg":
         if stated == "percent":
-            values = np.degrees(np.arctan(values / 100))
+            values = slope_in_degrees(values)
         elif stated not in ("", "deg"):
             _refuse_unit(given, stated, "'deg' or 'percent'")
         remedy = "say that it is in percent (--terrain slope_deg=FILE@percent), or leave it out: elevation gives it"
         _check_range(values, given, 0, 90, "degrees", remedy)
     elif band.unit == "m" and stated == "ft":
         values = values * np.float32(FOOT)
-    elif band.kind == "continuous" and stated and stated != band.unit:
+    elif stated and stated != band.unit and (given.unit or band.kind == "continuous"):  # files state no fuel model
         _refuse_unit(given, stated, repr(band.unit))
     if band.name == "elevation":
         remedy = "say that it is in feet (@ft), or which value stands for no data: gdal_edit.py -a_nodata <value>"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from emberformer.data_settings import WeatherSettings
 from emberformer.errors import InputError
 
+log = logging.getLogger(__name__)
 METRES_PER_SECOND = {"m s-1": 1.0, "km h-1": 1 / 3.6, "mph": 0.44704}
 FIRST_TIME = np.datetime64("1970-01-01T00:00:00", "s")  # of fires whose source tells no time
 
@@ -49,6 +51,11 @@ def wind_towards(
     return -speed[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
+def usable_wind(speed: Float[np.ndarray, ...], direction_from: Float[np.ndarray, ...]) -> Bool[np.ndarray, ...]:
+    """Whether a wind can be true: its speed is known and not negative, its direction from 0 to 360 degrees."""
+    return np.isfinite(speed) & (speed >= 0) & (direction_from >= 0) & (direction_from <= 360)  # false for NaN
+
+
 def read_weather(path: Path, settings: WeatherSettings) -> WeatherTable:
     """Read one weather file.
 
@@ -66,14 +73,22 @@ def read_weather(path: Path, settings: WeatherSettings) -> WeatherTable:
             found, remedy = f"numeric columns {sorted(numeric)}", f"name the column in weather.{key} of the data set"
             raise InputError(path, found, f"a numeric column {column!r}", remedy)
     columns = {str(name): numeric[name].to_numpy(float) for name in numeric}
-    return WeatherTable(path, columns, _read_time(table))
+    return WeatherTable(path, columns, _read_time(path, table))
 
 
-def _read_time(table: pd.DataFrame) -> np.ndarray | None:
-    if "datetime" not in table or pd.api.types.is_numeric_dtype(table["datetime"]):
+def _read_time(path: Path, table: pd.DataFrame) -> np.ndarray | None:
+    if "datetime" not in table:
         return None
-    time = pd.to_datetime(table["datetime"], format="ISO8601", utc=True, errors="coerce")
-    return None if time.isna().any() else time.dt.tz_localize(None).to_numpy("datetime64[s]")
+    told = table["datetime"]
+    words = told.map(lambda word: word if isinstance(word, str) else None)  # a number is no date
+    time = pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
+    unread = time.isna().to_numpy()
+    if unread.any():
+        first = int(np.argmax(unread))
+        said = "%s, line %d: datetime %r is no time in ISO 8601; the table is read as if it told none"
+        log.warning(said, path, first + 2, str(told.iloc[first]))
+        return None
+    return time.dt.tz_localize(None).to_numpy("datetime64[s]")
 
 
 def weather_variables(names: list[str], settings: WeatherSettings | None) -> dict[str, str]:
@@ -127,7 +142,7 @@ def drive_steps(
 def _check_wind(
     path: Path, rows: np.ndarray, speed: np.ndarray, direction: np.ndarray, settings: WeatherSettings
 ) -> None:
-    usable = (speed >= 0) & np.isfinite(speed) & (direction >= 0) & (direction <= 360)
+    usable = usable_wind(speed, direction)
     if not usable.all():
         first = int(np.argmin(usable))
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from emberformer.data.weather import METRES_PER_SECOND, wind_towards
+from emberformer.data.weather import METRES_PER_SECOND, usable_wind, wind_towards
 from emberformer.data_settings import WindUnit
 from emberformer.errors import InputError
 
@@ -169,7 +169,7 @@ def _row_times(path: Path, values: pd.Series) -> np.ndarray:
 
 def _check(where: object, speed: np.ndarray, direction: np.ndarray, unit: WindUnit, line: int | None = None) -> None:
     """The wind is one that can drive a fire; `line` is the first one's in the file."""
-    usable = (speed >= 0) & np.isfinite(speed) & (direction >= 0) & (direction <= 360)
+    usable = usable_wind(speed, direction)
     if not usable.all():
         first = int(np.argmin(usable))
         place = f"{where}, line {line + first}" if line else where

@@ -185,7 +185,7 @@ def train_ensemble(
     """
     of = ensemble_settings(settings, layout.config)
     lightning.seed_everything(seed, verbose=False)
-    split, folder = read_split(layout.split), layout.model(seed, "ensemble")
+    split, folder = read_split(layout.split, settings.split.leakage), layout.model(seed, "ensemble")
     found = load_prior(settings, layout, seed)
     sizes = Sizes.of(layout, split) if found is None else found[1]
     told = training_of(settings.training, of).model_copy(update={"patience": of.epochs})  # never stopped early

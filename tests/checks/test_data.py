@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from emberformer.checks.duplicates import check_duplicates, equal_fires
+from emberformer.checks.duplicates import check_duplicates
 from emberformer.checks.finding import Finding, worst
-from emberformer.checks.leakage import check_content, check_ground, check_shares
+from emberformer.checks.leakage import check_content, check_ground, check_split_sizes
 from emberformer.checks.target import check_target
 from emberformer.checks.terrain import check_band
 from emberformer.checks.time import check_time
-from emberformer.data.leakage import shared_ground
+from emberformer.data.leakage import equal_fires, shared_ground
 from tests.small_fires import small_fires
 
 EMPTY = np.zeros((4, 6), np.uint8)
@@ -36,6 +36,9 @@ def values(*numbers: float) -> np.ndarray:
         ("fuel_model", "categorical", "1", (0, 1, 2), "OK", ""),
         ("fuel_model", "categorical", "1", (0, 1.5), "ERROR", "whole numbers"),
         ("fuel_model", "categorical", "1", tuple(range(65)), "WARNING", "measurement"),
+        ("fuel_model", "categorical", "1", (-9999, 1, 2), "ERROR", "-9999 looks like no data"),
+        ("canopy_height", "continuous", "m", (0, 12, 32767), "ERROR", "32767 looks like no data"),
+        ("canopy_height", "continuous", "m", (-32768, 12), "ERROR", "-32768 looks like no data"),
         ("burnable", "binary", "1", (1, np.nan), "OK", ""),
         ("burnable", "binary", "1", (0, 1, 2), "ERROR", "0 and 1"),
         ("burnable", "binary", "1", (1, 1), "WARNING", "same value"),
@@ -57,6 +60,8 @@ def test_steps_of_unequal_length_and_frames_that_are_missing():
     steps, lengths = check_time(fires)
     assert (steps.level, steps.numbers["steps"]) == ("OK", 3)
     assert (lengths.level, lengths.numbers["single_frame"]) == ("WARNING", 1)
+    rounded = fires.assign_attrs(seconds_per_frame=1800.5)  # 30.008 min: times are whole seconds
+    assert check_time(rounded)[0].level == "OK"
     late = fires.valid_time.values.copy()
     late[2] += np.timedelta64(3600, "s")  # two further half hours between frame 1 and 2
     steps, _ = check_time(fires.assign_coords(valid_time=("frame", late)))
@@ -100,6 +105,21 @@ def test_equal_fires_and_frames_that_come_back():
     assert (frames.numbers["repeated"], frames.numbers["returned"], frames.level) == (1, 1, "WARNING")
 
 
+def test_small_fires_in_two_windows_are_no_equal_fires():
+    """Each is one pixel in the middle of its window, and elsewhere on the ground."""
+    fires = with_digests(small_fires({"a": [EMPTY] * 2, "b": [EMPTY] * 2}), "pqpq")
+    assert check_duplicates(fires)[0].numbers["pairs"] == 1
+    apart = fires.assign_coords(terrain_index=("fire", [0, 1]))
+    split = {"d": {"a": "train", "b": "test"}}
+    assert check_duplicates(apart)[0].level == check_content({"d": apart}, split).level == "OK"
+
+
+def test_frames_of_fires_that_go_out_come_back():
+    fires = with_digests(small_fires({"a": [EMPTY] * 4}, fire_kind="active"), "pqrq")
+    assert check_duplicates(fires)[1].level == "OK"
+    assert check_duplicates(fires.assign_attrs(fire_kind="cumulative"))[1].level == "WARNING"
+
+
 def test_an_ignition_that_many_share_makes_no_equal_fires():
     frames = {("d", str(n)): ["same", f"own {n}", f"other {n}"] for n in range(60)}
     assert equal_fires(frames) == []
@@ -133,7 +153,7 @@ def test_ground_that_test_and_training_share():
 )
 def test_sizes_of_the_splits(counts, level):
     names = [name for name, n in zip(("train", "validation", "test"), counts, strict=True) for _ in range(n)]
-    found = check_shares({"d": {str(n): name for n, name in enumerate(names)}})
+    found = check_split_sizes({"d": {str(n): name for n, name in enumerate(names)}})
     assert found.level == level
 
 

@@ -78,6 +78,13 @@ def test_frames_without_fire_name_the_encoding():
     assert "encoding" in finding.remedy
 
 
+def test_days_without_fire_are_wrong_only_where_fires_stay():
+    burning, empty = disc((6, 6), (3, 3), 1.0), np.zeros((6, 6), np.uint8)
+    for kind, level in (("active", "OK"), ("cumulative", "WARNING")):
+        fires = small_fires({"a": [burning, empty, burning]}, fire_kind=kind)
+        assert levels(check_growth(measure_growth(fires, [0])))["frames"] == level
+
+
 def running(towards: tuple[int, int], wind: tuple[float, float], steps: int = 24):
     """A fire of one pixel that goes by one pixel a step, towards east and north, under a steady wind."""
     burned = np.zeros((60, 60), np.uint8)
@@ -108,9 +115,19 @@ def test_a_wrong_sign_of_the_wind_is_named(wind, reading):
     u, v = (matrix[0] * wind[0] + matrix[1] * wind[1], matrix[2] * wind[0] + matrix[3] * wind[1])
     fires = running((int(np.sign(round(u))), int(np.sign(round(v)))), wind)
     found = {f.subject: f for f in check_wind(fires, measure_growth(fires, [0]))}["wind's direction"]
-    assert found.level in ("ERROR", "WARNING")
+    assert found.level == ("ERROR" if found.numbers["mean_cosine"] < 0 else "WARNING")
     assert reading in found.remedy
     assert "FROM" in found.remedy
+
+
+def test_wind_after_the_last_frame_is_not_missed():
+    """It drives no step; unknown at the first, it is: 1 of 24 steps, and then 2."""
+    fires = running((1, 0), (3.0, 0.0))
+    unknown = fires.weather.values.copy()
+    for row, missing, level in ((-1, 0, "OK"), (0, 1 / 24, "OK"), (7, 2 / 24, "WARNING")):
+        unknown[row] = np.nan
+        found = check_wind(fires.assign(weather=(fires.weather.dims, unknown)), measure_growth(fires, [0]))[0]
+        assert (found.numbers["missing"], found.level) == (pytest.approx(missing), level)
 
 
 def test_wind_in_the_wrong_unit_unknown_or_on_too_few_steps():

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from emberformer.checks.first_batch import first_batch
 from emberformer.checks.network import check_batch, check_network
+from emberformer.checks.run import write_findings
 from emberformer.cli import app
 from emberformer.errors import InputError
 from emberformer.layout import Layout
@@ -25,7 +26,7 @@ def experiment(tmp_path_factory):
     settings, layout = tiny_experiment(
         tmp_path_factory.mktemp("checks"), {"tiny": (28, 42), "other": (50, 36)}, features={"layers": (2,)},
         phase2={"path": "tail"}, phase3={"path": "pixels", "encoders": ("fire", "terrain")},
-        distillation={"model": {"network": "unet", "channels": 8}},
+        distillation={"model": {"network": "unet", "channels": 8}}, ensemble={},
     )  # fmt: skip
     prepare(settings, layout)
     return settings, layout
@@ -95,6 +96,18 @@ def test_a_part_that_does_not_learn_is_an_error(first):
         parameter.register_hook(torch.zeros_like)
     found = {f.subject: f for f in check_batch(first)}["gradients"]
     assert (found.level, found.message) == ("ERROR", "none in temporal.fusion")
+
+
+def test_a_gradient_that_is_not_finite_is_written_as_none(first, experiment):
+    _, layout = experiment
+    first = deepcopy(first)
+    for parameter in first.model.fusion.parameters():
+        parameter.register_hook(lambda gradient: gradient * torch.nan)
+    found = check_batch(first)
+    assert [f.message for f in found if f.subject == "gradients"] == ["not finite in temporal.fusion"]
+    write_findings(layout, {"network": found})
+    norms = json.loads((layout.experiment / "check.json").read_text(), parse_constant=pytest.fail)
+    assert norms["network"][-1]["numbers"]["temporal.fusion"] is None
 
 
 def test_a_loss_that_is_not_finite_is_an_error(first):

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,16 @@ def test_each_simulation_has_the_weather_that_drove_it(tmp_path, root, form):
         np.testing.assert_allclose(store.weather[fire_rows(store, fire_id), 1], speed, atol=1e-4)
 
 
+def test_a_choice_of_weathers_without_a_log_is_not_guessed(tmp_path, root):
+    (root / "Weathers").mkdir()
+    for number in (1, 2):
+        shutil.copy(root / "Weather.csv", root / "Weathers" / f"Weather{number}.csv")
+    with pytest.raises(InputError, match=r"(?s)2 tables in Weathers/, and no log.*move Weathers/ away if Weather\.csv"):
+        read(tmp_path, root)
+    (root / "Weathers" / "Weather2.csv").unlink()
+    np.testing.assert_allclose(read(tmp_path, root).weather[:, 0], 10, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -145,6 +156,7 @@ def test_each_simulation_has_the_weather_that_drove_it(tmp_path, root, form):
          r"ForestGrid00\.csv.*the number 2"),
         (lambda root: write_grid(root / "results/Grids/Grids2/ForestGrid01.csv", np.full((12, 15), 1)),
          r"ForestGrid01\.csv.*12 lines of 15"),
+        (lambda root: (root / "results/Grids/Grids2/ForestGrid00.csv").unlink(), r"Grids2.*frames \[0\] are missing"),
         (lambda root: (root / "results/Grids/Grids2/ForestGrid01.csv").unlink(), r"Grids2.*frames \[1\] are missing"),
         (lambda root: (root / "Weather.csv").unlink(), r"no Weather\.csv.*ignitions_log\.csv"),
         (lambda root: (root / "elevation.asc").write_text(HEADER.replace("1000", "1100") + "1 " * 192),

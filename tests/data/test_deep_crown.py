@@ -165,7 +165,7 @@ def test_moved_source_makes_the_same_store(tiny_root, tiny_store, tmp_path):
 def test_times_that_contradict_the_settings_are_said(tiny_root, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         _ingest(tiny_root, tmp_path, minutes_per_frame=60)
-    assert "weather tables of 6 fires (first sequence_001) are not 60 minutes a row" in caplog.text
+    assert "the times of 6 fires (first sequence_001) are not 60 minutes a frame" in caplog.text
 
 
 def test_bands_left_out_are_said(tiny_root, tmp_path, caplog):

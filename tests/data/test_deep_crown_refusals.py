@@ -46,6 +46,12 @@ def test_truncated_frame(tiny_root, tmp_path):
     )
 
 
+def test_the_first_frame_is_missing(tiny_root, tmp_path):
+    _frame(tiny_root, frame=0).unlink()
+    _frame(tiny_root, frame=0, kind="iso").unlink()
+    _refused(tiny_root, tmp_path, r"sequence_002.*frames \[0\] are missing.*from 0 on.*n-th line of the weather")
+
+
 def test_empty_isochrone_file(tiny_root, tmp_path):
     _frame(tiny_root, kind="iso").write_bytes(b"")
     _refused(tiny_root, tmp_path, r"isochrones/sequence_002/iso_001\.png.*no readable image")
@@ -92,7 +98,7 @@ def test_missing_frame(tiny_root, tmp_path):
 def test_frames_that_begin_late(tiny_root, tmp_path):
     _frame(tiny_root, 2, 0).unlink()
     _frame(tiny_root, 2, 1).unlink()
-    _refused(tiny_root, tmp_path, r"fire_frames/sequence_002.*first frame is number 2.*from 0 or 1 on")
+    _refused(tiny_root, tmp_path, r"fire_frames/sequence_002.*frames \[0, 1\] are missing.*from 0 on")
 
 
 def test_two_sequences_of_one_number(tiny_root, tmp_path):

@@ -144,6 +144,13 @@ def test_flipped_bit_is_noticed(tmp_path, fires):
         open_fires(tmp_path / "fires.zarr").burned.values  # noqa: B018
 
 
+def test_a_source_that_gives_too_few_frames_is_refused(tmp_path):
+    source = _source()
+    with pytest.raises(InputError, match=r"(?s)data set 'land'.*6 frames.*7, as its fires have times"):
+        write_fires(tmp_path / "fires.zarr", replace(source, frames=list(source.frames)[:-1]))
+    assert not (tmp_path / "fires.zarr").exists()
+
+
 def test_equal_sources_make_equal_root_metadata(tmp_path, fires):
     before = (tmp_path / "fires.zarr" / "zarr.json").read_bytes()
     write_fires(tmp_path / "fires.zarr", _source())

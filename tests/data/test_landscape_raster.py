@@ -6,10 +6,11 @@ import logging
 import numpy as np
 import pytest
 import rasterio
+from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
 from emberformer.data.fires import Window
-from emberformer.data.landscape_raster import check_windows, open_landscape, read_windows
+from emberformer.data.landscape_raster import check_one_grid, check_windows, open_landscape, read_windows
 from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
 
@@ -131,6 +132,32 @@ def test_cells_of_feet_and_degrees_in_metres(tmp_path):
     assert _read(_write(tmp_path / "degrees.tif", crs="EPSG:4326", transform=degrees, a=[1]), a=CONTINUOUS)[
         0
     ].cell_m == pytest.approx(111.32 * np.sqrt(0.5), rel=1e-3)
+
+
+def test_a_crs_that_is_told_decides_the_size_of_a_cell(tmp_path, caplog):
+    feet, utm = CRS.from_epsg(2227), CRS.from_epsg(32719)
+    bare, band = _write(tmp_path / "bare.tif", crs=None, a=[1]), {"a": BandSettings.model_validate(CONTINUOUS)}
+    assert open_landscape(bare, band, feet).cell_m == pytest.approx(30 * 1200 / 3937)
+    assert "no coordinate reference system" not in caplog.text
+    own = _write(tmp_path / "own.tif", a=[1])
+    assert open_landscape(own, band, utm).crs_wkt == utm.to_wkt()
+    with pytest.raises(InputError, match=r"(?s)own\.tif.*the CRS EPSG:32719.*EPSG:2227, as settings `crs` say"):
+        open_landscape(own, band, feet)
+
+
+def test_rasters_of_one_grid_have_one_crs(tmp_path):
+    band = {"a": BandSettings.model_validate(CONTINUOUS)}
+    there = {code: open_landscape(_write(tmp_path / f"{code}.tif", crs=code and f"EPSG:{code}", a=[1]), band)
+             for code in (32719, 32718, None)}  # fmt: skip
+    check_one_grid([there[32719], there[None], there[32719]], "mend it")
+    with pytest.raises(InputError, match=r"(?s)32718\.tif.*EPSG:32718.*EPSG:32719, as 32719\.tif.*mend it"):
+        check_one_grid([there[32719], there[32718]], "mend it")
+
+
+def test_a_fourth_byte_band_is_no_transparency_of_a_landscape(tmp_path):
+    path = _write(tmp_path / "a.tif", dtype="uint8", nodata=None, a=[1], b=[2], c=[3], d=[0])
+    _, values = _read(path, a=CONTINUOUS, d=CONTINUOUS)
+    np.testing.assert_array_equal(values[:, 0, 0], [1, 0])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from emberformer.data.fires import open_fires
 from emberformer.data.leakage import audit, equal_content, refuse_leaks, shared_ground, twin_grounds
 from emberformer.data.reading import ingest
 from emberformer.errors import InputError
+from emberformer.layout import Layout
 from emberformer.settings import Settings
+from emberformer.training import begin_training
 from tests.small_fires import small_fires
 from tests.stores import save_settings
 from tests.wsts_files import dates_from, made_days, write_geotiffs
@@ -123,3 +125,5 @@ def test_the_command_stops_with_a_list_unless_told_otherwise(tmp_path):
     assert done.exit_code == 0
     (path,) = (tmp_path / "results").glob("splits/*.json")
     assert "made/2020_fire_2 and made/2021_fire_3" in json.loads(path.read_text())["leaks"][0]
+    with pytest.raises(InputError, match=r"(?s)splits.*burn on the same terrain.*leakage: report"):
+        begin_training(settings, Layout(settings), 0, "cpu")  # the leaks are not written off by stopping again

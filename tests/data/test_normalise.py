@@ -85,6 +85,14 @@ def test_a_band_without_spread_is_divided_by_one(values):
     assert fitted.continuous == {"elevation": (float(np.float32(0.1)), 1.0), "slope_deg": (0.0, 1.0)}
 
 
+def test_a_band_of_codes_that_training_never_knows_is_left_out(values):
+    values[:2, 4] = np.nan
+    fires = terrain_only(values)
+    fitted = TerrainNormaliser.fit([(fires, [0, 1])])
+    assert (fitted.codes, fitted.category_sizes) == ({}, ())
+    assert fitted.apply(fires, 3)[1].shape == (0, *SHAPE[2:])
+
+
 def test_two_landscapes_are_pooled_by_pixels(values):
     other = np.full((1, *SHAPE[1:]), 7.0)
     pooled = TerrainNormaliser.fit([(terrain_only(values), [0]), (terrain_only(other), [0])])

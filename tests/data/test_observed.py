@@ -10,10 +10,22 @@ from rasterio import Affine
 from rasterio.warp import transform as move
 
 from emberformer.data.fires import fire_crs, fire_on_map, fire_rows, fire_transform, open_fires
+from emberformer.data.observed import read_observed
 from emberformer.data.reading import ingest
 from emberformer.dataset_settings import ObservedSettings
 from emberformer.errors import InputError
-from tests.new_fires import CRS, TRANSFORM, grow, outlines, plane, times, write_frames, write_raster, write_weather
+from tests.new_fires import (
+    CRS,
+    TRANSFORM,
+    grow,
+    outlines,
+    plane,
+    times,
+    write_frames,
+    write_images,
+    write_raster,
+    write_weather,
+)
 
 ARKADIA = Path(__file__).parents[3] / "shared" / "data" / "real" / "arkadia2011"
 EAST = TRANSFORM @ Affine.translation(400, 0)  # 12 km to the east
@@ -139,6 +151,53 @@ def test_wind_of_each_step_and_none_after_the_last_frame(tmp_path):
         assert np.isnan(wind[-1]).all()
 
 
+def test_images_are_refused(tmp_path):
+    write_images(tmp_path / "raw" / "fires" / "one", grow(3))
+    with pytest.raises(InputError, match=r"(?s)one/fire_000\.png.*nothing of its place.*gdal_translate -a_srs"):
+        read(tmp_path, tmp_path / "raw")
+    with pytest.raises(InputError, match=r"(?s)3 files, none of which is read.*GeoTIFFs, polygons"):
+        read(tmp_path, tmp_path / "raw", fires="fires/one/*.png")
+
+
+def test_a_fire_without_its_terrain_is_left_out(tmp_path):
+    root = write_fires(tmp_path / "raw")
+    write_raster(root / "home.tif", np.full((24, 30), 7, np.uint8))
+    bands = {"fuel_model": {"file": "{fire}.tif", "kind": "categorical", "unit": "hand"}}
+    with pytest.raises(InputError, match=r"east\.tif"):
+        read(tmp_path, root, bands=bands)
+    store = read(tmp_path, root, bands=bands, on_error="skip")
+    assert store.fire_id.values.tolist() == ["home"]
+    assert "east.tif" in store.attrs["fires_skipped"][0]["reason"]
+
+
+def test_a_fire_of_a_table_without_a_time_or_an_area_is_left_out(tmp_path):
+    root, options = tmp_path / "table", {"fires": "all.gpkg", "fire_column": "incident", "cell_m": 30}
+    table = geopandas.read_file(write_table(root) / "all.gpkg")
+    dull = [table.iloc[[0]].assign(incident="timeless", time=None), table.iloc[[0]].assign(incident="nowhere")]
+    dull[1]["geometry"] = None
+    geopandas.GeoDataFrame(pd.concat([table, *dull]), crs=CRS).to_file(root / "all.gpkg")
+    with pytest.raises(InputError, match=r"(?s)fire nowhere.*1 features without an area"):
+        read(tmp_path, root, **options)
+    store = read(tmp_path, root, **options, on_error="skip")
+    assert store.fire_id.values.tolist() == ["east", "home"]
+    assert [of["fire_id"] for of in store.attrs["fires_skipped"]] == ["nowhere", "timeless"]
+
+
+def test_a_perimeter_that_comes_while_fires_are_read_is_noticed(tmp_path):
+    source = read_observed("seen", settings(write_fires(tmp_path / "raw")))
+    write_raster(tmp_path / "raw" / "fires" / "east" / "fire_003.tif", grow(4)[3], transform=EAST)
+    with pytest.raises(InputError, match=r"(?s)east.*4 frames.*3, as read before.*nothing writes"):
+        list(source.frames)
+
+
+def test_more_frames_than_a_fire_may_have_are_refused(tmp_path):
+    for time, frame in zip(("20240131T0000", "20240202T0000"), grow(2), strict=True):
+        (tmp_path / "raw" / "fires" / "one").mkdir(parents=True, exist_ok=True)
+        write_raster(tmp_path / "raw" / "fires" / "one" / f"{time}.tif", frame)
+    with pytest.raises(InputError, match=r"(?s)2881 frames, from 2024-01-31.*at most 1000.*longer minutes_per_frame"):
+        read(tmp_path, tmp_path / "raw", minutes_per_frame=1)
+
+
 def test_every_index_is_another_fire_and_time(tmp_path):
     store = read(tmp_path, write_table(tmp_path / "raw"), fires="all.gpkg", fire_column="incident", cell_m=30)
     pairs = set(zip(store.fire_index.values.tolist(), store.step.values.tolist(), strict=True))
@@ -170,6 +229,8 @@ def test_a_fire_that_cannot_be_read_stops_or_is_listed(tmp_path):
         ({"fires": "fires/*", "fire_column": "incident"}, r"2 entries.*one table"),
         ({"bands": {"elevation": {"file": "dem.tif", "kind": "continuous"}}}, r"elevation=.*dem\.tif.*no file"),
         ({"weather": "wind.csv"}, r"no times, but a weather table"),
+        ({"weather": "../wind.csv"}, r"'\.\./wind\.csv'.*a path out of `root`"),
+        ({"bands": {"elevation": {"file": "/dem.tif", "kind": "continuous"}}}, r"'/dem\.tif'.*out of `root`.*copy"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, changes, said):

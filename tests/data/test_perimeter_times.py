@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emberformer.data.perimeter_times import (
+    check_doubtful,
     check_increasing,
     check_numbers,
     count_times,
@@ -27,10 +28,25 @@ from emberformer.errors import InputError
         ("20241331T1200", None),  # no month 13
         ("fire_003", None),
         ("tile_19991231_fire_20240131T1230", "1999-12-31T00:00:00"),
+        ("2024-01-31T12:30:00-07:00", "2024-01-31T19:30:00"),
+        ("2024-01-31T12:30-07", "2024-01-31T19:30:00"),
+        ("fire_20240131T1230-0700", "2024-01-31T19:30:00"),
+        ("fire_20240131T1230-0001", "2024-01-31T12:30:00"),  # there is no such zone
+        ("20240131T12Z", "2024-01-31T12:00:00"),
+        ("fire_20240131T12", "2024-01-31T12:00:00"),
+        ("fire_2024-01-31_12Z", "2024-01-31T12:00:00"),
+        ("fire_2024-01-31_12", None),  # an hour or a number
+        ("fire_20240131_10m", "2024-01-31T00:00:00"),
     ],
 )
 def test_time_in_a_name(name, time):
     assert time_in(name) == (None if time is None else np.datetime64(time, "s"))
+
+
+def test_two_digits_that_may_be_an_hour_are_refused():
+    check_doubtful(["2024-01-31_12/fire_000.tif", "fire_20240131_1230.tif", "fire_20240131_10m.tif, band 1"])
+    with pytest.raises(InputError, match=r"(?s)fire_2024-01-31_12\.tif.*an hour or a number.*20240131T12.*--start"):
+        check_doubtful(["fire_000.tif", "a/fire_2024-01-31_12.tif, band 1"])
 
 
 def test_words_are_iso_and_zones_become_utc():

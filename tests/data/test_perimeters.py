@@ -71,6 +71,20 @@ def test_rasters_tell_their_times_in_tags(tmp_path):
     assert "times in the files are not used" in observed.notes[-1]
 
 
+def test_the_day_of_saving_stands_behind_the_name(tmp_path):
+    for time, frame in zip(times(), grow(), strict=True):
+        write_raster(tmp_path / f"{str(time).replace(':', '')}.tif", frame, TIFFTAG_DATETIME="2025:05:05 10:00:00")
+    _assert_the_fire(_read(tmp_path)[0])
+
+
+def test_an_hour_that_may_be_a_number_is_refused(tmp_path):
+    path = write_raster(tmp_path / "2024-01-31_12.tif", grow(1)[0])
+    with pytest.raises(InputError, match=r"(?s)2024-01-31_12\.tif.*an hour or a number"):
+        _read(path)
+    assert _read(path, start=START)[0].time.tolist() == [START]
+    assert _read(write_raster(path, grow(1)[0], valid_time="2024-01-31T09:00-03:00"))[0].time.tolist() == [START]
+
+
 def test_rasters_tell_their_times_in_names_whatever_their_order(tmp_path):
     paths = [
         write_raster(tmp_path / f"{'abcd'[3 - number]}_{str(time).replace(':', '')}.tif", frame)
@@ -90,6 +104,13 @@ def test_above_zero_burns_and_no_data_is_unknown(tmp_path):
     values = np.array([[0, 1, 7.5], [-9999, np.nan, -1]], np.float32)
     path = write_raster(tmp_path / "fire.tif", values, nodata=-9999)
     assert _read(path)[0].burned[0].tolist() == [[0, 1, 1], [255, 255, 0]]
+
+
+def test_masks_that_know_the_fire_alone_are_refused(tmp_path):
+    path = write_raster(tmp_path / "fire.tif", *grow(), nodata=0)
+    with pytest.raises(InputError, match=r"(?s)fire\.tif.*known to be unburned.*gdal_edit\.py -unsetnodata"):
+        _read(path)
+    assert (_read(write_raster(path, np.ones(SHAPE, np.uint8)))[0].burned == 1).all()
 
 
 def test_degrees_are_moved_to_their_zone(tmp_path):

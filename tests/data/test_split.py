@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 
-from emberformer.data.split import SPLITS, cut_groups, first_burned_centre, make_split, read_split, write_split
+from emberformer.data.split import SPLITS, _blocks, cut_groups, first_burned_centre, make_split, read_split, write_split
 from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
 
@@ -139,6 +140,35 @@ def test_blocks_of_two_grounds_are_two_blocks():
     )
 
 
+def _on_grounds(starts, corners, crs):
+    """Fires that begin at the given pixels, each on a ground of its own with its upper left corner at map x and y."""
+    fires = _placed(starts).drop_vars("crs_wkt")
+    return fires.assign_coords(
+        ground_index=("fire", np.arange(len(starts))),
+        crs_wkt=("ground", np.array(crs, "T")),
+        transform=(("ground", "coefficient"), [[100, 0, x, 0, -100, y] for x, y in corners]),
+    )
+
+
+def _blocks_of(fires, block_km=1.5):
+    """How `by: block` groups fires: the number of each one's block, in the order in which they are met."""
+    met = {}
+    return [met.setdefault(place, len(met)) for place in _blocks(fires, block_km)]
+
+
+def test_grounds_of_one_crs_share_their_blocks():
+    """At (3, 3) of 100 m: 350 m right of and below the corners; blocks of 1500 m count from the map's origin."""
+    utm, other = (CRS.from_epsg(code).to_wkt() for code in (32719, 32718))
+    corners = [(0, 1500), (300, 1200), (1200, 1500), (0, 1500), (0, 300)]
+    fires = _on_grounds([(3, 3)] * 5, corners, [utm, utm, utm, other, utm])
+    assert _blocks_of(fires) == [0, 0, 1, 2, 3]  # 50 m south of the origin is the next block
+    feet = CRS.from_epsg(2227).to_wkt()  # US survey feet: 0.3048006 m
+    far = _on_grounds([(0, 0)] * 3, [(0, 9000), (4800, 9000), (4900, 9000)], [feet] * 3)
+    assert _blocks_of(far) == [0, 0, 1]  # 4850 and 4950 feet are 1478 and 1509 m
+    degrees = CRS.from_epsg(4326).to_wkt()
+    assert _blocks_of(_on_grounds([(3, 3)] * 2, [(0, 0)] * 2, [degrees] * 2)) == [0, 1]
+
+
 def test_blocks_lie_fixed_on_the_landscape():
     """Fires of one place stay together whatever their windows."""
     near = _placed([(16, 16), (29, 29)])
@@ -224,6 +254,14 @@ def test_other_files_are_no_split(tmp_path, text, found):
         path.write_text(text)
     with pytest.raises(InputError, match=rf"(?s)split\.json.*{found}.*emberformer split"):
         read_split(path)
+
+
+def test_a_split_with_leaks_is_refused_where_they_stop(tmp_path):
+    path = tmp_path / "split.json"
+    write_split(path, make_split({"a": _fires(9)}, _settings()) | {"leaks": ["a/1 and a/2 burn alike"]})
+    assert read_split(path) == read_split(path, "report")
+    with pytest.raises(InputError, match=r"(?s)split\.json.*a/1 and a/2 burn alike.*leakage: report"):
+        read_split(path, "stop")
 
 
 def test_split_of_the_tiny_store(tiny_fires):

@@ -65,7 +65,7 @@ def test_words_that_do_not_fit(landscape, tmp_path, words, message):
 
 
 def _convert(values, name, unit="", stated=""):
-    band = {band.name: band for band in WANTED}[name]
+    band = {band.name: band for band in [*WANTED, Band("fuel_model", "categorical", "Kitral")]}[name]
     given = GivenBand(name, None, 1, unit, 0.0)
     return to_model_unit(np.array([values], np.float32), given, band, stated)[0]
 
@@ -78,6 +78,11 @@ def test_units_by_hand():
     np.testing.assert_allclose(_convert([0, 90, 360, -1, np.nan], "aspect_deg"), [0, 90, 0, np.nan, np.nan])
     np.testing.assert_allclose(_convert([0, 90, 350, -1], "aspect_deg", "upslope"), [180, 270, 170, np.nan])
     np.testing.assert_allclose(_convert([50], "canopy_cover", stated="%"), [50])
+    np.testing.assert_allclose(_convert([90], "aspect_deg", "downslope"), [90])
+    np.testing.assert_allclose(_convert([7], "fuel_model", "Kitral"), [7])
+    np.testing.assert_allclose(_convert([7], "fuel_model", stated="codes"), [7])
+    with pytest.raises(InputError, match="unit 'radian'"):
+        _convert([1.5], "aspect_deg", stated="radian")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,9 @@ def test_units_by_hand():
         ([5], "elevation", "km", "unit 'km'.*'m'"),
         ([0, 400], "aspect_deg", "", "400.*0 to 360 degrees clockwise"),
         ([5], "canopy_cover", "m", "unit 'm'.*unit 'percent'"),
+        ([5], "aspect_deg", "upslop", "unit 'upslop'.*'deg', or 'upslope'"),
+        ([5], "aspect_deg", "rad", "unit 'rad'"),
+        ([5], "fuel_model", "FBFM40", "unit 'FBFM40'.*unit 'Kitral'"),
     ],
 )
 def test_values_that_no_such_unit_has(values, name, unit, message):

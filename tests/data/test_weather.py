@@ -40,6 +40,15 @@ def test_speed_and_direction_come_back_from_the_vector(speed, direction):
     assert turn == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("word", ["", "31/01/2024 13:00", "7"])
+def test_a_time_that_cannot_be_read_is_said(tmp_path, caplog, word):
+    table = read_weather(
+        _write(tmp_path / "a.csv", f"{'3' if word == '7' else '2024-01-31T12:00'},36,270", f"{word},36,270"), METRES
+    )
+    assert table.time is None
+    assert f"a.csv, line {2 if word == '7' else 3}: datetime" in caplog.text
+
+
 @pytest.mark.parametrize(("unit", "metres_per_second"), [("m s-1", 36.0), ("km h-1", 10.0), ("mph", 16.09344)])
 def test_speed_is_converted_once_and_kept_raw(tmp_path, unit, metres_per_second):
     settings = WeatherSettings.model_validate({"speed_unit": unit})

@@ -6,15 +6,13 @@ Weather, drought and vegetation are those of the first day: its conditions. Of t
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
@@ -22,7 +20,7 @@ from emberformer.data.fires import UNKNOWN, Band, Fire, FireSource, Frame, Groun
 from emberformer.data.ndws.inputs import CONDITIONS, FIRE, PREVIOUS_FIRE, SIDE, TERRAIN
 from emberformer.data.ndws.tiles import Tile, TileFile, find_tile_files, published_split, read_tiles
 from emberformer.data.source_provenance import source_provenance
-from emberformer.data.weather import FIRST_TIME, wind_towards
+from emberformer.data.weather import FIRST_TIME, usable_wind, wind_towards
 from emberformer.errors import InputError
 from emberformer.ndws_settings import NdwsSettings
 from emberformer.settings import expand
@@ -39,13 +37,11 @@ class TileFacts(NamedTuple):
         tile_id: such as train_00_000123.
         file: where it stands.
         wind: mean over the tile, m s-1 towards east and north, NaN = unknown.
-        elevation: digest of its elevation; twins, tiles of one place, have the same.
     """
 
     tile_id: str
     file: TileFile
     wind: Float32[np.ndarray, " 2"]
-    elevation: str
 
 
 def read_ndws(dataset: str, settings: NdwsSettings) -> FireSource:
@@ -80,22 +76,8 @@ def read_ndws(dataset: str, settings: NdwsSettings) -> FireSource:
         provenance={
             **source_provenance(settings),
             "published_splits": dict(Counter(published_split(tile.tile_id) for tile in tiles)),
-            "twins": _twins(tiles),
         },
     )
-
-
-def tile_groups(fires: xr.Dataset) -> dict[str, str]:
-    """Group of each tile of a store: twins, whose elevation is equal byte by byte, are one place and stay together.
-
-    Args:
-        fires: an open fires store of this source.
-
-    Returns:
-        fire_id -> the first fire_id of its group; a tile without twins is a group of its own.
-    """
-    groups = {name: name for name in fires["fire_id"].values.tolist()}
-    return groups | {name: twins[0] for twins in fires.attrs["provenance"]["twins"] for name in twins}
 
 
 def mean_wind(
@@ -113,7 +95,7 @@ def mean_wind(
     Returns:
         m s-1 towards east and north; NaN where no pixel is usable.
     """
-    usable = np.isfinite(speed) & (speed >= 0) & (direction >= 0) & (direction <= 360) & (warmest > 0)
+    usable = usable_wind(speed, direction) & (warmest > 0)
     if not usable.any():
         return np.full(2, np.nan, "float32")
     towards = wind_towards(speed[usable].astype("float64"), direction[usable].astype("float64"))
@@ -133,9 +115,8 @@ def _survey(dataset: str, files: list[TileFile], settings: NdwsSettings) -> tupl
     facts = []
     for file in tqdm(files, desc=f"check {dataset}", unit="file"):
         for tile_id, features in read_tiles([file], on_damage):
-            digest = hashlib.sha256(features["elevation"].tobytes()).hexdigest()[:16]
             wind = mean_wind(features["vs"], features["th"], features["tmmx"])
-            facts.append(TileFacts(tile_id, file, wind, digest))
+            facts.append(TileFacts(tile_id, file, wind))
     if not facts:
         found = f"{len(files)} files without a tile that can be read"
         raise InputError(settings.root, found, "at least one tile", "supply the files again")
@@ -144,13 +125,6 @@ def _survey(dataset: str, files: list[TileFile], settings: NdwsSettings) -> tupl
         if counts[split] != published:  # a file cut between two records looks whole
             log.warning("%s: %d tiles of %r; %d were published", dataset, counts[split], split, published)
     return facts, skipped
-
-
-def _twins(tiles: list[TileFacts]) -> list[list[str]]:
-    places = defaultdict(list)
-    for tile in tiles:
-        places[tile.elevation].append(tile.tile_id)
-    return [names for names in places.values() if len(names) > 1]
 
 
 def _fire(number: int, tile: TileFacts) -> Fire:

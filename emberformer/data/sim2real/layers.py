@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from emberformer.data.fires import Band, BandKind, Window
-from emberformer.data.landscape_raster import Landscape, open_landscape
+from emberformer.data.landscape_raster import Landscape, check_one_grid, open_landscape
 from emberformer.data.sim2real.tree import SceneFiles
 from emberformer.data_settings import BandSettings
 from emberformer.errors import InputError
@@ -70,7 +70,7 @@ class SceneGround:
     left_out: tuple[str, ...]
 
     @property
-    def grid(self) -> Landscape:
+    def first(self) -> Landscape:
         """The first raster, whose place, shape and cells are those of all."""
         return self.rasters[0]
 
@@ -81,7 +81,7 @@ class SceneGround:
 
     def read(self, window: Window) -> Float32[np.ndarray, "band y x"]:
         """Terrain of a window that begins on the rasters: float32, NaN = no data, and where it goes beyond them."""
-        height, width = self.grid.shape
+        height, width = self.first.shape
         rows, columns = min(window.height, height - window.row), min(window.width, width - window.column)
         inside = window._replace(height=rows, width=columns)
         terrain = np.full((len(self.layers), window.height, window.width), np.nan, "float32")
@@ -96,18 +96,24 @@ def open_ground(scene: SceneFiles, settings: Sim2RealSettings) -> SceneGround:
     """Find the rasters of a scene; reads no pixels.
 
     Raises:
-        InputError: a layer has no raster or several, a raster cannot be read, or they do not lie on one grid.
+        InputError: a layer has no raster or several, a raster cannot be read, they do not lie on one grid, or the
+            slope's name tells another unit.
     """
     files: dict[Layer, Path] = {layer: _find(scene, layer, settings) for layer in settings.layers}
+    if "slope_deg" in files:
+        _check_slope_unit(files["slope_deg"], settings.slope_unit)
     rasters = tuple(open_landscape(path, {"1": _band_settings(layer, settings)}) for layer, path in files.items())
-    grid = rasters[0]
-    for raster in rasters[1:]:
-        if raster.shape != grid.shape or not raster.transform.almost_equals(grid.transform):
-            found = f"{raster.shape} pixels, {tuple(raster.transform)[:6]}"
-            expected = f"{grid.shape} pixels, {tuple(grid.transform)[:6]}, as {grid.path.name}"
-            raise InputError(raster.path, found, expected, "bring the rasters of the scene to one grid with gdalwarp")
+    check_one_grid(rasters, "bring the rasters of the scene to one grid with gdalwarp")
     left_out = tuple(path.name for path in scene.rasters if path not in files.values())
     return SceneGround(rasters, settings.layers, left_out)
+
+
+def _check_slope_unit(path: Path, unit: str) -> None:
+    """LANDFIRE's products tell the unit of the slope in their names: SlpD in degrees, SlpP in percent."""
+    told = re.search(r"slp([dp])(?![a-z0-9])", path.name.lower())
+    if told and (named := {"d": "deg", "p": "percent"}[told[1]]) != unit:
+        expected = f"{named!r}, as the raster's name says"
+        raise InputError(f"{path}, settings `slope_unit`", repr(unit), expected, f"set `slope_unit: {named}`")
 
 
 def _find(scene: SceneFiles, layer: Layer, settings: Sim2RealSettings) -> Path:

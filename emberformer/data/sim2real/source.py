@@ -17,7 +17,7 @@ from emberformer.data.fires import UNKNOWN, Fire, FireSource, Frame, Ground, Win
 from emberformer.data.sim2real.layers import SceneGround, open_ground
 from emberformer.data.sim2real.masks import MaskFiles, find_masks, read_mask
 from emberformer.data.sim2real.tree import FireFiles, SceneFiles, find_scenes, find_weather
-from emberformer.data.sim2real.wxs import KEPT, drive_frames, read_wxs
+from emberformer.data.sim2real.wxs import KEPT, drive_days, drive_frames, read_wxs
 from emberformer.data.source_provenance import source_provenance
 from emberformer.data.weather import frame_times
 from emberformer.errors import InputError
@@ -63,8 +63,8 @@ def read_sim2real(dataset: str, settings: Sim2RealSettings) -> FireSource:
     scenes = find_scenes(expand(settings.root), settings.layout)
     grounds, fires, skipped = _survey(dataset, scenes, settings)
     number = {name: index for index, name in enumerate(grounds)}
-    height, width = (max(ground.grid.shape[axis] for ground in grounds.values()) for axis in (0, 1))
-    _warn(dataset, fires, 60 * settings.minutes_per_frame)
+    height, width = (max(ground.first.shape[axis] for ground in grounds.values()) for axis in (0, 1))
+    _warn(dataset, fires)
     return FireSource(
         dataset=dataset,
         fires=tuple(
@@ -73,7 +73,7 @@ def read_sim2real(dataset: str, settings: Sim2RealSettings) -> FireSource:
         ),
         frames=_read_frames(dataset, fires, grounds, (height, width)),
         bands=next(iter(grounds.values())).bands,
-        grounds=tuple(Ground(one.grid.crs_wkt, one.grid.transform[:6], one.read) for one in grounds.values()),
+        grounds=tuple(Ground(one.first.crs_wkt, one.first.transform[:6], one.read) for one in grounds.values()),
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"} | (KEPT if settings.weather else {}),
         cell_m=_cell_m(list(grounds.values())),
         seconds_per_frame=60 * settings.minutes_per_frame,
@@ -110,7 +110,7 @@ def _survey(
             continue
         for files in tqdm(scene.fires, desc=f"check {dataset} {scene.name}", unit="fire"):
             try:
-                fires.append(_check_fire(files, scene.name, ground.grid.shape, settings))
+                fires.append(_check_fire(files, scene.name, ground.first.shape, settings))
             except InputError as error:
                 leave_out((files,), error)
             else:
@@ -134,34 +134,34 @@ def _check_fire(files: FireFiles, scene: str, shape: tuple[int, int], settings: 
     weather = np.full((frames, 2), np.nan, "float32")
     if settings.weather:
         table = read_wxs(find_weather(files), settings.units)
-        weather = drive_frames(table, lit.first + settings.row_offset, frames)
+        if days is None:
+            weather = drive_frames(table, lit.first + settings.row_offset, frames)
+        else:
+            weather = drive_days(table, days)
+            if lost := int(np.isnan(weather[:-1, 0]).sum()):
+                said = "%s: no wind for %d of %d steps: no dated line is of their days"
+                log.warning(said, table.path, lost, frames - 1)
         times = None if table.time is None else table.time[lit.first :]
     valid_time = frame_times(times, frames, 60 * settings.minutes_per_frame) if days is None else days
     return CheckedFire(files.fire_id, files.split, scene, lit, weather, valid_time, sum(greys for _, greys in read))
 
 
-def _warn(dataset: str, fires: list[CheckedFire], seconds: float) -> None:
-    """Log what a user should know: greys that may be either, fires whose times are not those of the settings."""
+def _warn(dataset: str, fires: list[CheckedFire]) -> None:
+    """Log what a user should know: greys that may be either."""
     if grey := [fire for fire in fires if fire.greys]:
         log.warning(
             "%s: %d pixels of %d fires (first %s) are mid-grey, neither burned nor not; above 127 counts as burned",
             *(dataset, sum(fire.greys for fire in grey), len(grey), grey[0].fire_id),
         )
-    frame = np.timedelta64(round(seconds), "s")
-    if uneven := [fire for fire in fires if (np.diff(fire.valid_time) != frame).any()]:
-        log.warning(
-            "%s: the times of %d fires (first %s) are not %g minutes a frame; check `minutes_per_frame`",
-            *(dataset, len(uneven), uneven[0].fire_id, seconds / 60),
-        )
 
 
 def _cell_m(grounds: list[SceneGround]) -> float:
-    first = grounds[0].grid
+    first = grounds[0].first
     for ground in grounds[1:]:
-        if not math.isclose(ground.grid.cell_m, first.cell_m, rel_tol=0.01):
+        if not math.isclose(ground.first.cell_m, first.cell_m, rel_tol=0.01):
             expected = f"{first.cell_m:g} m, as {first.path}"
             remedy = "make a data set of each cell size, or bring them to one with gdalwarp"
-            raise InputError(ground.grid.path, f"cells of {ground.grid.cell_m:g} m", expected, remedy)
+            raise InputError(ground.first.path, f"cells of {ground.first.cell_m:g} m", expected, remedy)
     return first.cell_m
 
 
@@ -178,7 +178,7 @@ def _read_frames(
 ) -> Iterator[Frame]:
     """Frames of one size: a smaller scene's are padded at the right and bottom with what is unknown."""
     for fire in tqdm(fires, desc=f"ingest {dataset}", unit="fire"):
-        rows, columns = grounds[fire.scene].grid.shape
+        rows, columns = grounds[fire.scene].first.shape
         for path in fire.masks.paths:
             padded = np.full(size, UNKNOWN, "uint8")
             padded[:rows, :columns], _ = read_mask(path, (rows, columns))

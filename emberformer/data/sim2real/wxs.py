@@ -8,13 +8,14 @@ A line of "#" is an hour whose weather is not known; it counts, for lines and ma
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 
-from emberformer.data.weather import METRES_PER_SECOND, WeatherTable, wind_towards
+from emberformer.data.weather import METRES_PER_SECOND, WeatherTable, usable_wind, wind_towards
 from emberformer.errors import InputError
 
 COLUMNS = ("temperature", "relative_humidity", "precipitation", "wind_speed", "wind_direction", "cloud_cover")
@@ -85,6 +86,26 @@ def drive_frames(table: WeatherTable, first: int, frames: int) -> Float32[np.nda
     return values
 
 
+def drive_days(table: WeatherTable, days: np.ndarray) -> Float32[np.ndarray, "frame weather_variable"]:
+    """Weather that drives each step of a fire whose frames are of days: the mean of the lines from a day to the next.
+
+    Args:
+        table: what `read_wxs` gives.
+        days: datetime64[s] [frame].
+
+    Returns:
+        As `drive_frames`; NaN at the last frame, and where no line of a step is known.
+    """
+    weather = np.full((len(days), 2 + len(KEPT)), np.nan, "float32")
+    if table.time is None:
+        return weather
+    lines = drive_frames(table, 0, len(table.time))
+    for step, (begin, end) in enumerate(pairwise(days)):
+        within = lines[(table.time >= begin) & (table.time < end)]
+        weather[step] = within.mean(0, dtype="float64") if len(within) else np.nan
+    return weather
+
+
 def _read_line(line: str, where: str) -> tuple[datetime | None, list[float]]:
     words = line.split()
     if line.lstrip().startswith("#"):
@@ -98,7 +119,7 @@ def _read_line(line: str, where: str) -> tuple[datetime | None, list[float]]:
     if len(values) != len(COLUMNS):
         raise InputError(where, f"{len(words)} numbers", EXPECTED, REMEDY)
     speed, direction = values[3:5]
-    if not (speed >= 0 and 0 <= direction <= 360):
+    if not usable_wind(np.array(speed), np.array(direction)):
         found = f"wind_speed = {speed:g}, wind_direction = {direction:g}"
         raise InputError(where, found, "wind_speed >= 0 and wind_direction from 0 to 360", REMEDY)
     return time, values

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError
 
+from emberformer.data.raster_files import opened_raster
 from emberformer.data.wsts.days import CELL_M, REMEDY, Day, SourceFire, check_bands, check_shape, day_of_times
 from emberformer.errors import InputError
 
@@ -36,7 +33,7 @@ def open_geotiff_fire(folder: Path) -> SourceFire:
         InputError: there are no days, the name of one tells no date, or the first cannot be used.
     """
     files = _dated(folder)
-    with _opened(first := files[0][1]) as raster:
+    with opened_raster(first := files[0][1], REMEDY) as raster:
         check_bands(raster.count, first)
         crs, transform, shape = raster.crs, raster.transform, raster.shape
     sides = (transform.a, -transform.e)
@@ -83,17 +80,8 @@ def _date_of(path: Path) -> np.datetime64:
 
 def _read_day(paths: list[Path], shape: tuple[int, int], day: int) -> Day:
     path = paths[day]
-    with _opened(path) as raster:
+    with opened_raster(path, REMEDY) as raster:
         check_bands(raster.count, path)
         check_shape(raster.shape, shape, path)
         bands = raster.read(out_dtype="float32", masked=True)
     return day_of_times(np.ma.filled(bands, np.float32(np.nan)), path)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
-    try:
-        with rasterio.open(path) as raster:
-            yield raster
-    except RasterioError as error:
-        raise InputError(path, str(error), "a GeoTIFF that GDAL reads", REMEDY) from error

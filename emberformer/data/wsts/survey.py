@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from emberformer.data.weather import wind_towards
+from emberformer.data.weather import usable_wind, wind_towards
 from emberformer.data.wsts.bands import PLACE, TERRAIN_PLACES
 from emberformer.data.wsts.days import SourceFire, check_dates
 from emberformer.data.wsts.finding import open_fire
@@ -106,7 +106,7 @@ def survey_fire(fire: SourceFire) -> SurveyedFire:
 
 
 def mean_wind(bands: Float32[np.ndarray, "band y x"]) -> Float32[np.ndarray, "uv=2"]:
-    """Mean of the wind vectors of all pixels where speed and direction are known.
+    """Mean of the wind vectors of all pixels where speed and direction are known and can be true.
 
     A mean of directions would have no meaning: winds from 350 and from 10 degrees blow to the south, not to the north.
 
@@ -116,8 +116,8 @@ def mean_wind(bands: Float32[np.ndarray, "band y x"]) -> Float32[np.ndarray, "uv
     Returns:
         m s-1 towards east and north; NaN where no pixel is known.
     """
-    vectors = wind_towards(bands[PLACE["wind_speed"]].ravel(), bands[PLACE["wind_direction"]].ravel())
-    known = np.isfinite(vectors).all(1)
-    if not known.any():
+    speed, direction = (bands[PLACE[name]].ravel() for name in ("wind_speed", "wind_direction"))
+    usable = usable_wind(speed, direction)
+    if not usable.any():
         return np.full(2, np.nan, "float32")
-    return vectors[known].mean(0, dtype="float64").astype("float32")
+    return wind_towards(speed[usable], direction[usable]).mean(0, dtype="float64").astype("float32")

@@ -8,8 +8,9 @@ import pytest
 
 from emberformer.data.fires import fire_rows, open_fires
 from emberformer.data.fires_writing import write_fires
+from emberformer.data.leakage import twin_keys
 from emberformer.data.ndws.inputs import CONDITIONS, FIRE, PREVIOUS_FIRE, ndws_inputs
-from emberformer.data.ndws.source import mean_wind, read_ndws, tile_groups
+from emberformer.data.ndws.source import mean_wind, read_ndws
 from emberformer.errors import InputError
 from emberformer.ndws_settings import NdwsSettings
 from tests.ndws_tiles import make_tile, write_tiles
@@ -123,13 +124,11 @@ def test_settings_tell_what_the_store_holds(root, tmp_path):
     assert (fires.attrs["fire_kind"] == "cumulative") == settings.stays_burned
 
 
-def test_twins_in_two_splits_are_one_group(root, tmp_path):
-    assert tile_groups(_ingest(root, tmp_path)) == {
-        "train_00_000000": "train_00_000000",
-        "train_00_000001": "train_00_000001",
-        "eval_00_000000": "train_00_000001",
-        "test_00_000000": "test_00_000000",
-    }
+def test_tiles_of_one_place_have_one_key(root, tmp_path):
+    fires = _ingest(root, tmp_path)
+    keys = dict(zip(fires.fire_id.values.tolist(), twin_keys(fires), strict=True))
+    assert keys["train_00_000001"] == keys["eval_00_000000"]
+    assert len(set(keys.values())) == 3
 
 
 def test_equal_data_elsewhere_make_an_equal_store(root, tmp_path):

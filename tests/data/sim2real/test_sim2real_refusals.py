@@ -45,6 +45,15 @@ def test_rasters_on_two_grids(root):
     _refused(root, r"Slope\.tif.*as Elevation\.tif.*gdalwarp")
 
 
+def test_a_slope_in_percent_by_its_name(root):
+    folder = root / "0001" / "Topography_Map"
+    (folder / "Slope.tif").rename(folder / "LC20_SlpP_220.tif")
+    _refused(root, r"LC20_SlpP_220\.tif, settings `slope_unit`.*'deg'.*'percent'.*slope_unit: percent")
+    read_sim2real("scenes", _settings(root, slope_unit="percent"))
+    (folder / "LC20_SlpP_220.tif").rename(folder / "LC20_SlpD_220.tif")
+    _refused(root, r"LC20_SlpD_220\.tif.*slope_unit: deg", slope_unit="percent")
+
+
 def _damage_mask(scene):
     path = scene / "Satellite_Images_Mask" / "0001_00001" / "out2.jpg"
     path.write_bytes(path.read_bytes()[:200])

@@ -21,6 +21,7 @@ from tests.sim2real_scenes import (
     SHAPE,
     spread,
     write_code,
+    write_lines,
     write_mask,
     write_published,
     write_raster,
@@ -173,6 +174,14 @@ def test_observed_fires_go_by_their_days(root, tmp_path, caplog):
     np.testing.assert_array_equal(fires.burned[:3], spread(3))
     np.testing.assert_array_equal(np.diff(fires.valid_time[:3].values), np.array([1, 4], "timedelta64[D]"))
     assert "the times of 2 fires (first 0001_00001) are not 1440 minutes a frame" in caplog.text
+    assert np.isnan(fires.weather[:3]).all()  # the lines are of 2023
+    assert "0001_00001.txt: no wind for 2 of 2 steps" in caplog.text
+    hours = [
+        f"2018 {7 if h < 24 else 8} {31 if h < 24 else h // 24} {h % 24:02d}00 50 32 0 {h} 270 75" for h in range(96)
+    ]
+    write_lines(root / "0001" / "Weather_Data" / "0001_00001.txt", hours)
+    wind = _ingest(root, tmp_path, minutes_per_frame=1440).weather[:3, 0].values / 0.44704
+    np.testing.assert_allclose(wind, [np.arange(24).mean(), np.arange(24, 96).mean(), np.nan], rtol=1e-6)
 
 
 def test_rasters_used_and_left_out_are_recorded(root, tmp_path):

@@ -140,7 +140,7 @@ def test_truncated_geotiff(tmp_path):
     folder = write_geotiffs(tmp_path, "2018/fire_7", DATES, made_days(3))
     path = folder / "2018-06-12.tif"
     path.write_bytes(path.read_bytes()[:2000])
-    with _refused(r"2018-06-12\.tif.*a GeoTIFF that GDAL reads.*get the file again"):
+    with _refused(r"2018-06-12\.tif.*raster that GDAL reads.*get the file again"):
         open_geotiff_fire(folder).read(1)
 
 

@@ -91,6 +91,8 @@ def test_wind_is_the_mean_of_vectors():
     np.testing.assert_allclose(mean_wind(bands), [0, -2 * np.cos(np.deg2rad(10))], atol=1e-6)
     bands[7] = 270  # from the west
     assert mean_wind(bands)[0] == pytest.approx(3)
+    bands[6], bands[7] = [2, -2, 2, 2], [350, 350, 10, 400]  # neither a negative speed nor 400 degrees is a wind
+    np.testing.assert_allclose(mean_wind(bands), [0, -2 * np.cos(np.deg2rad(10))], atol=1e-6)
     bands[6] = np.nan
     assert np.isnan(mean_wind(bands)).all()
 
