@@ -14,7 +14,7 @@ from emberformer.errors import InputError
 from emberformer.evaluate.names import parse_stores
 from emberformer.evaluate.tables import evaluate
 from emberformer.evaluate.verification import sums_of
-from emberformer.forecast_store import open_forecasts
+from emberformer.forecast_store import open_forecasts, write_forecasts
 from emberformer.settings import EvaluationSettings
 from tests.evaluate.test_verification import forecasts_of
 from tests.small_fires import disc, small_fires, write_small_fires
@@ -115,6 +115,23 @@ def test_missing_steps_are_named(fires, theirs, tmp_path):
     methods = {"persistence": {"hills": still}, "simulator": {"hills": tmp_path / "short.zarr"}}
     with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of hills: from step 1 at lead 1"):
         evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+
+
+def test_a_data_set_whose_fires_are_all_in_training_has_no_rows(fires, theirs, tmp_path):
+    none = tmp_path / "none.zarr"
+    about = {"method": "persistence", "dataset": "plain", "score_kind": "probability", "provenance": {}}
+    write_forecasts(none, [], **about, shape=(1, 4, 5), sees_target_wind=False)
+    plain = small_fires({"only": [disc((4, 5), (2, 2), r) for r in (1, 2)]}, dataset="plain")
+    stores = {
+        "hills": write_small_fires(fires, tmp_path / "fires.zarr"),
+        "plain": write_small_fires(plain, tmp_path / "plain.zarr"),
+    }
+    methods = {"persistence": {"hills": theirs[0], "plain": none}}
+    evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+    table = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    assert set(table.dataset) == {"hills", "all"}
+    values = {name: of.drop(columns="dataset").reset_index(drop=True) for name, of in table.groupby("dataset")}
+    pd.testing.assert_frame_equal(values["all"], values["hills"])
 
 
 def test_stores_on_the_command_line():
