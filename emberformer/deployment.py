@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from emberformer.errors import InputError
@@ -16,7 +17,7 @@ DEPLOYED = {
     "workflow/Snakefile": "workflow/deployed.smk",
     **{f"config/{name}": f"config/{name}" for name in ("config.yaml", "demo.yaml", "config.schema.json")},
     **{f"profiles/{name}": f"profiles/{name}" for name in ("default/profile.yaml", "slurm/profile.yaml")},
-    **{f"profiles/kubernetes/{name}": f"profiles/kubernetes/{name}" for name in ("profile.yaml", "job.py")},
+    **{f"profiles/kubernetes/{name}": f"profiles/kubernetes/{name}" for name in ("profile.yaml", "job.py", "cancel")},
 }
 
 
@@ -41,5 +42,5 @@ def deploy(folder: Path) -> list[Path]:
             raise InputError(folder / name, "a file", "none: nothing is overwritten", remedy)
     for name, source in DEPLOYED.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((SOURCES / source).read_bytes())
+        shutil.copy(SOURCES / source, folder / name)  # with its mode: one is a program
     return [folder / name for name in DEPLOYED]

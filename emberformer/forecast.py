@@ -34,7 +34,7 @@ from emberformer.landscape import Landscape
 from emberformer.network import SpreadNetwork
 from emberformer.outputs.fire_forecast import fire_forecast
 from emberformer.outputs.members import write_member_files
-from emberformer.outputs.writing import PROBABILITIES, check_wanted, write_outputs
+from emberformer.outputs.writing import PROBABILITIES, check_wanted, refuse_foreign_files, write_outputs
 from emberformer.provenance import provenance
 from emberformer.rollout import make_rollout
 from emberformer.settings import FeatureSettings, ForecastSettings, Settings
@@ -190,6 +190,9 @@ def forecast_files(
     """
     told_probabilities = probabilities or PROBABILITIES
     check_wanted(folder, told_probabilities, formats)
+    of_members = folder.with_name(f"{folder.name}_members")
+    if ensemble is not None:
+        refuse_foreign_files(of_members)
     variables = list(fire.source.weather_variables)
     winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
     futures = None if ensemble is None else ensemble_of(trained, ensemble, len(winds))
@@ -202,7 +205,7 @@ def forecast_files(
     files = write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
     if members is not None:
         shared = found.assign(probability=(found.probability.dims, members.burn_probability))
-        files |= write_member_files(shared, members.arrival_lead, folder.with_name(f"{folder.name}_members"))
+        files |= write_member_files(shared, members.arrival_lead, of_members)
     return files
 
 

@@ -121,6 +121,8 @@ class Settings(Stage):
     def _there_are_data(self):
         if not self.datasets and (self.detection is None or self.detection.cameras is None):
             raise ValueError("datasets: name at least one; only a detector of camera images does without fires")
+        if "all" in self.datasets:  # so the tables call all of them together
+            raise ValueError("datasets.all: this name is taken; choose another")
         return self
 
     @model_validator(mode="after")

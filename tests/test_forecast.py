@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from typer.testing import CliRunner
 import emberformer.forecast
 from emberformer.cli import app
 from emberformer.data.fires import fire_transform, open_fires
+from emberformer.data.new_fire import NewFire
 from emberformer.errors import InputError
-from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
+from emberformer.forecast import Trained, forecast_files, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -182,3 +184,13 @@ def test_what_cannot_be_written_is_refused_before_the_forecast(given, tmp_path, 
     (tmp_path / "notes" / "mine.txt").touch()
     done = run(*given, "--out", tmp_path / "notes", *wind)
     assert "mine.txt" in str(done.exception)
+
+
+def test_foreign_files_where_members_would_go_are_refused_before_anything_is_computed(tmp_path):
+    (tmp_path / "out_members").mkdir()
+    (tmp_path / "out_members" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out_members\n.*notes\.txt"):
+        forecast_files(
+            Mock(spec=Trained), Mock(spec=NewFire), THRESHOLD, tmp_path / "out", ensemble=tmp_path / "model.ckpt"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["out_members"]

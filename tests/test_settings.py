@@ -33,6 +33,7 @@ def settings(**changes) -> Settings:
         ({"phase3": {"path": "pixels"}}, "phase2 too"),
         ({"phase2": {"path": "tail", "encoders": ["terrain"]}}, "path: pixels"),
         ({"model": {"network": "unet"}, "phase2": TAIL}, "train the backbone"),
+        ({"datasets": {"land": DATASET, "all": DATASET}}, "datasets.all: this name is taken"),
         ({"variants": {"persistence": {}}}, "name is taken"),
         ({"variants": {"a-seed-1": {}}}, "name is taken"),
         ({"variants": {"other": {"datasets": {}}}}, "cannot differ"),

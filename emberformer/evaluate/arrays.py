@@ -16,6 +16,7 @@ from emberformer.evaluate.arrivals import arrival_scores_of, arrival_sums
 from emberformer.evaluate.bands import band_scores_of, band_sums
 from emberformer.evaluate.boundary_sums import boundary_scores_of, boundary_sums
 from emberformer.evaluate.fractions import fraction_scores_of, fraction_sums
+from emberformer.evaluate.observed import whole_leads
 from emberformer.evaluate.pooling import Score
 
 PIXEL_SCORES = {
@@ -62,7 +63,8 @@ def verify(
         NaN = not defined. Arrival times are those up to the lead.
 
     Raises:
-        InputError: the arrays do not belong together, a probability is none, or lacks where the data are known.
+        InputError: the arrays do not belong together, lead times are no whole steps that rise, a probability is none,
+            or lacks where the data are known.
 
     >>> field = xr.DataArray(np.eye(4), dims=("y", "x"))
     >>> table = verify(field * 0.8, field, field * 0, cell_m=30, step_minutes=30)
@@ -143,7 +145,7 @@ def _checked(
         found = "a forecast that is missing, or outside 0 to 1, where the data are known"
         raise InputError("verify", found, "probabilities from 0 to 1", "correct the forecast")
     leads = both[0]["lead"].values if "lead" in both[0].coords else np.arange(1, len(probability) + 1)
-    return probability, target, before, [int(lead) for lead in leads]
+    return probability, target, before, whole_leads(leads, "verify")
 
 
 def _as_burned(field: xr.DataArray) -> np.ndarray:

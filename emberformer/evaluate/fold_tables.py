@@ -84,7 +84,10 @@ def _test_scores(path: Path) -> pd.Series:
     """Value of each score of all test forecasts, indexed by `KEYS`."""
     try:
         table = pd.read_csv(
-            path, dtype={"history": str, "threshold": str}, keep_default_na=False, na_values={"value": [""]}
+            path,
+            dtype={"history": str, "threshold": str},
+            keep_default_na=False,
+            na_values={"value": [""], "prevalence": [""]},
         )
     except OSError as error:
         raise InputError(path, str(error), "scores of this fold", "evaluate the fold") from error

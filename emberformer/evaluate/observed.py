@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -119,16 +120,23 @@ def observed_frames(
         raise mismatch(where, f"frames of {forecasts.sizes['y']} x {forecasts.sizes['x']}")
     rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
     locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
-    leads = forecasts.lead.values.tolist()
-    fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values
+    leads = whole_leads(forecasts.lead.values, where)
+    fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values.tolist()
+    steps = list(zip(fire_ids, init_steps, strict=True))
+    if len(set(steps)) < len(steps):
+        fire_id, step = next(step for step, times in Counter(steps).items() if times > 1)
+        raise mismatch(where, f"several forecasts of {fire_id} from step {step}")
     history, early = forecasts.history_length.values, _too_early(forecasts, part)
     crop = cache(lambda fire_id: crop_of(fires, fire_id, part.crop))
     for k in tqdm(range(len(fire_ids)), desc=f"{purpose} {where}", unit="forecast", mininterval=1):
         if fire_ids[k] not in locations:
             raise mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
+        fire, step = locations[fire_ids[k]], init_steps[k]
+        if not 0 <= step < fire.row_size:
+            raise mismatch(where, f"a forecast of {fire_ids[k]} from step {step}, of steps 0 to {fire.row_size - 1}")
         if early[k]:
             continue
-        fire, step, window = locations[fire_ids[k]], int(init_steps[k]), crop(fire_ids[k])
+        window = crop(fire_ids[k])
         targets = {
             lead: observed(fires, fire.row_start + step + lead)[window] for lead in leads if step + lead < fire.row_size
         }
@@ -141,6 +149,19 @@ def _too_early(forecasts: xr.Dataset, part: ScoredPart) -> np.ndarray:
     return (forecasts.split.values == "test") & (forecasts.init_step.values < part.first_step)
 
 
+def whole_leads(leads: np.ndarray, where: str) -> list[int]:
+    """Lead times as steps ahead.
+
+    Raises:
+        InputError: they are no whole numbers from 1 on, or do not rise.
+    """
+    whole = leads.dtype.kind in "iuf" and bool((leads == np.floor(leads)).all())
+    if not whole or (np.diff(leads.astype(float), prepend=0) <= 0).any():
+        found, expected = f"lead {leads.astype(str).tolist()}", "steps ahead that rise: 1, 2 ..."
+        raise InputError(where, found, expected, "number the lead times in steps of the fire's frames, and sort them")
+    return [int(lead) for lead in leads]
+
+
 def where_of(forecasts: xr.Dataset) -> str:
     """A store in words, for messages."""
     return f"forecasts of {forecasts.attrs['method']} for {forecasts.attrs['dataset']}"
@@ -148,7 +169,7 @@ def where_of(forecasts: xr.Dataset) -> str:
 
 def mismatch(where: str, found: str) -> InputError:
     """The error of a forecast store and a fires store that do not belong together."""
-    expected = "a forecast for every known pixel of the fires in the fires store, on its grid"
+    expected = "one forecast of each step, for every known pixel of the fires in the fires store, on its grid"
     return InputError(
         where, found, expected, "make the forecasts again; docs/forecast-store.md says what a store holds"
     )

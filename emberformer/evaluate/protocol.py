@@ -92,11 +92,17 @@ def protocol_note(
     ]
     grids = [f"{name} {of.sizes['y']} x {of.sizes['x']} px of {of.attrs['cell_m']:g} m" for name, of in fires.items()]
     crop = "Whole frames ({}), no crop" if settings.crop == "none" else f"Of frames ({{}}) {IN_WORDS[settings.crop]}"
-    ignored = "either time" if any(stays_burned(of) for of in fires.values()) else "the valid time"
+    stay = [stays_burned(of) for of in fires.values()]
+    ignored = "either time" if any(stay) else "the valid time"
+    new = (
+        "not burned at the initial time"
+        if all(stay)
+        else "not burned at the initial time; where fires go out all pixels"
+    )
     early = f" from frame {settings.first_step} on" if settings.first_step else ""
     return (
         f"{protocol_in_words(followed)}{crop.format('; '.join(grids))}; pixels unknown at {ignored} ignored; new fire "
-        f"= not burned at the initial time. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores "
+        f"= {new}. Test fires{early} at lead {_first(results)}: {'; '.join(sizes)}. Scores "
         "are ratios of sums over all forecasts; thresholds have the highest new-fire F1 on validation fires; "
         f"{LEVEL:.0%} intervals resample fires ({settings.replicates} times); {RELIABILITY_BINS} bins of calibration; "
         f"perimeters agree within {settings.boundary_tolerance} px."

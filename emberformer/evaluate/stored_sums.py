@@ -6,6 +6,7 @@ fires of all data sets stand one after the other, those of validation and those 
 
 from __future__ import annotations
 
+import math
 from io import BytesIO
 from pathlib import Path
 
@@ -70,9 +71,9 @@ def sums_dataset(method: str, sums: MethodSums) -> xr.Dataset:
     parts = [_by_fire_and_lead(sums, dataset, leads) for dataset in sums.pixels]
     found = xr.Dataset(coords=_fires(sums) | {"lead": leads})
     for name, (dims, _) in parts[0].items():
-        values = np.concatenate([part[name][1] for part in parts])
-        if values.size and not np.isnan(values).all():
-            shape = (-1, len(leads), *(len(labels[dim]) for dim in dims))
+        values = np.concatenate([part[name][1].ravel() for part in parts])
+        shape = (found.sizes["fire"], len(leads), *(len(labels[dim]) for dim in dims))
+        if values.size == math.prod(shape) and not np.isnan(values).all():
             found[name] = ("fire", "lead", *dims), values.reshape(shape), _described(name)
             found = found.assign_coords({dim: list(labels[dim]) for dim in dims})
     about = {"Conventions": "CF-1.11", "title": "Verification sums by fire and lead", "method": method}
@@ -92,7 +93,7 @@ def _by_fire_and_lead(
     adding = csr_array((np.ones(rows), (place, range(rows))), shape=(len(fires) * len(leads), rows))
 
     def added(values: np.ndarray) -> np.ndarray:
-        return adding @ values.reshape(rows, -1) if len(values) == rows else np.empty(0)
+        return adding @ values.reshape(rows, math.prod(values.shape[1:])) if len(values) == rows else np.empty(0)
 
     found = {
         "forecasts": ((), added(np.ones(rows))),

@@ -238,7 +238,9 @@ def _groups(
         weights = {}
         for number, (name, of) in enumerate(sums.items()):
             n_fires = list(of.fires.values()).count(split)
-            weights[name] = fire_weights(n_fires, settings.replicates, (settings.seed, number))
+            # Fires of the two splits have nothing to do with each other: other draws, also where they are as many.
+            seed = (settings.seed, number) if split == "test" else (settings.seed, number, 1)
+            weights[name] = fire_weights(n_fires, settings.replicates, seed)
         for dataset, members in datasets.items():
             of_dataset = np.concatenate([weights[name] for name in members], axis=1)
             about = pd.concat([sums[name].about for name in members])

@@ -77,18 +77,24 @@ def _cells(row: pd.Series) -> list[str]:
 
 def _interval(row: pd.Series) -> str:
     if not np.isfinite([row.low, row.high]).all():
-        return f"{number(row.difference, True)} (no interval)"
-    return f"{number(row.difference, True)} ({number(row.low, True)} to {number(row.high, True)})"
+        return f"{number(row.difference, signed=True)} (no interval)"
+    return f"{number(row.difference, signed=True)} ({number(row.low, signed=True)} to {number(row.high, signed=True)})"
 
 
-def number(value: float, signed: bool = False) -> str:
-    """Three decimals, or one for what counts epochs or metres.
+def number(value: float, digits: int | None = None, signed: bool = False) -> str:
+    """A number with a true minus sign; an en dash where it is not defined.
 
-    >>> number(0.0412, signed=True), number(float("nan")), number(12.34), number(-0.0)
-    ('+0.041', '–', '12.3', '0.000')
+    Args:
+        value: the number.
+        digits: decimals; None: three, or one for what counts epochs or metres.
+        signed: whether a plus stands before it.
+
+    >>> number(0.0412, signed=True), number(float("nan")), number(12.34), number(-0.0002, 3, signed=True)
+    ('+0.041', '–', '12.3', '+0.000')
     """
     if not np.isfinite(value):
         return "–"
-    digits = 1 if abs(value) >= 10 else 3
+    if digits is None:
+        digits = 1 if abs(value) >= 10 else 3
     value = round(value, digits) + 0.0  # no minus before zero
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")

@@ -189,6 +189,9 @@ def _of_lead(write: Callable[[xr.Dataset, int, Path], None], forecast: xr.Datase
 
 def refuse_foreign_files(folder: Path) -> None:
     """Refuse a folder with files that no forecast wrote, for it is going to be replaced as a whole."""
+    if Path.cwd().is_relative_to(folder.resolve()):
+        found = "the folder that you are in, which would be replaced as a whole"
+        raise InputError(folder, found, "a folder of its own", "name one inside it, such as forecast")
     if not folder.exists():
         return
     if not folder.is_dir():

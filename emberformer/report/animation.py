@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from emberformer.data.fires import UNKNOWN, fire_rows, observed
+from emberformer.data.fires import UNKNOWN, fire_rows, held, observed
 from emberformer.report.cases import Choice, cut_around, growth, has_calendar, terrain_of, wind_of
 from emberformer.report.durations import duration_text
 from emberformer.report.figures import Picture, data_uri
@@ -57,9 +57,9 @@ class Animation(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one forecast saw, said, and what came [y, x]; `burned` and `observed` are 0, 1 or 255."""
+    """What one forecast had no say in, what it said, and what came [y, x]; `held` and `observed` are 0, 1 or 255."""
 
-    burned: UInt8[np.ndarray, "y x"]
+    held: UInt8[np.ndarray, "y x"]
     observed: UInt8[np.ndarray, "y x"]
     probability: Float32[np.ndarray, "y x"]
     begun: str
@@ -117,13 +117,13 @@ def _animation(
     steps = [_read(place, lead, choice, fires, forecasts) for place, lead in wanted]
     fire = np.zeros(fires.burned.shape[1:], bool)
     for step in steps:
-        fire |= (step.observed == 1) | (step.burned == 1) | (step.probability >= max(threshold, 1e-6))
+        fire |= (step.observed == 1) | (step.held == 1) | (step.probability >= max(threshold, 1e-6))
     cut = cut_around(fire)
     cell_m = float(fires.attrs["cell_m"])
     elevation, _, unburnable = terrain_of(fires, choice.fire_id, cut)
-    unknown = any((step.observed[cut] == UNKNOWN).any() or (step.burned[cut] == UNKNOWN).any() for step in steps)
+    unknown = any((step.observed[cut] == UNKNOWN).any() or (step.held[cut] == UNKNOWN).any() for step in steps)
     keys = [
-        Key(BURNED_COLOUR, "burned before"),
+        *[Key(BURNED_COLOUR, "burned before")] * any((step.held == 1).any() for step in steps),
         Key(probability_gradient(), "forecast: probability 0 to 100 %"),
         Key(OUTCOME_COLOURS["hit"], "hit: marked, and it burned"),
         Key(OUTCOME_COLOURS["miss"], "miss: burned, but not marked"),
@@ -147,7 +147,7 @@ def _read(place: int, lead_index: int, choice: Choice, fires: xr.Dataset, foreca
     else:
         begun = f"{duration_text(step * seconds)} after the first map"
     return Step(
-        burned=fires.burned[row].values,
+        held=held(fires, row),
         observed=observed(fires, row + lead),
         probability=forecasts.probability[place, lead_index].values,
         begun=begun,
@@ -157,8 +157,8 @@ def _read(place: int, lead_index: int, choice: Choice, fires: xr.Dataset, foreca
 
 
 def _moment(step: Step, cut: tuple[slice, slice], threshold: float, cell_m: float) -> Moment:
-    burned, came, probability = step.burned[cut] == 1, step.observed[cut], step.probability[cut]
-    known = (step.burned[cut] == 0) & (came != UNKNOWN)
+    burned, came, probability = step.held[cut] == 1, step.observed[cut], step.probability[cut]
+    known = (step.held[cut] == 0) & (came != UNKNOWN)
     called, fire = probability >= threshold, came == 1
     level = np.maximum(np.rint(np.nan_to_num(probability) * (LEVELS - 1)), 1)
     forecast = np.where(probability >= SHOWN_FROM, level, 0).astype(int)

@@ -12,7 +12,7 @@ from emberformer.report.verdict import listed
 from emberformer.settings import SplitSettings
 
 PLAIN = {  # what simple rivals do, as an apposition
-    "persistence": "nothing new burns",
+    "persistence": "the last map once more, and nothing else burns",
     "dilation": "the fire widens by the same distance on all sides",
     "distance": "the nearer to the fire, the likelier",
     "logistic": "a formula of distance, wind, slope and fuel",
@@ -48,7 +48,13 @@ class Answer(NamedTuple):
     rows: list[Hundred]
 
 
-def plain_answer(board: Scoreboard, ahead: Mapping[int, str], split: SplitSettings, sees_wind: bool | None) -> Answer:
+def plain_answer(
+    board: Scoreboard,
+    ahead: Mapping[int, str],
+    split: SplitSettings,
+    sees_wind: bool | None,
+    stays_burned: bool = True,
+) -> Answer:
     """The question and the answer in words.
 
     Of 100 ha is recall, and precision, of new fire at the threshold chosen on validation.
@@ -58,13 +64,15 @@ def plain_answer(board: Scoreboard, ahead: Mapping[int, str], split: SplitSettin
         ahead: lead -> how far it looks, in words.
         split: how the fires were split.
         sees_wind: whether the headline was given the wind of the step that it forecasts; None: not known.
+        stays_burned: whether burned ground stays burned in all data sets.
     """
     fires, steps, _ = board.size()
     subject = network_label(board.headline)
     asked = [
         "Given where a fire has burned so far, the ground and the wind: which ground will have burned "
         f"{ahead[board.lead]} later?",
-        "Ground that was not burned on the last map and burns by then is called new fire.",
+        f"Ground that {'was not burned on the last map and burns' if stays_burned else 'burns'} by then is called new "
+        f"fire{'' if stays_burned else ', also where it burned on the last map, for these fires go out'}.",
         f"{subject} answered {steps:,} times for {fires} fire{'s' * (fires != 1)} kept aside "
         f"from its training. {kept_aside(split)}",
         "Each answer was compared with what then burned, and with rival methods.",
@@ -105,7 +113,13 @@ def _about(method: str, row: Hundred) -> str:
 def _rivals(board: Scoreboard, rows: dict[str, Hundred]) -> list[str]:
     simple = [name for name in board.others if group_of(name) == "Simple rivals" and rows[name].right != "–"]
     said = []
-    if "persistence" in rows:
+    if "persistence" in simple:  # where fires go out
+        row = rows["persistence"]
+        said.append(
+            f"The last map repeated (persistence) finds {row.found} of 100, and {row.right} of 100 that it marks "
+            "are right."
+        )
+    elif "persistence" in rows:
         said.append("The last map repeated (persistence) marks no new fire at all.")
     if "dilation" in simple:
         row = rows["dilation"]

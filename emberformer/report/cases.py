@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from emberformer.data.fires import UNKNOWN, fire_position, fire_rows, fire_transform, observed
+from emberformer.data.fires import UNKNOWN, fire_position, fire_rows, fire_transform, held, observed
 from emberformer.errors import InputError
 from emberformer.report.scoreboard import Scoreboard, select
 
@@ -37,7 +37,8 @@ class Case:
         elapsed_s: seconds from the first frame to that frame.
         step_s: seconds that the forecast looks ahead.
         valid_time: time that the forecast is for, None without a calendar.
-        burned: 0, 1 or 255 by each frame up to `step` [frame, y, x].
+        burned: 0, 1 or 255 by each frame up to `step` [frame, y, x]; where fires go out, at it.
+        held: what the forecast has no say in (`emberformer.data.fires.held`): nothing, where fires go out.
         observed: what was burned at the valid time: 0, 1 or 255.
         probability: forecast that a pixel is burned at the valid time, NaN = unknown.
         elevation: m, NaN = unknown; None if the data have none.
@@ -55,6 +56,7 @@ class Case:
     step_s: float
     valid_time: np.datetime64 | None
     burned: np.ndarray
+    held: np.ndarray
     observed: np.ndarray
     probability: np.ndarray
     elevation: np.ndarray | None
@@ -68,7 +70,7 @@ class Case:
     @property
     def open_to_fire(self) -> np.ndarray:
         """Pixels that new fire can be scored on."""
-        return (self.burned[-1] == 0) & (self.observed != UNKNOWN)
+        return (self.held == 0) & (self.observed != UNKNOWN)
 
     @property
     def outcomes(self) -> dict[str, np.ndarray]:
@@ -92,6 +94,11 @@ def choose_fires(board: Scoreboard, method: str) -> list[Choice]:
             chosen.setdefault(place, rank)
     rows = ((chosen[place], table.iloc[place]) for place in sorted(chosen))
     return [Choice(rank, row.dataset, row.fire_id, float(row.average_precision)) for rank, row in rows]
+
+
+def typical(choices: Sequence[Choice]) -> Choice | None:
+    """The median of the fires that `choose_fires` gives; of two the lower one."""
+    return choices[len(choices) // 2] if choices else None
 
 
 def read_case(
@@ -141,6 +148,7 @@ def read_case(
         step_s=lead * seconds,
         valid_time=valid_time.astype("datetime64[s]") if has_calendar(fires, choice.fire_id) else None,
         burned=burned[:, *cut],
+        held=held(fires, rows.start + step)[cut],
         observed=target[cut],
         probability=probability[cut],
         elevation=elevation,
@@ -154,8 +162,8 @@ def read_case(
 
 
 def growth(fires: xr.Dataset, row: int, lead: int) -> int:
-    """Pixels that are not burned in a row of the fires store, and are some frames later."""
-    return int(np.count_nonzero((fires.burned[row].values == 0) & (observed(fires, row + lead) == 1)))
+    """Pixels of new fire some frames after a row of the fires store."""
+    return int(np.count_nonzero((held(fires, row) == 0) & (observed(fires, row + lead) == 1)))
 
 
 def cut_around(fire: np.ndarray) -> tuple[slice, slice]:

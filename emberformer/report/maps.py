@@ -151,10 +151,10 @@ def _last_burned(case: Case, shade: np.ndarray | None) -> Panel:
 
 def _forecast(case: Case) -> Panel:
     colour = PROBABILITY(np.nan_to_num(np.clip(case.probability, 0, 1)))[..., :3]
-    colour[case.burned[-1] == 1] = to_rgb(BURNED_COLOUR)
+    colour[case.held == 1] = to_rgb(BURNED_COLOUR)
     colour[np.isnan(case.probability)] = to_rgb(UNKNOWN_COLOUR)
     # The contour goes round the new fire and the old: inside the old fire there is no edge.
-    called = (case.probability >= case.threshold) | (case.burned[-1] == 1)
+    called = (case.probability >= case.threshold) | (case.held == 1)
 
     def draw(axes: Axes) -> None:
         axes.imshow(colour)
@@ -174,9 +174,9 @@ def _forecast(case: Case) -> Panel:
 
 def _outcome(case: Case) -> Panel:
     colour = np.ones((*case.unburnable.shape, 3))
-    unknown = (case.observed == UNKNOWN) | (case.burned[-1] == UNKNOWN)
+    unknown = (case.observed == UNKNOWN) | (case.held == UNKNOWN)
     colour[unknown] = to_rgb(UNKNOWN_COLOUR)
-    colour[case.burned[-1] == 1] = to_rgb(BURNED_COLOUR)
+    colour[case.held == 1] = to_rgb(BURNED_COLOUR)
     for name, places in case.outcomes.items():
         colour[places] = to_rgb(OUTCOME_COLOURS[name])
 
@@ -188,7 +188,9 @@ def _outcome(case: Case) -> Panel:
     counts = {name: int(np.count_nonzero(places)) for name, places in case.outcomes.items()}
     keys = [Key(OUTCOME_COLOURS[name], f"{plural[name]} {count:,}") for name, count in counts.items()]
     alt = f"What burned against the forecast at {case.threshold:.2f}, in pixels: {', '.join(key.text for key in keys)}."
-    keys += [Key(BURNED_COLOUR, "burned before"), *[Key(UNKNOWN_COLOUR, "unknown")] * bool(unknown.any())]
+    keys += [Key(BURNED_COLOUR, "burned before")] * bool((case.held == 1).any())
+    keys += [Key("black", "front")] * bool((case.held != case.burned[-1]).any())
+    keys += [Key(UNKNOWN_COLOUR, "unknown")] * bool(unknown.any())
     return Panel("What burned", _picture(draw, alt), keys)
 
 

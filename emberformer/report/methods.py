@@ -14,7 +14,7 @@ from emberformer.report.scoreboard import Scoreboard, is_seed, method_label, net
 from emberformer.report.verdict import number
 
 DESCRIPTIONS = {
-    "persistence": "Nothing new burns: the last burned area once more.",
+    "persistence": "The last map once more, and nothing else burns.",
     "dilation": "The last burned area grows by a radius in every direction, the one of highest F1 on validation fires.",
     "distance": "A score that falls with the distance from the burned area: it ranks pixels, but is no probability.",
     "logistic": "Logistic regression on what a pixel shows: distance from the fire, wind along the way, slope, fuel.",
@@ -113,7 +113,7 @@ def network_description(trained: Trained, backbone: str) -> str:
 
 def _threshold_text(board: Scoreboard, method: str) -> str:
     threshold = board.thresholds.get(method, {}).get("threshold")
-    return "–" if threshold is None else number(float(threshold))
+    return "–" if threshold is None else number(float(threshold), 3)
 
 
 def _wind_text(board: Scoreboard, method: str, sees_wind: Mapping[str, bool]) -> str:

@@ -13,14 +13,14 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from emberformer.data.fires import open_fires
+from emberformer.data.fires import open_fires, stays_burned
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.rows import POOLED
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.report.animation import Animation, animate_leads, animate_steps
 from emberformer.report.answer import kept_aside, plain_answer
-from emberformer.report.cases import CALENDAR_FROM, Case, Choice, choose_fires, read_case
+from emberformer.report.cases import CALENDAR_FROM, Case, Choice, choose_fires, read_case, typical
 from emberformer.report.circumstances import by_circumstance
 from emberformer.report.data_table import data_rows
 from emberformer.report.detections import read_detections
@@ -163,9 +163,11 @@ def _sources(
     features = read_feature_attributes(layout)
     backbone = backbone_name(features, settings)
     curves, missing_curves = read_curves(layout)
+    stays = all(stays_burned(store) for store in fires.values())
     interpretations, missing_interpretations = read_interpretations(layout)
     return {
-        "answer": plain_answer(board, ahead, settings.split, sees_wind.get(board.first_seed)),
+        "answer": plain_answer(board, ahead, settings.split, sees_wind.get(board.first_seed), stays),
+        "stays_burned": stays,
         "far_ahead": far_ahead(board, seconds),
         "way_ahead": _way_ahead(board, layout),
         "ensembles": read_ensembles(layout, fires),
@@ -226,8 +228,8 @@ def _fires(board: Scoreboard, layout: Layout, fires: Mapping[str, xr.Dataset]) -
     choices = choose_fires(board, board.first_seed)
     cases = [read_case(of, fires[of.dataset], forecasts[of.dataset], threshold) for of in choices]
     colours = {dataset: fuel_colours([case for case in cases if case.choice.dataset == dataset]) for dataset in fires}
-    typical = next((of for of in choices if of.rank == "Median"), choices[0] if choices else None)
-    shown = () if typical is None else (typical, fires[typical.dataset], forecasts[typical.dataset], threshold)
+    middle = typical(choices)
+    shown = () if middle is None else (middle, fires[middle.dataset], forecasts[middle.dataset], threshold)
     by_lead = animate_leads(*shown) if shown else None
     return {
         "maps": [FireMaps(_heading(of), _sentence(of), draw_case(of, colours[of.choice.dataset])) for of in cases],

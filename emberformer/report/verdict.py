@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from emberformer.evaluate.names import parse_method
+from emberformer.evaluate.verdict_pages import number
 from emberformer.report.scoreboard import Estimate, Scoreboard, is_seed, method_label, name_in_text, network_label
 
 METRICS = {"average_precision": ("AP", ""), "f1": ("F1", "validation")}
@@ -58,13 +57,6 @@ def interval_text(estimate: Estimate, digits: int = 3, signed: bool = False) -> 
     """
     value, low, high = (number(part, digits, signed) for part in estimate[:3])
     return value if low == "–" else f"{value} ({low} to {high})"
-
-
-def number(value: float, digits: int = 3, signed: bool = False) -> str:
-    """A number with a true minus sign; an en dash where it is not defined."""
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
 def _sample(board: Scoreboard) -> str:

@@ -14,8 +14,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 GPU = "nvidia.com/gpu"
+PAUSES_S = (5, 15, 45)  # before a job's state is asked for again: without one the executor ends the workflow
 
 
 def manifest(rule: str, cores: str, mem_mb: str, minutes: str, gpus: str, script: str) -> dict:
@@ -35,6 +37,8 @@ def manifest(rule: str, cores: str, mem_mb: str, minutes: str, gpus: str, script
     }
     pod = {
         "restartPolicy": "Never",
+        "activeDeadlineSeconds": 60
+        * int(minutes),  # from the pod's start: that of a job also counts its wait for a GPU
         "containers": [container],
         "volumes": [
             {"name": "work", "persistentVolumeClaim": {"claimName": claim}},
@@ -50,7 +54,6 @@ def manifest(rule: str, cores: str, mem_mb: str, minutes: str, gpus: str, script
         "metadata": {"generateName": name, "labels": {"app": "emberformer", "rule": rule}},
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": 60 * int(minutes),
             "ttlSecondsAfterFinished": 86400,
             "template": {"metadata": {"labels": {"app": "emberformer"}}, "spec": pod},
         },
@@ -63,9 +66,19 @@ def kubectl(*words: str, given: str | None = None) -> str:
     return done.stdout.strip()
 
 
+def answer(*words: str) -> str:
+    """What kubectl prints; a server that does not answer is asked again."""
+    for pause_s in PAUSES_S:
+        try:
+            return kubectl(*words)
+        except subprocess.CalledProcessError:
+            time.sleep(pause_s)
+    return kubectl(*words)
+
+
 def status(name: str) -> str:
     """State of a job in the words of the executor."""
-    conditions = json.loads(kubectl("get", name, "--output", "json"))["status"].get("conditions", [])
+    conditions = json.loads(answer("get", name, "--output", "json"))["status"].get("conditions", [])
     states = {condition["type"] for condition in conditions if condition["status"] == "True"}
     return "success" if "Complete" in states else "failed" if "Failed" in states else "running"
 
@@ -77,7 +90,7 @@ def main(verb: str, *words: str) -> None:
     elif verb == "status":
         print(status(*words))
     elif verb == "cancel":
-        kubectl("delete", *words)
+        kubectl("delete", "--wait=false", *words)  # the executor waits 2 s for this
     else:
         sys.exit(__doc__)
 

@@ -88,3 +88,13 @@ def test_what_does_not_fit_is_refused(case):
         verify(forecast.where(forecast > 0.5), observed, burned, cell_m=50, step_minutes=10)
     with pytest.raises(InputError, match="255 or NaN"):
         verify(forecast, observed * 2.0, burned, cell_m=50, step_minutes=10)
+
+
+@pytest.mark.parametrize(
+    "leads", [[0.5, 1, 1.5], [1, 1, 2], [3, 2, 1], [0, 1, 2], [-1, 1, 2], np.array([1, 2, 3], "timedelta64[ns]")]
+)
+def test_lead_times_are_whole_steps_that_rise(case, leads):
+    forecast, observed, burned = case[2]
+    named = {"lead": leads}
+    with pytest.raises(InputError, match="steps ahead that rise"):
+        verify(forecast.assign_coords(named), observed.assign_coords(named), burned, cell_m=50, step_minutes=10)

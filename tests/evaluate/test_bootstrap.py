@@ -1,9 +1,16 @@
 """Resamples of fires and percentile intervals."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from emberformer.evaluate.bootstrap import fire_weights, percentile_interval
+from emberformer.evaluate.rows import Group
+from emberformer.evaluate.strata import EDGES
+from emberformer.evaluate.tables import _groups
+from emberformer.evaluate.verification import ForecastSums
+from emberformer.settings import EvaluationSettings
 
 
 def test_first_pool_is_the_sample_and_every_pool_has_as_many_fires():
@@ -18,6 +25,23 @@ def test_same_seed_same_resamples():
     np.testing.assert_array_equal(fire_weights(7, 50, 3), fire_weights(7, 50, 3))
     assert (fire_weights(7, 50, 3) != fire_weights(7, 50, 4)).any()
     assert (fire_weights(7, 50, (3, 0)) != fire_weights(7, 50, (3, 1))).any()  # two data sets of one size
+
+
+def test_fires_of_two_splits_are_drawn_apart():
+    """As many fires of validation as of test: the difference of the two has no covariance."""
+    rows = [(f"{split}-{k}", split, 1, 1) for split in ("validation", "test") for k in range(6)]
+    about = pd.DataFrame(rows, columns=["fire_id", "split", "lead", "history"]).assign(
+        **dict.fromkeys(EDGES, "unknown")
+    )
+    split_of, none = dict(zip(about.fire_id, about.split, strict=True)), np.empty(0)
+    sums = ForecastSums(
+        "m", "hills", "score", split_of, about, csr_array((0, 0)), none, none, none, none, none, 1, None
+    )
+    of = {group: weights for group, _, weights in _groups({"hills": sums}, EvaluationSettings(replicates=100))}
+    validation, test = (of[Group("hills", split, 1, "all")] for split in ("validation", "test"))
+    assert validation.shape == test.shape == (101, 6)
+    assert (validation[1:] != test[1:]).any(1).mean() > 0.9
+    np.testing.assert_array_equal(test, fire_weights(6, 100, (EvaluationSettings().seed, 0)))
 
 
 def test_no_fires():

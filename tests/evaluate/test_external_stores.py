@@ -14,7 +14,7 @@ from emberformer.errors import InputError
 from emberformer.evaluate.names import parse_stores
 from emberformer.evaluate.tables import evaluate
 from emberformer.evaluate.verification import sums_of
-from emberformer.forecast_store import open_forecasts
+from emberformer.forecast_store import open_forecasts, write_forecasts
 from emberformer.settings import EvaluationSettings
 from tests.evaluate.small_forecasts import forecasts_of
 from tests.small_fires import disc, small_fires, write_small_fires
@@ -83,7 +83,16 @@ def test_the_baseline_of_the_guide_forecasts_a_front_that_widens(fires, tmp_path
         (lambda one: one.assign(probability=one.probability * 100), "probabilities from 0 to 90"),
         (lambda one: one.assign(probability=one.probability.where(one.probability > 0)), "NaN"),
         (lambda one: one.isel(x=slice(9)), "frames of 10 x 9"),
-        (lambda one: one.assign_coords(fire_id=("forecast", ["elsewhere"] * 6)), "fire 'elsewhere'"),
+        (
+            lambda one: one.assign_coords(fire_id=one.fire_id.where(one.fire_id != "sequence_1", "elsewhere")),
+            "fire 'elsewhere'",
+        ),
+        (lambda one: one.isel(forecast=[0, 1, 2, 3, 4, 5, 3]), "several forecasts of sequence_1 from step 1"),
+        (lambda one: one.assign_coords(init_step=one.init_step - 1), "of sequence_0 from step -1, of steps 0 to 2"),
+        (lambda one: one.assign_coords(init_step=one.init_step + 2), "of sequence_0 from step 3, of steps 0 to 2"),
+        (lambda one: one.assign_coords(lead=[0]), "lead ['0']"),
+        (lambda one: one.assign_coords(lead=[0.5]), "lead ['0.5']"),
+        (lambda one: xr.concat([one.assign_coords(lead=[k]) for k in (2, 1)], "lead"), "lead ['2', '1']"),
         (lambda one: one.drop_vars("init_step"), "no init_step"),
         (lambda one: one.rename(probability="p"), "no probability"),
         (lambda one: one.assign_attrs(score_kind="chance"), "score_kind 'chance'"),
@@ -106,6 +115,23 @@ def test_missing_steps_are_named(fires, theirs, tmp_path):
     methods = {"persistence": {"hills": still}, "simulator": {"hills": tmp_path / "short.zarr"}}
     with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of hills: from step 1 at lead 1"):
         evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+
+
+def test_a_data_set_whose_fires_are_all_in_training_has_no_rows(fires, theirs, tmp_path):
+    none = tmp_path / "none.zarr"
+    about = {"method": "persistence", "dataset": "plain", "score_kind": "probability", "provenance": {}}
+    write_forecasts(none, [], **about, shape=(1, 4, 5), sees_target_wind=False)
+    plain = small_fires({"only": [disc((4, 5), (2, 2), r) for r in (1, 2)]}, dataset="plain")
+    stores = {
+        "hills": write_small_fires(fires, tmp_path / "fires.zarr"),
+        "plain": write_small_fires(plain, tmp_path / "plain.zarr"),
+    }
+    methods = {"persistence": {"hills": theirs[0], "plain": none}}
+    evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+    table = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    assert set(table.dataset) == {"hills", "all"}
+    values = {name: of.drop(columns="dataset").reset_index(drop=True) for name, of in table.groupby("dataset")}
+    pd.testing.assert_frame_equal(values["all"], values["hills"])
 
 
 def test_stores_on_the_command_line():

@@ -42,6 +42,12 @@ def test_mean_and_spread_stand_beside_each_fold(tmp_path):
     assert len(pd.read_csv(tmp_path / "out" / "folds.csv")) == 3
 
 
+def test_a_fold_without_a_known_pixel_has_no_prevalence(tmp_path):
+    made = {0: _scores(tmp_path / "0.csv", "a", 0.3, 0.001, 0.1), 1: _scores(tmp_path / "1.csv", "a", None, None, 0.1)}
+    table = fold_table(made).set_index("metric")
+    assert table.loc["prevalence", ["fold_0", "fold_1"]].tolist() == pytest.approx([0.001, np.nan], nan_ok=True)
+
+
 def test_one_fold_has_no_spread(tmp_path):
     table = fold_table({3: _scores(tmp_path / "3.csv", "a", 0.3, 0.001, 0.1)})
     assert table["mean"].tolist() == table["fold_3"].tolist()

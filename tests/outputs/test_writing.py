@@ -16,7 +16,7 @@ from emberformer.outputs import writing
 from emberformer.outputs.file_names import file_name
 from emberformer.outputs.fire_forecast import open_fire_forecast
 from emberformer.outputs.grid import cell_areas, grid_of
-from emberformer.outputs.writing import FORMATS, possible_formats, write_outputs
+from emberformer.outputs.writing import FORMATS, check_wanted, possible_formats, write_outputs
 from tests.outputs.forecasts import KINDS, example
 
 FILES = ("geotiff", "percent", "arrival_time", "geopackage", "geojson", "netcdf")  # no pictures: those take long
@@ -111,6 +111,14 @@ def test_geojson_without_a_crs_is_refused_if_it_is_asked_for(tmp_path):
     with pytest.raises(InputError, match="without a CRS"):
         write_outputs(example("no CRS"), tmp_path / "out", formats=["geojson"])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folder", [".", "..", "../out"])
+def test_the_folder_that_one_is_in_is_not_replaced(tmp_path, monkeypatch, folder):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    with pytest.raises(InputError, match="that you are in"):
+        check_wanted(Path(folder), (), None)
 
 
 def in_a_child(limit: int, folder: Path, name: str) -> int:

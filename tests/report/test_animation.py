@@ -76,6 +76,14 @@ def test_cells_have_the_colours_of_hits_misses_and_false_alarms(stores):
     assert np.count_nonzero(pixels(middle.forecast)[..., 3]) == 81  # the ground shows through elsewhere
 
 
+def test_where_fires_go_out_what_burns_on_is_a_hit(stores):
+    animation = animate_steps(CHOICE, stores[0].assign_attrs(fire_kind="active"), stores[1], THRESHOLD)
+    middle = animation.moments[1]
+    assert count(middle.outcome, OUTCOME_COLOURS["hit"]) == 81
+    assert "15 ha burned anew, 7.3 ha of it were marked" in middle.text
+    assert "burned before" not in {key.text for key in animation.keys}
+
+
 def test_areas_are_said_in_hectares(stores):
     middle = animate_steps(CHOICE, stores[0], stores[1], THRESHOLD).moments[1]
     assert middle.text == (

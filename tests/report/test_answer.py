@@ -42,6 +42,17 @@ def test_methods_stand_in_hectares_of_a_hundred(board):
     ]
 
 
+def test_where_fires_go_out_the_last_map_repeated_finds_fire(board):
+    persistence = (board.scores.method == "persistence") & board.scores.metric.isin(["recall", "precision"])
+    scores = board.scores.assign(value=board.scores.value.where(~persistence, 0.25))
+    out = plain_answer(replace(board, scores=scores), {1: "1 day"}, SplitSettings(), None, stays_burned=False)
+    assert "The last map repeated (persistence) finds 25 of 100, and 25 of 100 that it marks are right." in out.said
+    assert "Ground that burns by then is called new fire, also where it burned on the last map" in out.asked[1]
+    stays = plain_answer(board, {1: "30 min"}, SplitSettings(), None)
+    assert "The last map repeated (persistence) marks no new fire at all." in stays.said
+    assert "Ground that was not burned on the last map and burns by then is called new fire." in stays.asked
+
+
 def test_the_longest_lead_is_answered_too(two_leads):
     said = plain_answer(two_leads, {1: "30 min", 2: "1 h"}, SplitSettings(), sees_wind=None).said
     assert said[-1] == "Asked 1 h ahead, EmberFormer finds 40 of 100, and 35 are right."

@@ -10,16 +10,19 @@ import pytest
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
+from emberformer.imports import PACKAGE
 from emberformer.layout import Layout
-from emberformer.report.cases import Choice, choose_fires, read_case
+from emberformer.report.cases import Choice, choose_fires, read_case, typical
 from emberformer.report.figures import forest_plot
 from emberformer.report.maps import draw_case, fuel_colours, hillshade, wind_text
 from emberformer.report.methods import describe_methods, network_description
 from emberformer.report.scoreboard import Estimate, method_label, read_scoreboard
 from emberformer.report.tables import AT_VALIDATION, difference_rows, score_rows
-from emberformer.report.verdict import verdict
+from emberformer.report.verdict import interval_text, verdict
 from emberformer.settings import Settings
 from tests.report.synthetic import BETTER, MODEL, THRESHOLD, burned, scoreboard, write_experiment, write_tables
+
+REPORT_RULE = PACKAGE.parent / "workflow" / "rules" / "report.smk"
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +117,12 @@ def test_the_mean_over_seeds_leads_and_its_seeds_are_small(tmp_path):
 def test_few_fires_are_each_shown_once(tmp_path):
     board = scoreboard(tmp_path)
     for count, ranks in ((1, ["Best"]), (2, ["Best", "Worst"]), (3, ["Best", "Median", "Worst"])):
-        fewer = replace(board, per_fire=board.per_fire.head(count))
-        assert [choice.rank for choice in choose_fires(fewer, MODEL)] == ranks
+        chosen = choose_fires(replace(board, per_fire=board.per_fire.head(count)), MODEL)
+        assert [choice.rank for choice in chosen] == ranks
+        of_all = sorted((choice.average_precision for choice in chosen), reverse=True)
+        assert (middle := typical(chosen)) is not None
+        assert middle.average_precision == of_all[count // 2]  # of two the lower one
+    assert typical([]) is None
 
 
 def test_the_step_of_largest_growth_is_read_and_cut_to_the_fire(case):
@@ -129,6 +136,30 @@ def test_the_step_of_largest_growth_is_read_and_cut_to_the_fire(case):
     assert case.outcomes["false alarm"].sum() == 0
     assert case.elapsed_s == case.step_s == 1800
     assert str(case.valid_time) == "2021-02-03T11:00:00"
+
+
+def test_where_fires_go_out_what_burns_on_is_a_hit(stores):
+    _, fires, forecasts = stores
+    active = fires.assign_attrs(fire_kind="active")
+    case = read_case(Choice("Best", "valley", "fire_4", 0.93), active, forecasts, THRESHOLD)
+    assert case.step == 2  # 15 x 15 pixels burn from there, also those 13 x 13 that burn on
+    assert {name: int(of.sum()) for name, of in case.outcomes.items()} == {"hit": 225, "miss": 0, "false alarm": 64}
+    _, _, forecast, outcome = draw_case(case, {})
+    assert not {"burned before"} & {key.text for key in [*forecast.keys, *outcome.keys]}
+    assert "front" in {key.text for key in outcome.keys}
+
+
+def test_the_page_is_made_anew_when_a_part_of_it_is_edited():
+    pattern = re.findall(r'PACKAGE / "report"\)\.glob\("(.*?)"\)', REPORT_RULE.read_text())
+    assert len(pattern) == 1
+    parts = {path.name for path in PACKAGE.joinpath("report").glob(pattern[0])}
+    page = PACKAGE.joinpath("report", "template.html").read_text()
+    assert parts >= {"template.html", "player.js", *re.findall(r'{% (?:from|include|import) "(.*?)"', page)}
+    assert not [name for name in parts if name.endswith(".py")]
+
+
+def test_a_number_below_what_is_shown_is_a_plain_zero():
+    assert interval_text(Estimate(-0.0002, -0.0104, 0.0004), signed=True) == "+0.000 (−0.010 to +0.000)"
 
 
 def test_north_is_up_and_east_is_right_on_a_north_up_raster(case):

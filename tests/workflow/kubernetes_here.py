@@ -24,6 +24,10 @@ if verb == "create":
     print(f"job.batch/{name}")
 elif verb == "get":
     print((folder / words[0].removeprefix("job.batch/")).with_suffix(".json").read_text())
+elif verb == "delete":
+    for name in words:
+        if not name.startswith("--"):
+            (folder / name.removeprefix("job.batch/")).with_suffix(".json").unlink()
 else:
     sys.exit(f"kubectl {verb}")
 """

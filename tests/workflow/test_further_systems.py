@@ -1,5 +1,7 @@
 """Ensemble, foresight and detection through the real `snakemake`, on one store: made once, compared, told."""
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -86,5 +88,10 @@ def test_a_detector_of_camera_images_needs_no_fires(tmp_path):
     annotations, images = write_camera_set(tmp_path / "set", count=4)
     cameras = {"sets": [{"annotations": str(annotations), "images": str(images)}], "side": 56}
     content = {"name": "cameras", "features": CONTENT["features"], "detection": {"cameras": cameras, "tail": {}}}
-    jobs = Run(tmp_path, content).snakemake("--dry-run")
+    run = Run(tmp_path, content)
+    features = run.folder / run.layout.camera_images / "zarr.json"
+    features.parent.mkdir(parents=True)
+    features.write_text("of annotations that were edited since")
+    os.utime(features, (0, 0))
+    jobs = run.snakemake("--dry-run")
     assert jobs == dict.fromkeys(("detection_images", "detection_train", "detection_detect", "detection_evaluate"), 1)

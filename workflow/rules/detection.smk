@@ -1,9 +1,12 @@
 # Feature stores, or camera images -> a detector of objects as boxes: what it finds in the test, and its scores.
+from emberformer.settings import expand as written_out
 
 DETECTOR = layout.detector("{seed}")
 DETECTOR_ASKED = settings.detection.model_dump_json(include={"asking"}) if settings.detection else ""
 OF_CAMERAS = settings.detection is not None and settings.detection.cameras is not None
+ANNOTATIONS = []
 if OF_CAMERAS:
+    ANNOTATIONS = [written_out(one.annotations) for one in settings.detection.cameras.sets]
     DETECTION_DATA = [layout.camera_images / STORE]
 else:
     DETECTION_DATA = [layout.split, *ALL_FIRES, *map(ancient, feature_stores(layout))]
@@ -11,6 +14,8 @@ else:
 
 rule detection_images:
     """Features of camera images and of their views."""
+    input:
+        ANNOTATIONS,
     output:
         layout.camera_images / STORE,
     log:

@@ -14,7 +14,7 @@ rule report:
         ALL_MODELS,
         INTERPRETATIONS,
         code("report"),
-        os.path.relpath(PACKAGE / "report" / "template.html"),
+        [os.path.relpath(part) for part in sorted((PACKAGE / "report").glob("*.[hcj]*"))],  # .html, .css, .js
     output:
         report(layout.report, category="Report", caption="../report/page.rst"),
     log:
