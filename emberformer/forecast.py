@@ -17,7 +17,6 @@ import xarray as xr
 from jaxtyping import Float
 from rasterio import Affine
 
-from emberformer.arrival_leads import FutureSet
 from emberformer.checkpoint import Sizes, load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
@@ -41,6 +40,7 @@ from emberformer.settings import FeatureSettings, ForecastSettings, Settings
 from emberformer.step_forecasts import forecast_steps, rollout_inputs
 
 if TYPE_CHECKING:  # training's libraries take seconds to load, and a forecast without members needs none of them
+    from emberformer.arrival_leads import FutureSet
     from emberformer.ensemble.checkpoint import EnsembleModel
 
 
@@ -123,8 +123,7 @@ def forecast_fire(
             from emberformer.ensemble.prior import Prior
 
             prior = Prior(trained.model, trained.about["calibration"], len(winds))
-            whole = futures_of_new_fire(ensemble, prior, landscape, winds, where)
-            members = FutureSet(*(part[:, : burned.shape[0], : burned.shape[1]] for part in whole))
+            members = futures_of_new_fire(ensemble, prior, landscape, winds, where)
     fire = source.fires[0]
     ground = source.grounds[fire.window.ground]
     transform = Affine(*ground.transform)
