@@ -209,7 +209,7 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
     """A trained ensemble for a network.
 
     Raises:
-        InputError: it starts from another network, tells other leads, or was trained with a text.
+        InputError: it starts from another network, tells other leads, was trained with a text, or is guided.
     """
     from emberformer.ensemble.checkpoint import digest_of, ensemble_settings, load_ensemble
 
@@ -220,6 +220,9 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
         raise InputError(checkpoint, f"an ensemble of another network than {trained.checkpoint}", "its own", remedy)
     if of.leads != leads:
         raise InputError("--leads", str(leads), f"{of.leads}, as the ensemble tells", f"use --leads {of.leads}")
+    if not of.draws_as_learned:
+        remedy = "set ensemble.guidance: nested, context_scale: 1 and dino_scale: 1, and train it again"
+        raise InputError(checkpoint, "members that are guided", "members whose share is a probability", remedy)
     if ensemble.text_features is not None:
         remedy = "train an ensemble without `text` for new fires"
         raise InputError(checkpoint, "an ensemble that is told a text", "one without", remedy)
