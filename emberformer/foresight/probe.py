@@ -115,12 +115,12 @@ def _compared(
     batch: Batch, forecast: Shares, observed: Shares, now: Shares, told: dict[str, object]
 ) -> list[pd.DataFrame]:
     """Rows of both readers; patches without a real pixel do not count."""
-    real = batch.valid.float()
+    real, stays = batch.valid.float(), batch.clips.landscape.stays_burned
     patches = [of[0] * real for of in (forecast, observed, now)]
     cells = [(of[1] >= HALF).float() * real[..., None] for of in (forecast, observed, now)]
     return [
-        rows_of(batch.fires, {"reader": "probe", **told}, overlaps(*patches)),
-        rows_of(batch.fires, {"reader": "decoder", **told}, overlaps(*cells)),
+        rows_of(batch.fires, {"reader": "probe", **told}, overlaps(*patches, stays_burned=stays)),
+        rows_of(batch.fires, {"reader": "decoder", **told}, overlaps(*cells, stays_burned=stays)),
     ]
 
 

@@ -47,6 +47,14 @@ def test_overlaps_by_hand():
     assert (found["squared"], found["cells"]) == (0.25 + 1, 4)
 
 
+def test_a_fire_that_goes_out_is_forecast_to():
+    now, observed = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]])
+    found = {name: float(of[0]) for name, of in overlaps(observed, observed, now, stays_burned=False).items()}
+    assert found["common"] == found["either"] == 2
+    assert found["common_new"] == found["either_new"] == 1
+    assert found["squared"] == 0
+
+
 def test_persistence_has_no_new_fire():
     now = torch.rand(2, 5)
     found = overlaps(now, torch.maximum(now, torch.rand(2, 5)), now)
@@ -163,6 +171,7 @@ def test_forecasts_in_pixels_are_read_in_the_window_and_on_real_pixels_alone():
     """Where all of a window of 7 x 7 pixels burns, a forecast of that is no error, not even in the patches cut off."""
     landscape = Landscape.__new__(Landscape)
     landscape.grid, landscape.pixels, landscape.window, landscape.origin = (2, 2), 4, 7, np.array([[0, 0], [5, 1]])
+    landscape.stays_burned = True
     burned, shares = np.ones((1, 7, 7), np.uint8), torch.from_numpy(burned_share(np.ones((1, 7, 7), np.uint8), 4))
     frame = torch.zeros(1, 2, 2, 1)
     clips = Clips(
