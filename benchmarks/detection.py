@@ -62,7 +62,7 @@ COMPARED: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(compared: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+def measure_detector(compared: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
     """All figures."""
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
@@ -129,7 +129,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
     names = list(COMPARED) if told.compare == ["all"] else told.compare
-    print(json.dumps(measure({name: COMPARED[name] for name in names}, told.seed), indent=1, default=np.ndarray.tolist))
+    print(
+        json.dumps(
+            measure_detector({name: COMPARED[name] for name in names}, told.seed), indent=1, default=np.ndarray.tolist
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`python -m benchmarks --only extraction`: extraction against the bare model and the loop one would write.
 
-All with dinov2-small (random weights: the same work) on frames of 224 x 224 pixels, one torch thread.
+All with dinov2-small (random weights: the same work) on frames of 224 x 224 pixels, one torch thread of a CPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.ratios import interleaved
 from emberformer.data.fires import open_fires
 from emberformer.features.architectures import untrained
 from emberformer.features.begun import BegunStore, begin_store
-from emberformer.features.extraction import BATCH_TOKENS, choose_device, extract_axis
+from emberformer.features.extraction import BATCH_TOKENS, extract_axis
 from emberformer.features.plan import make_plan
 from emberformer.features.rendering import dino_input, render_frame
 from emberformer.settings import FeatureSettings
@@ -45,7 +45,7 @@ class Extraction:
     def __init__(self, folder: Path, fires: xr.Dataset, settings: FeatureSettings):
         self.folder, self.fires, self.runs = folder, fires, 0
         self.plan = make_plan(fires, folder / "store.zarr")
-        self.begun: BegunStore = begin_store(folder / "store.zarr", fires, settings, choose_device("auto"), False)
+        self.begun: BegunStore = begin_store(folder / "store.zarr", fires, settings, torch.device("cpu"), False)
         self.tokens = BATCH_TOKENS[self.begun.backbone.device.type]
 
     def run(self) -> int:

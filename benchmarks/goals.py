@@ -36,12 +36,9 @@ class Goal:
 
 GOALS = {
     # Extraction
-    "forward pass / whole extraction of a batch": Goal(">=", 0.95),
     "extraction / bare forward, frames a second": Goal(">=", 0.95),
-    "extraction / bare forward, frames a second, GPU": Goal(">=", 0.90),
     "extraction / plain loop, frames a second, torch bfloat16": Goal(">=", 1.7),
     "extraction / plain loop, frames a second, OpenVINO": Goal(">=", 2.3),
-    "extraction / plain loop, frames a second, GPU": Goal(">=", 10),
     "frames encoded / unique frames": Goal("<=", 1),
     "peak memory, 10 times the fires / as many as they are": Goal("<=", 1.1),
     # Store

@@ -120,7 +120,10 @@ def open_world(
     fires = write_world(folder / "fires.zarr", original.fires, chosen, view)
     store = folder / f"{features_key(features)}.zarr"
     make_features(fires, store, features, device)
-    return Landscape(original.name, folder / "fires.zarr", store, sizes.normaliser, sizes.channels)
+    return Landscape(
+        original.name, folder / "fires.zarr", store, sizes.normaliser, sizes.channels,
+        foresees_wind=original.foresees_wind,
+    )  # fmt: skip
 
 
 def refuse_other_directions(original: Landscape, world: Landscape) -> None:

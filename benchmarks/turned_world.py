@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import xarray as xr
 
-from emberformer.data.fires import Band, BandKind, Fire, FireSource, Frame, Ground, Window, open_fires
+from emberformer.data.fires import Band, BandKind, Fire, FireSource, Frame, Ground, Window, open_fires, stays_burned
 from emberformer.data.fires_writing import write_fires
 from emberformer.errors import InputError
 from emberformer.views import turned, turned_vector
@@ -84,6 +84,7 @@ def turned_source(fires: xr.Dataset, chosen: Sequence[int], view: int) -> FireSo
     extent = (int(corners[:, 0].max()) + size[0], int(corners[:, 1].max()) + size[1])  # as far as it is known
     windows = [turned_window(Window(int(row), int(column), *size), extent, view) for row, column in corners]
     terrain_of = dict(zip(windows, fires.terrain_index.values[list(chosen)].tolist(), strict=True))
+    ground = int(fires.ground_index.values[chosen[0]])
     names, units = (list(map(str, fires[name].values)) for name in ("weather_variable", "weather_unit"))
     bands = tuple(
         Band(str(name), cast(BandKind, str(kind)), str(unit))
@@ -96,8 +97,8 @@ def turned_source(fires: xr.Dataset, chosen: Sequence[int], view: int) -> FireSo
         bands=bands,
         grounds=(
             Ground(
-                str(fires.crs_wkt.values[0]) if view == 0 else "",  # a turned world is nowhere on Earth
-                turned_transform(tuple(fires["transform"].values[0].tolist()), extent, view),
+                str(fires.crs_wkt.values[ground]) if view == 0 else "",  # a turned world is nowhere on Earth
+                turned_transform(tuple(fires["transform"].values[ground].tolist()), extent, view),
                 lambda window: _terrain(fires.terrain[terrain_of[window]].values, bands, view),
             ),
         ),
@@ -141,12 +142,32 @@ def _terrain(terrain: np.ndarray, bands: Sequence[Band], view: int) -> np.ndarra
     return result
 
 
+def refuse_other_worlds(fires: xr.Dataset, chosen: Sequence[int]) -> None:
+    """Views are made of fires that stay burned, on one ground, with nothing else that changes from frame to frame.
+
+    Raises:
+        InputError: these are others.
+    """
+    kinds = {
+        "fires that go out": not stays_burned(fires),
+        "fires on several grounds": len(set(fires.ground_index.values[list(chosen)].tolist())) > 1,
+        "conditions that change from frame to frame": "conditions" in fires,
+    }
+    if found := [kind for kind, there in kinds.items() if there]:
+        raise InputError(
+            f"data set {fires.attrs['dataset']!r}", " and ".join(found), "fires that stay burned, on one ground",
+            "measure on a simulated data set of one landscape",
+        )  # fmt: skip
+
+
 def write_world(path: Path, fires: xr.Dataset, chosen: Sequence[int], view: int) -> xr.Dataset:
     """Write the fires store of some fires in a view, and open it.
 
     Raises:
-        InputError: the isochrones of these fires alone would be taken for another kind of target.
+        InputError: fires that no view is made of, or the isochrones of these fires alone would be taken for another
+            kind of target.
     """
+    refuse_other_worlds(fires, chosen)
     write_fires(path, turned_source(fires, chosen, view))
     world = open_fires(path)
     kinds = [store.attrs["target_kind"] for store in (fires, world)]

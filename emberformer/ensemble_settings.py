@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from emberformer.errors import InputError
 from emberformer.stage import GradientClip, Heads, Stage, Warmup, WeightDecay
 
 Rival = Literal["threshold", "bernoulli", "correlated", "dropout", "deep"]
@@ -95,7 +97,7 @@ class EnsembleSettings(Stage):
     guidance: Literal["nested", "additive"] = Field(
         default="nested",
         description="how both scales work together: nested: that of weather and text on top of the features; "
-        "additive: each by itself, as if the two were independent",
+        "additive: each by itself, as if the two were independent, which at no scale is as learned",
     )
     seed: int = Field(default=0, description="of the members")
     rivals: tuple[Rival, ...] = Field(
@@ -118,5 +120,35 @@ class EnsembleSettings(Stage):
 
     @property
     def draws_as_learned(self) -> bool:
-        """Whether what is drawn has the learned distribution, so that a share of members is a probability."""
-        return self.context_scale == self.dino_scale == 1
+        """Whether what is drawn has the learned distribution, so that a share of members is a probability.
+
+        Additive guidance never has: at scales of 1 it adds what the two conditions do each by itself.
+        """
+        return self.guidance == "nested" and self.context_scale == self.dino_scale == 1
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What decides the members of one trained ensemble."""
+        return self.model_dump(mode="json", include=set(self.DRAWING) - {"rivals"})
+
+
+def require_one_drawing(ensembles: Iterable[tuple[str, str, EnsembleSettings]], where: object) -> None:
+    """Refuse ensembles that are one network drawn in several ways: their members would lie in one store.
+
+    Args:
+        ensembles: of each its method, the name of its folder, and its settings.
+        where: that says so.
+
+    Raises:
+        InputError: two of one folder are drawn differently.
+    """
+    first: dict[str, tuple[str, EnsembleSettings]] = {}
+    for method, folder, of in ensembles:
+        known, drawn = first.setdefault(folder, (method, of))
+        if differing := [key for key, value in of.drawing.items() if drawn.drawing[key] != value]:
+            raise InputError(
+                where, f"{known} and {method}, one ensemble that is drawn with other {', '.join(differing)}",
+                "one way to draw an ensemble in a configuration, for its members lie in one store",
+                "draw the second by a configuration of its own, with another `results`, or the same "
+                f"{', '.join(differing)} in both",
+            )  # fmt: skip

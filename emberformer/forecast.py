@@ -17,7 +17,6 @@ import xarray as xr
 from jaxtyping import Float
 from rasterio import Affine
 
-from emberformer.arrival_leads import FutureSet
 from emberformer.checkpoint import Sizes, load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
@@ -41,6 +40,7 @@ from emberformer.settings import FeatureSettings, ForecastSettings, Settings
 from emberformer.step_forecasts import forecast_steps, rollout_inputs
 
 if TYPE_CHECKING:  # training's libraries take seconds to load, and a forecast without members needs none of them
+    from emberformer.arrival_leads import FutureSet
     from emberformer.ensemble.checkpoint import EnsembleModel
 
 
@@ -123,8 +123,7 @@ def forecast_fire(
             from emberformer.ensemble.prior import Prior
 
             prior = Prior(trained.model, trained.about["calibration"], len(winds))
-            whole = futures_of_new_fire(ensemble, prior, landscape, winds, where)
-            members = FutureSet(*(part[:, : burned.shape[0], : burned.shape[1]] for part in whole))
+            members = futures_of_new_fire(ensemble, prior, landscape, winds, where)
     fire = source.fires[0]
     ground = source.grounds[fire.window.ground]
     transform = Affine(*ground.transform)
@@ -213,7 +212,7 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
     """A trained ensemble for a network.
 
     Raises:
-        InputError: it starts from another network, tells other leads, or was trained with a text.
+        InputError: it starts from another network, tells other leads, was trained with a text, or is guided.
     """
     from emberformer.ensemble.checkpoint import digest_of, ensemble_settings, load_ensemble
 
@@ -224,6 +223,9 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
         raise InputError(checkpoint, f"an ensemble of another network than {trained.checkpoint}", "its own", remedy)
     if of.leads != leads:
         raise InputError("--leads", str(leads), f"{of.leads}, as the ensemble tells", f"use --leads {of.leads}")
+    if not of.draws_as_learned:
+        remedy = "set ensemble.guidance: nested, context_scale: 1 and dino_scale: 1, and train it again"
+        raise InputError(checkpoint, "members that are guided", "members whose share is a probability", remedy)
     if ensemble.text_features is not None:
         remedy = "train an ensemble without `text` for new fires"
         raise InputError(checkpoint, "an ensemble that is told a text", "one without", remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from emberformer.arrival_leads import UNKNOWN, observed_lead
 from emberformer.landscape import Landscape
@@ -31,7 +31,7 @@ def future_arrays(
     if "arrival_lead" in wanted:
         last = int(landscape.row_start[fire] + landscape.row_size[fire]) - 1
         if row + leads <= last:
-            found["arrival_lead"] = observed_lead(landscape.burned(fire, range(row, row + leads + 1)))
+            found["arrival_lead"] = arrival_lead(landscape, fire, row, leads)
         else:
             found["arrival_lead"] = np.full_like(landscape.burned(fire, range(row, row + 1))[0], UNKNOWN)
     if "coming_wind" in wanted:
@@ -39,6 +39,21 @@ def future_arrays(
     if "prior" in wanted and landscape.prior is not None:
         found["prior"] = landscape.cut(landscape.prior.of(fire, row - int(landscape.row_start[fire])), fire)
     return found
+
+
+def arrival_lead(landscape: Landscape, fire: int, row: int, leads: int) -> UInt8[np.ndarray, "H W"]:
+    """Arrival of a fire after one frame, by what forecasts of the coming frames are scored against.
+
+    Args:
+        landscape: the fires.
+        fire: number of the fire.
+        row: of the newest frame in the fires store; the fire has `leads` frames more.
+        leads: coming frames, K.
+    """
+    frames = landscape.burned(fire, range(row, row + leads + 1))
+    for lead in range(1, leads + 1):
+        frames[lead] = landscape.target(fire, row + lead)
+    return observed_lead(frames)
 
 
 def coming_winds(landscape: Landscape, fire: int, row: int, leads: int) -> Float[np.ndarray, "L 2"]:

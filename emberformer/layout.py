@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from emberformer.ensemble_settings import Rival
+from emberformer.ensemble_settings import Rival, require_one_drawing
 from emberformer.feature_key import features_key
 from emberformer.settings import Settings, digest, expand
 from emberformer.training_settings import Phase
@@ -137,6 +137,9 @@ class Layout:
     def trained(self) -> dict[str, Trained]:
         """All trained networks by the name of their method, without the seed: `emberformer`, `emberformer-phase2`,
         `unet` (a variant) ...
+
+        Raises:
+            InputError: see `require_one_drawing`.
         """
         found = {}
         for variant in (None, *self.settings.variants):
@@ -147,6 +150,8 @@ class Layout:
                 name = variant or "emberformer"
                 method = name if phase == "phase1" else f"{name}-{phase}"
                 found[method] = Trained(method, variant, phase, layout)
+        ensembles = ((one, one.layout.settings.ensemble) for one in found.values() if one.phase == "ensemble")
+        require_one_drawing(((one.name, one.key, of) for one, of in ensembles if of), self.config)
         return found
 
     def forecasts(self, method: str, dataset: str) -> Path:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 
+from benchmarks import extraction
 from benchmarks.__main__ import merged, read_record, store, table
 from benchmarks.goals import GOALS, Goal
 from benchmarks.machine import describe_machine, in_a_line, processor
-from benchmarks.modules import measure_apart, module_names
+from benchmarks.modules import FOLDER, measure_apart, module_names
 from benchmarks.picture import draw
 from benchmarks.ratios import interleaved, ratio_of
+from emberformer.settings import FeatureSettings
 
 
 class Clock:
@@ -128,6 +134,25 @@ def test_only_modules_that_measure_are_run():
     names = module_names()
     assert {"reading", "extraction"} <= set(names)
     assert not {"__main__", "ratios", "picture", "goals", "modules", "machine"} & set(names)
+    for name in names:
+        parsed = ast.parse((FOLDER / f"{name}.py").read_text())
+        (measure,) = (one for one in parsed.body if isinstance(one, ast.FunctionDef) and one.name == "measure")
+        assert len(measure.args.args) == len(measure.args.defaults), name  # it is called without arguments
+
+
+def test_extraction_is_measured_on_the_cpu_also_where_there_is_a_gpu(monkeypatch, tmp_path):
+    """Figures, goals and the plain loop are of a CPU."""
+    devices = []
+
+    def begin(store, fires, settings, device, *further):
+        devices.append(device)
+        return SimpleNamespace(backbone=SimpleNamespace(device=device))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(extraction, "make_plan", lambda *told: None)
+    monkeypatch.setattr(extraction, "begin_store", begin)
+    extraction.Extraction(tmp_path, xr.Dataset(), FeatureSettings(weights="random"))
+    assert devices == [torch.device("cpu")]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Turned worlds: what a view does to a fires store, and networks without a direction of their own score the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,17 @@ def test_the_world_as_it_is_is_the_stores_test_fires(data, tmp_path):
         assert world.attrs[name] == fires.attrs[name]
     assert world["transform"].equals(fires["transform"])
     assert world.crs_wkt.equals(fires.crs_wkt)
+
+
+def test_other_worlds_are_refused(tmp_path):
+    fire = downhill_fire()
+    two = replace(fire.fires[0], fire_id="two", window=Window(5, 3, 7, 9, ground=1))
+    both = {"fires": (*fire.fires, two), "grounds": fire.grounds * 2, "frames": [*fire.frames, *fire.frames]}
+    for number, (changes, found) in enumerate([({"fire_kind": "active"}, "go out"), (both, "several grounds")]):
+        write_fires(tmp_path / f"{number}.zarr", replace(fire, **changes))
+        fires = open_fires(tmp_path / f"{number}.zarr")
+        with pytest.raises(InputError, match=found):
+            write_world(tmp_path / "world.zarr", fires, range(fires.sizes["fire"]), 1)
 
 
 @pytest.mark.parametrize("view", [3, 5, 7])

@@ -82,7 +82,8 @@ def list_images(
 ) -> CameraSet:
     """Images of some sources, divided where the sources do not say how.
 
-    Groups are shuffled and cut by the shares of images.
+    Groups are shuffled and cut by the shares of images, those of all divided sources together, so that a camera that is
+    in two of them is on one side.
 
     Args:
         sources: COCO sets.
@@ -91,9 +92,10 @@ def list_images(
         seed: of the shuffle.
 
     Raises:
-        InputError: a source that cannot be read, lacks a category or a group, or names an unknown split.
+        InputError: a source that cannot be read, lacks a category or a group, or names an unknown split; a group of
+            which a part is given to a split and a part is not, or is given to another.
     """
-    images: list[CameraImage] = []
+    images: list[tuple[CameraSource, CocoImage, str]] = []
     notes = []
     for source in sources:
         if source.split is not None and source.split not in SPLITS:
@@ -102,16 +104,38 @@ def list_images(
             )
         coco = read_coco(source.annotations, source.images, categories)
         categories = coco.categories
-        groups = [_group(source, image) for image in coco.images]
-        given = [source.split] * len(groups) if source.split else _divided(groups, shares, seed)
-        images += [
-            CameraImage(source.images / image.file_name, image, group, split)
-            for image, group, split in zip(coco.images, groups, given, strict=True)
-        ]
+        images += [(source, image, _group(source, image)) for image in coco.images]
         notes += [f"{source.annotations.name}: {note}" for note in coco.notes]
     if not images:
         raise InputError("camera sets", "no image", "at least one", "name sets with images")
-    return CameraSet(tuple(images), tuple(categories or ()), tuple(notes))
+    found = tuple(
+        CameraImage(source.images / image.file_name, image, group, split)
+        for (source, image, group), split in zip(images, _splits(images, shares, seed), strict=True)
+    )
+    return CameraSet(found, tuple(categories or ()), tuple(notes))
+
+
+def _splits(images: Sequence[tuple[CameraSource, CocoImage, str]], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Split of each image: that of its source, or the one that its group is drawn into.
+
+    Raises:
+        InputError: a group that would be in several.
+    """
+    folders = list(dict.fromkeys(source.images for source, *_ in images))  # a folder's name says little without them
+    groups = [
+        f"{folders.index(source.images)}/{group}" if source.group == FOLDER else group for source, _, group in images
+    ]
+    given: dict[str, str | None] = {}
+    for (source, _, group), key in zip(images, groups, strict=True):
+        if key and given.setdefault(key, source.split) != source.split:
+            told = " and ".join(f"split: {one or 'none given'}" for one in (given[key], source.split))
+            raise InputError(
+                f"{source.annotations}, group {group!r}", told, "one split of all of its images",
+                "give all sets that show it the same split, or none; or leave `group` out where splits are given",
+            )  # fmt: skip
+    divided = [place for place, (source, *_) in enumerate(images) if source.split is None]
+    drawn = dict(zip(divided, _divided([groups[place] for place in divided], shares, seed), strict=True))
+    return [source.split or drawn[place] for place, (source, *_) in enumerate(images)]
 
 
 def _group(source: CameraSource, image: CocoImage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -52,14 +53,24 @@ class Teaching(nn.Module):
         return Targets([b[s] for s, b, _, _ in each], [n[s] for s, _, n, _ in each], [w[s] for s, _, _, w in each])
 
 
-def load_teacher(path: Path, student: FireDetector, channels: int, categories: tuple[str, ...]) -> FireDetector:
+def load_teacher(
+    path: Path, student: FireDetector, channels: int, categories: tuple[str, ...], features: Mapping[str, str]
+) -> FireDetector:
     """The detector of a checkpoint, which must see the same features and tell the same categories.
+
+    Args:
+        path: of the checkpoint.
+        student: that will learn from it.
+        channels: numbers that a patch has.
+        categories: names of the labels.
+        features: name of the feature store of each data set; the teacher's data sets may be others.
 
     Raises:
         InputError: it does not, or its pyramid has other levels.
     """
     told = load_detector(path)
     for name, found, wanted in (
+        ("features", sorted(set(told.about["features"].values())), sorted(set(features.values()))),
         ("channels", told.channels, channels),
         ("categories", told.categories, categories),
         ("scales", told.detector.of.scales, student.of.scales),

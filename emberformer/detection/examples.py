@@ -33,7 +33,7 @@ def fire_panels(samples: FireObjectSamples, told: Sequence[Objects], found: Sequ
             window = samples.window(index)
             landscape, number = window.landscape, window.step + (horizon == "next")
             first = int(landscape.row_start[window.fire])
-            masks = landscape.burned(window.fire, range(first + max(number - 1, 0), first + number + 1))
+            masks = landscape.fires.burned[first + max(number - 1, 0) : first + number + 1].values
             name = str(landscape.fires.fire_id.values[window.fire])
             own = np.isin(found[index].labels, labels)
             panel = Panel(

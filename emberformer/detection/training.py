@@ -208,7 +208,7 @@ def fit_detector(
     trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
     detector = FireDetector(of, training.channels, len(training.categories))
-    steps, teaching = len(batches) * of.epochs, _teaching(detector, training, of)
+    steps, teaching = len(batches) * of.epochs, _teaching(detector, training, of, features)
     module = DetectionTraining(detector, steps, training.categories, teaching, tail)
     if tail is not None and tail.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(tail.backbone, steps))  # type: ignore[attr-defined]
@@ -234,10 +234,12 @@ def _as_phase(settings: Settings, of: DetectionSettings) -> Settings:
     return settings.model_copy(update={"training": settings.training.model_copy(update=own)})
 
 
-def _teaching(detector: FireDetector, samples: DetectionSamples, of: DetectionSettings) -> Teaching | None:
+def _teaching(
+    detector: FireDetector, samples: DetectionSamples, of: DetectionSettings, features: Mapping[str, str]
+) -> Teaching | None:
     if of.distillation is None:
         return None
-    teacher = load_teacher(of.distillation.teacher, detector, samples.channels, samples.categories)
+    teacher = load_teacher(of.distillation.teacher, detector, samples.channels, samples.categories, features)
     return Teaching(teacher, detector, of.distillation)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from emberformer.arrival_leads import UNKNOWN, observed_lead
+from emberformer.arrival_leads import UNKNOWN
 from emberformer.data.texts import Texts
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.ensemble.checkpoint import ensemble_settings
@@ -17,6 +17,7 @@ from emberformer.ensemble.generator import Generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
+from emberformer.future_arrays import arrival_lead
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
@@ -117,7 +118,7 @@ def reach_of(landscapes: list[Landscape], split: dict[str, dict[str, str]], lead
     for step in list_steps(landscapes, split, "train", frames_ahead=leads):
         landscape = landscapes[step.landscape]
         row = int(landscape.row_start[step.fire]) + step.step
-        lead = observed_lead(landscape.burned(step.fire, range(row, row + leads + 1)))
+        lead = arrival_lead(landscape, step.fire, row, leads)
         new = (lead > 0) & (lead < UNKNOWN)
         if new.any() and (lead == 0).any():
             furthest = max(furthest, float(np.asarray(distance_transform_edt(lead != 0))[new].max()))

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from emberformer.ahead import ahead
-from emberformer.arrival_leads import FutureSet
+from emberformer.arrival_leads import NEVER, NOT_OBSERVED, UNKNOWN, FutureSet, burn_probability
 from emberformer.checkpoint import open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
@@ -94,7 +94,7 @@ def member_blocks(
     device: torch.device,
 ) -> Iterator[MemberBlock]:
     """Members of validation and test fires, from every n-th frame as `settings.forecast.every` says."""
-    size = (landscape.fires.sizes["y"], landscape.fires.sizes["x"])
+    of = futures.settings
     for name in ("validation", "test"):
         steps = list_steps([landscape], {landscape.name: split[landscape.name]}, name)
         steps = [step for step in steps if step.step % settings.forecast.every == 0]
@@ -103,9 +103,8 @@ def member_blocks(
         bar = tqdm(total=len(steps), desc=f"{landscape.name} {name}", unit="forecast", mininterval=1)
         with bar, closing(ahead(jobs, 1)) as batches:
             for step, batch in zip(steps, batches, strict=True):
-                drawn = futures_of(futures, prior, landscape, step, batch, device)
-                members, probability = (part[:, : size[0], : size[1]] for part in drawn)
-                yield member_block(landscape, step, name, members, futures.settings.leads, probability)
+                drawn = on_raster(landscape, step, futures_of(futures, prior, landscape, step, batch, device))
+                yield member_block(landscape, step, name, drawn.arrival_lead, of.leads, drawn.burn_probability)
                 bar.update()
 
 
@@ -136,6 +135,24 @@ def futures_of(
     seed = member_seed(futures.settings.seed, str(fires.fire_id.values[step.fire]), fires.valid_time.values[row])
     forecast = None if prior is None else prior(inputs).masked_fill(unknown[:, None], 0)  # as in training
     return futures(inputs, forecast, unknown, seed)
+
+
+def on_raster(landscape: Landscape, step: Step, drawn: FutureSet) -> FutureSet:
+    """Futures of a fire's window on the whole raster; outside of the window nothing begins to burn.
+
+    Args:
+        landscape: the fires.
+        step: that they are drawn from.
+        drawn: futures on the whole patches of the window.
+    """
+    burned = landscape.fires.burned[int(landscape.row_start[step.fire]) + step.step].values
+    now = np.select([burned == 1, burned == NOT_OBSERVED], [np.uint8(0), np.uint8(UNKNOWN)], np.uint8(NEVER))
+    members = np.repeat(now[None], len(drawn.arrival_lead), 0)
+    whole = FutureSet(members, burn_probability(members[:1], len(drawn.burn_probability)))
+    for values, told in zip(whole, drawn, strict=True):
+        window = landscape.cut(values, step.fire)
+        window[...] = told[:, : window.shape[1], : window.shape[2]]
+    return whole
 
 
 def member_block(

@@ -10,7 +10,7 @@ from emberformer.arrival_leads import FutureSet
 from emberformer.dataset import Step
 from emberformer.ensemble.checkpoint import EnsembleModel, ensemble_settings
 from emberformer.ensemble.drawing import Futures
-from emberformer.ensemble.hindcast import futures_of, whole_frames
+from emberformer.ensemble.hindcast import futures_of, on_raster, whole_frames
 from emberformer.ensemble.prior import Prior
 from emberformer.landscape import Landscape
 
@@ -18,7 +18,7 @@ from emberformer.landscape import Landscape
 def futures_of_new_fire(
     ensemble: EnsembleModel, prior: Prior, landscape: Landscape, winds: Float[np.ndarray, "K 2"], device: torch.device
 ) -> FutureSet:
-    """Futures from the newest frame of the one fire of a landscape, on whole patches.
+    """Futures from the newest frame of the one fire of a landscape, on its raster.
 
     Args:
         ensemble: that draws.
@@ -34,4 +34,4 @@ def futures_of_new_fire(
     batch = whole_frames(futures, prior if of.prior else None, landscape, [step], of_settings).__getitems__([0])
     told = winds if of_settings.model.wind else np.zeros_like(winds)
     batch["coming_wind"] = torch.from_numpy(told.astype(np.float32))[None]
-    return futures_of(futures, prior if of.prior else None, landscape, step, batch, device)
+    return on_raster(landscape, step, futures_of(futures, prior if of.prior else None, landscape, step, batch, device))

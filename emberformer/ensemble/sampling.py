@@ -1,8 +1,8 @@
 """Sampling: many futures of one state, by integrating the velocity from noise to data.
 
-With both guidance scales at 1, the default, samples are drawn from the distribution that was learned, and how many of
-them burn a pixel is a probability. Other scales sharpen or weaken what a condition does (Ho and Salimans 2022,
-arXiv:2207.12598); their samples answer "what if", and are no probabilities.
+With nested guidance and both scales at 1, the default, samples are drawn from the distribution that was learned, and
+how many of them burn a pixel is a probability. Other scales, and additive guidance at any scale, sharpen or weaken what
+a condition does (Ho and Salimans 2022, arXiv:2207.12598); their samples answer "what if", and are no probabilities.
 """
 
 from __future__ import annotations

@@ -118,7 +118,8 @@ def read_clips(layout: Layout, of: ForesightSettings, splits: tuple[Split, ...] 
         splits: fires that are wanted.
 
     Raises:
-        InputError: a store or the split is missing, or no training fire is long enough for the longest gap.
+        InputError: a store or the split is missing, or no fire to train or to choose on is long enough for the longest
+            gap.
     """
     split = read_split(layout.split)
     sizes = Sizes.of(layout, split)
@@ -128,11 +129,12 @@ def read_clips(layout: Layout, of: ForesightSettings, splits: tuple[Split, ...] 
         fires = _chosen(landscape, split[name], splits, of.fires)
         if fires:
             found.append(_read(landscape, split[name], fires, of.target_layers))
-    if "train" in splits and not any(len(clips.windows("train", of.gaps[-1])) for clips in found):
-        raise InputError(
-            layout.split, f"no training fire with {of.gaps[-1] + 1} frames", "fires that reach the longest gap",
-            "lower foresight.gaps, or add fires",
-        )  # fmt: skip
+    for wanted in [one for one in splits if one != "test"]:  # of the test each part of the study asks for its own
+        if not any(len(clips.windows(wanted, of.gaps[-1])) for clips in found):
+            raise InputError(
+                layout.split, f"no {wanted} fire with {of.gaps[-1] + 1} frames", "fires that reach the longest gap",
+                "lower foresight.gaps, or add fires",
+            )  # fmt: skip
     return found
 
 

@@ -97,20 +97,24 @@ def read_cells(burned: Float[np.ndarray, "B H W"], landscape: Landscape, cells: 
 
 
 def overlaps(
-    forecast: Float[Tensor, "*shape"], observed: Float[Tensor, "*shape"], now: Float[Tensor, "*shape"]
+    forecast: Float[Tensor, "*shape"],
+    observed: Float[Tensor, "*shape"],
+    now: Float[Tensor, "*shape"],
+    stays_burned: bool = True,
 ) -> dict[str, Float[np.ndarray, " B"]]:
     """Sums from which the IoU of shares follows: of all that burns, and of what burns anew.
 
-    IoU = sum min(f, o) / sum max(f, o), which for shares of 0 and 1 is that of sets. What burns stays burned, so the
+    IoU = sum min(f, o) / sum max(f, o), which for shares of 0 and 1 is that of sets. Where what burns stays burned, the
     forecast is at least what burns now; anew is what lies above that.
 
     Args:
         forecast: shares.
         observed: shares at the same time.
         now: shares in the newest frame.
+        stays_burned: false: fires go out.
     """
-    forecast = torch.maximum(forecast, now)
-    grown, grew = forecast - now, (observed - now).clamp(min=0)
+    forecast = torch.maximum(forecast, now) if stays_burned else forecast
+    grown, grew = (forecast - now).clamp(min=0), (observed - now).clamp(min=0)
     pairs = {
         "common": torch.minimum(forecast, observed), "either": torch.maximum(forecast, observed),
         "common_new": torch.minimum(grown, grew), "either_new": torch.maximum(grown, grew),

@@ -115,12 +115,12 @@ def _compared(
     batch: Batch, forecast: Shares, observed: Shares, now: Shares, told: dict[str, object]
 ) -> list[pd.DataFrame]:
     """Rows of both readers; patches without a real pixel do not count."""
-    real = batch.valid.float()
+    real, stays = batch.valid.float(), batch.clips.landscape.stays_burned
     patches = [of[0] * real for of in (forecast, observed, now)]
     cells = [(of[1] >= HALF).float() * real[..., None] for of in (forecast, observed, now)]
     return [
-        rows_of(batch.fires, {"reader": "probe", **told}, overlaps(*patches)),
-        rows_of(batch.fires, {"reader": "decoder", **told}, overlaps(*cells)),
+        rows_of(batch.fires, {"reader": "probe", **told}, overlaps(*patches, stays_burned=stays)),
+        rows_of(batch.fires, {"reader": "decoder", **told}, overlaps(*cells, stays_burned=stays)),
     ]
 
 
@@ -134,11 +134,16 @@ def _of_pixels(
     cells: int,
 ) -> list[pd.DataFrame]:
     """The same of forecasts in pixels, which lie at these places."""
-    clips = batch.clips
+    clips, landscape = batch.clips, batch.clips.landscape
     lead = int(np.flatnonzero(store.lead.values == gap)[0])
-    probability = np.stack([store.probability[places[key], lead].values for key in clips.named(batch.rows)])
-    shares = read_cells(np.nan_to_num(probability), clips.landscape, cells)
-    return _compared(batch, (shares.mean(-1), shares), observed, now, {"source": PIXEL, "gap": gap})
+    fires = zip(clips.named(batch.rows), clips.fires[clips.fire_of[batch.rows]].tolist(), strict=True)
+    probability = np.stack(
+        [landscape.cut(store.probability[places[key], lead].values, number) for key, number in fires]
+    )
+    shares = read_cells(np.nan_to_num(probability), landscape, cells)
+    real = read_cells(np.ones_like(probability[:1]), landscape, cells).mean(-1)  # share of each patch on the raster
+    patches = shares.mean(-1) / real.clamp(min=1e-9)
+    return _compared(batch, (patches, shares), observed, now, {"source": PIXEL, "gap": gap})
 
 
 def _begun(store: xr.Dataset, dataset: str, gaps: Sequence[int]) -> Mapping[tuple[str, int], int]:

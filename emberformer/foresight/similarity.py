@@ -73,7 +73,7 @@ def change_maps(clips: Clips, standard: Standard, gaps: Sequence[int], number: i
 
     Returns:
         `change` (fire, gap, patch_y, patch_x), standard units, NaN where a patch holds no real pixel, and
-        `burned_share` (fire, gap, patch_y, patch_x), the gap 0 first.
+        `burned_share` (fire, frame, patch_y, patch_x) of the first frame, 0, and of that of every gap.
     """
     windows = clips.windows("test", max(gaps))
     growth = (clips.share[windows + max(gaps)] - clips.share[windows]).sum((1, 2)).numpy()

@@ -41,7 +41,7 @@ def write_similarity(settings: Settings, layout: Layout) -> Path:
     clips = read_clips(layout, of)
     standard, of_cls = fit_standard(clips, of.components), fit_cls(clips)
     gaps, tables, maps = range(of.similarity_gaps + 1), [], {}
-    for part in tested(clips, of.similarity_gaps, layout.split):
+    for part in tested(clips, max(of.similarity_gaps, of.gaps[-1]), layout.split):
         sums, score = similarity_sums(part, standard, of_cls, gaps), settings.evaluation
         tables.append(similarity_table(sums, part.dataset, part.seconds, score.replicates, score.seed))
         maps[part.dataset] = change_maps(part, standard, of.gaps, of.maps)

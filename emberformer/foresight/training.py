@@ -54,10 +54,11 @@ class LearnedShare:
     network: Predicting
 
     def __call__(self, batch: Batch, gap: int) -> Float[Tensor, "B Gy Gx"]:
-        """Burned share `gap` frames later, from what burns already to 1."""
+        """Burned share `gap` frames later, up to 1, and where fires do not go out from what burns already."""
         with torch.inference_mode():
             change = self.network(batch, gap)[..., 0]
-        return torch.minimum(torch.maximum(batch.share + change, batch.share), torch.ones_like(change))
+        least = batch.share if batch.clips.landscape.stays_burned else torch.zeros_like(change)
+        return torch.minimum(torch.maximum(batch.share + change, least), torch.ones_like(change))
 
 
 def train_predictor(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Bool
 from scipy.stats import spearmanr
 
 from emberformer.data.fires import UNKNOWN, fire_position
@@ -45,12 +46,17 @@ def step_errors(forecasts: xr.Dataset, fires: xr.Dataset, split: str, threshold:
     """
     chosen = forecasts.isel(forecast=np.flatnonzero(forecasts.split.values == split)).isel(lead=[0])
     hectares = float(fires.attrs["cell_m"]) ** 2 / 1e4
-    rows = [
-        {"fire_id": one.fire_id, "step": one.init_step, "frames_seen": one.init_step + 1}
-        | {name: hectares * value for name, value in _areas(one, threshold).items()}
-        | _circumstances(one, fires)
-        for one in observed_forecasts(chosen, fires, "failures of")
-    ]
+    rows = []
+    for one in observed_forecasts(chosen, fires, "failures of"):
+        position = fire_position(fires, one.fire_id)
+        row = int(fires.row_start.values[position]) + one.init_step
+        burned = fires.burned[row].values == 1
+        areas = {**_areas(one, threshold), "fire_size_ha": np.count_nonzero(burned)}
+        rows.append(
+            {"fire_id": one.fire_id, "step": one.init_step, "frames_seen": one.init_step + 1}
+            | {name: hectares * value for name, value in areas.items()}
+            | _circumstances(burned, row, int(fires.terrain_index.values[position]), fires)
+        )
     columns = ["fire_id", "step", "frames_seen", "hit_ha", *KINDS, "fire_size_ha", "growth_ha", "wind_speed_m_s",
                "slope_deg", "fuel", "fuel_changes", "unburnable_share"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
@@ -97,28 +103,25 @@ def _areas(one: ObservedForecast, threshold: float) -> dict[str, float]:
         "missed_ha": float(np.count_nonzero(~called & observed)),
         "false_alarm_ha": float(np.count_nonzero(called & ~observed)),
         "calibration_ha": float(np.abs(forecasts - observations).sum()),
-        "fire_size_ha": float(np.count_nonzero(one.burned == 1)),
         "growth_ha": float(np.count_nonzero(observed)),
     }
 
 
-def _circumstances(one: ObservedForecast, fires: xr.Dataset) -> dict[str, float]:
-    """Wind of the step, and the unburned ground about the fire."""
-    position = fire_position(fires, one.fire_id)
-    row, terrain = int(fires.row_start.values[position]) + one.init_step, int(fires.terrain_index.values[position])
+def _circumstances(newest: Bool[np.ndarray, "y x"], row: int, terrain: int, fires: xr.Dataset) -> dict[str, float]:
+    """Wind of the step, and the unburned ground about what burns in its newest frame."""
     u, v = fires.weather.sel(weather_variable=["wind_u", "wind_v"])[row].values
-    cut = surroundings(one.burned == 1, AROUND)
-    burned = one.burned[cut] == 1
+    cut = surroundings(newest, AROUND)
+    burned = newest[cut]
     ground = ~burned & (distance_to(burned) <= AROUND)
     bands = dict(_bands(fires, terrain, cut))
     fuel, burnable = bands.get("fuel_model"), bands.get("burnable")
     if fuel is None:
         common, changes = np.nan, np.nan
     else:
-        known = fuel[ground & np.isfinite(fuel)]
-        codes, counts = np.unique(known, return_counts=True)
+        known = ground & np.isfinite(fuel)
+        codes, counts = np.unique(fuel[known], return_counts=True)
         common = float(codes[counts.argmax()]) if codes.size else np.nan
-        beside = ground[:, 1:] & ground[:, :-1]
+        beside = known[:, 1:] & known[:, :-1]
         changes = _mean(fuel[:, 1:][beside] != fuel[:, :-1][beside])
     slope = bands.get("slope_deg")
     return {
@@ -126,7 +129,7 @@ def _circumstances(one: ObservedForecast, fires: xr.Dataset) -> dict[str, float]
         "slope_deg": np.nan if slope is None else _mean(slope[ground & np.isfinite(slope)]),
         "fuel": common,
         "fuel_changes": changes,
-        "unburnable_share": np.nan if burnable is None else _mean(~(burnable[ground] > 0)),
+        "unburnable_share": np.nan if burnable is None else _mean(burnable[ground & np.isfinite(burnable)] <= 0),
     }
 
 

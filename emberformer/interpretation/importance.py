@@ -27,9 +27,11 @@ INTACT = "nothing"
 def permutation_importance(subject: Subject, replicates: int, seed: int) -> pd.DataFrame:
     """Drop of new-fire average precision when one input comes from another fire.
 
-    Each sampled step has one donor, a step of another fire with as many frames seen; of each input that the network
-    takes, its part is replaced by the donor's: a terrain band (its channels on the raster and its tokens), the wind, or
-    the history (all but the newest frame). The newest burned area always stays.
+    Each sampled step has one donor, a step of another fire, on another window of ground, with as many frames seen; of
+    each input that the network takes, its part is replaced by the donor's: a terrain band (its channels on the raster
+    and its tokens), the wind, or the history (all but the newest frame). The newest burned area always stays. Where all
+    fires are on the same ground, no terrain is replaced, for it would be by itself; where windows of ground overlap, a
+    part of it is.
 
     Args:
         subject: network and steps.
@@ -43,6 +45,8 @@ def permutation_importance(subject: Subject, replicates: int, seed: int) -> pd.D
     """
     pairs = _with_donors(subject, subject.sampled(STEPS), seed)
     parts = input_parts(subject)
+    if on_one_ground(subject):
+        parts = {name: part for name, part in parts.items() if name in (WIND, HISTORY)}
     fires = sorted({step.fire for step, _ in pairs})
     counts = np.zeros((1 + len(parts), len(fires), 2, BINS))
     for batch in subject.batches(pairs, "permutation importance"):
@@ -70,6 +74,12 @@ def permutation_importance(subject: Subject, replicates: int, seed: int) -> pd.D
         "n_steps",
     ]
     return pd.DataFrame(rows if pairs else [], columns=columns)
+
+
+def on_one_ground(subject: Subject) -> bool:
+    """Whether several fires burn on the same window of the same ground, so that another one's terrain is their own."""
+    fires = {step.fire for step in subject.steps}
+    return len(fires) > 1 and len({int(subject.landscape.terrain_index[fire]) for fire in fires}) == 1
 
 
 def input_parts(subject: Subject) -> dict[str, dict[str, list[int] | slice]]:
@@ -109,12 +119,18 @@ def _counts(subject: Subject, batch: Batch, part: dict[str, list[int] | slice]) 
 
 
 def _with_donors(subject: Subject, steps: Sequence[Step], seed: int) -> list[tuple[Step, Step]]:
-    """Steps with a donor each: of another fire, as many frames seen; a step without any is left out."""
+    """Steps with a donor each: of another fire and, unless all are on one, another ground, as many frames seen; a step
+    without any is left out.
+    """
     rng = np.random.default_rng(seed)
-    pairs = []
+    pairs, ground = [], subject.landscape.terrain_index
+    apart = range(len(ground)) if on_one_ground(subject) else ground  # of each fire what a donor's must differ from
     for step in steps:
         seen = subject.frames_seen(step)
-        donors = [other for other in subject.steps if other.fire != step.fire and subject.frames_seen(other) == seen]
+        donors = [
+            other for other in subject.steps
+            if apart[other.fire] != apart[step.fire] and subject.frames_seen(other) == seen
+        ]  # fmt: skip
         if donors:
             pairs.append((step, donors[int(rng.integers(len(donors)))]))
     return pairs

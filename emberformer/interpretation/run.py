@@ -24,7 +24,7 @@ from emberformer.interpretation.drawing import (
     write_list,
 )
 from emberformer.interpretation.failures import DRAWN, KINDS, in_common, step_errors, worst_steps
-from emberformer.interpretation.importance import permutation_importance
+from emberformer.interpretation.importance import on_one_ground, permutation_importance
 from emberformer.interpretation.subject import Subject, open_subject
 from emberformer.layout import Layout
 from emberformer.provenance import provenance
@@ -115,6 +115,8 @@ def _network(subject: Subject, settings: EvaluationSettings, folder: Path) -> tu
         "features": draw_features(images, folder),
     }
     missing = {part: LEFT_OUT[part] for part, pictures in drawn.items() if not pictures}
+    if on_one_ground(subject):
+        missing["importance of the terrain"] = "all fires burn on the same ground"
     for part, reason in missing.items():
         log.info("no %s: %s", part, reason)
     return [picture for pictures in drawn.values() for picture in pictures], missing

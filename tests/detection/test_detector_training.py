@@ -33,9 +33,11 @@ def configuration(**changes) -> Settings:
     )
 
 
-def fitted(folder: Path, settings: Settings, data: str = "a", training: Scenes | None = None) -> Path:
+def fitted(
+    folder: Path, settings: Settings, data: str = "a", training: Scenes | None = None, features: str = "x"
+) -> Path:
     training = training or Scenes(8)
-    return fit_detector(settings, folder, training, Scenes(4, seed=1), [data], {"made_up": "x"}, 0, "cpu", 1)
+    return fit_detector(settings, folder, training, Scenes(4, seed=1), [data], {"made_up": features}, 0, "cpu", 1)
 
 
 def curve(folder: Path, name: str) -> list[float]:
@@ -131,6 +133,8 @@ def test_a_student_learns_from_its_teacher(whole, tmp_path):
     other = configuration(distillation=told, scales=(1.0,))
     with pytest.raises(InputError, match="scales"):
         fitted(tmp_path / "other", other)
+    with pytest.raises(InputError, match="features \\['x'\\]"):
+        fitted(tmp_path / "other", configuration(distillation=told), features="of other weights")
 
 
 def test_a_teacher_says_what_it_is_sure_of(tmp_path):

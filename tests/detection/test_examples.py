@@ -3,6 +3,7 @@
 from typing import cast
 
 import numpy as np
+import pytest
 
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.split import read_split
@@ -18,9 +19,10 @@ from emberformer.detection.sources import told
 from tests.stores import prepare, tiny_experiment
 
 
-def test_boxes_lie_about_what_is_new_in_the_frame_of_their_horizon(tmp_path, monkeypatch):
+@pytest.mark.parametrize("window", [None, 28])
+def test_boxes_lie_about_what_is_new_in_the_frame_of_their_horizon(tmp_path, monkeypatch, window):
     monkeypatch.setattr(examples, "AROUND", 2)
-    settings, layout = tiny_experiment(tmp_path, {"tiny": (42, 70)}, detection={})
+    settings, layout = tiny_experiment(tmp_path, {"tiny": (42, 70)}, detection={}, features={"window": window})
     prepare(settings, layout)
     landscapes = open_landscapes(layout, Sizes.of(layout, read_split(layout.split)))
     steps = [Step(0, fire, step) for fire in range(3) for step in range(2)]
@@ -35,8 +37,10 @@ def test_boxes_lie_about_what_is_new_in_the_frame_of_their_horizon(tmp_path, mon
         places = np.argwhere((panel.pixels == new).all(2))
         assert len(places)
         inside = np.zeros(len(places), bool)
-        for x0, y0, x1, y1 in panel.told.boxes.astype(int).tolist():
-            inside |= ((places >= [y0, x0]) & (places < [y1, x1])).all(1)
-        assert inside.all()
+        for x0, y0, x1, y1 in panel.told.boxes.round().astype(int).tolist():
+            within = ((places >= [y0, x0]) & (places < [y1, x1])).all(1)
+            assert [*places[within].min(0), *places[within].max(0)] == [y0, x0, y1 - 1, x1 - 1]  # the box is tight
+            inside |= within
+        assert window or inside.all()  # what is new beyond a window has no box
         assert np.array_equal(panel.told.boxes, panel.found.boxes)
         assert set(panel.told.labels) <= ({0, 1} if ", in " in panel.title else {2, 3})

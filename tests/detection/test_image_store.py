@@ -200,6 +200,29 @@ def test_splits_are_given_by_group_or_drawn(written, tmp_path):
         list_images([CameraSource(source.annotations, source.images, "val")], None, SHARES, 0)
 
 
+def test_a_camera_of_two_sets_is_in_one_split(tmp_path):
+    sets = [write_camera_set(tmp_path / name, 8, seed, cameras=4) for seed, name in enumerate(("flame", "smoke"))]
+    for seed in range(3):
+        sources = [CameraSource(*one, group="camera") for one in sets]
+        images = list_images(sources, None, SHARES, seed).images
+        splits = {one.group: {image.split for image in images if image.group == one.group} for one in images}
+        assert all(len(of) == 1 for of in splits.values())
+        assert len(set.union(*splits.values())) > 1
+    for given in (["train", None], ["train", "test"]):
+        sources = [CameraSource(*one, split, "camera") for one, split in zip(sets, given, strict=True)]
+        with pytest.raises(InputError, match="group 'camera 0'"):
+            list_images(sources, None, SHARES, 0)
+
+
+def test_folders_of_two_sets_are_told_apart(tmp_path):
+    sets = [write_camera_set(tmp_path / name, 4, seed) for seed, name in enumerate(("flame", "smoke"))]
+    sources = [CameraSource(*one, group="folder") for one in sets]
+    images = list_images(sources, None, {"train": 0.5, "validation": 0.0, "test": 0.5}, 0).images
+    assert {image.group for image in images} == {"."}
+    assert len({image.split for image in images[:4]}) == len({image.split for image in images[4:]}) == 1
+    assert images[0].split != images[4].split
+
+
 def test_views_draw_on_training_images_alone(written):
     images = list_images([written[0]], None, SHARES, 0).images
     drawing = ViewDrawing(images, SIDE, ViewRule(mosaic=1.0, paste=1.0), 0)

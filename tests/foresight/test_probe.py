@@ -4,15 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 from emberformer.errors import InputError
+from emberformer.features.patch_means import burned_share
 from emberformer.forecast_store import ForecastBlock, open_forecasts, valid_times, write_forecasts
-from emberformer.foresight.clips import read_clips
+from emberformer.foresight.clips import Clips, read_clips
 from emberformer.foresight.heads import head_table, write_head_grid
-from emberformer.foresight.mask_decoder import burned_cells, fit_decoder, overlaps
+from emberformer.foresight.mask_decoder import burned_cells, fit_decoder, overlaps, read_cells
 from emberformer.foresight.predict import load_predictors, write_predictions
-from emberformer.foresight.probe import _places, write_probe
+from emberformer.foresight.probe import _of_pixels, _places, write_probe
 from emberformer.foresight.standard import fit_standard
+from emberformer.foresight.windows import Batch
+from emberformer.landscape import Landscape
 from emberformer.overrides import changed
 from emberformer.patch_arrays import cell_shares
 from tests.stores import prepare, tiny_experiment
@@ -41,6 +45,14 @@ def test_overlaps_by_hand():
     assert (found["common"], found["either"]) == (2, 3.5)  # what burns now stays burned in the forecast
     assert (found["common_new"], found["either_new"]) == (1, 2.5)
     assert (found["squared"], found["cells"]) == (0.25 + 1, 4)
+
+
+def test_a_fire_that_goes_out_is_forecast_to():
+    now, observed = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]])
+    found = {name: float(of[0]) for name, of in overlaps(observed, observed, now, stays_burned=False).items()}
+    assert found["common"] == found["either"] == 2
+    assert found["common_new"] == found["either_new"] == 1
+    assert found["squared"] == 0
 
 
 def test_persistence_has_no_new_fire():
@@ -153,6 +165,32 @@ def test_forecasts_in_pixels_stand_beside(stores, steps):
     table = pd.read_csv(write_probe(asked, layout)).set_index(["reader", "gap", "source"])
     assert np.allclose(table.loc[("probe", slice(None), "pixel"), "iou_new"].dropna(), 1)
     assert table.loc[("probe", 2, "copy"), "iou_new"] < 1
+
+
+def test_forecasts_in_pixels_are_read_in_the_window_and_on_real_pixels_alone():
+    """Where all of a window of 7 x 7 pixels burns, a forecast of that is no error, not even in the patches cut off."""
+    landscape = Landscape.__new__(Landscape)
+    landscape.grid, landscape.pixels, landscape.window, landscape.origin = (2, 2), 4, 7, np.array([[0, 0], [5, 1]])
+    landscape.stays_burned = True
+    burned, shares = np.ones((1, 7, 7), np.uint8), torch.from_numpy(burned_share(np.ones((1, 7, 7), np.uint8), 4))
+    frame = torch.zeros(1, 2, 2, 1)
+    clips = Clips(
+        "tiny", landscape, np.array([1]), ("test",), np.array([0]), np.array([1]), frame, torch.zeros(1, 1), shares,
+        frame, torch.zeros(1, 2), torch.ones(2, 2, dtype=torch.bool),
+    )  # fmt: skip
+    landscape.fires = xr.Dataset({"fire_id": ("fire", ["other", "own"])})
+    batch = Batch(
+        frame[None], torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 2, 2), frame, frame, shares, clips.valid[None],
+        np.array([0]), clips,
+    )  # fmt: skip
+    raster = np.zeros((1, 1, 14, 9), np.float32)
+    raster[..., 5:12, 1:8] = 1
+    store = xr.Dataset({"probability": (("forecast", "lead", "y", "x"), raster)}, {"lead": [1]})
+    cells = read_cells(burned.astype(np.float32), landscape, 2)
+    now = torch.zeros(1, 2, 2), torch.zeros_like(cells)
+    of_patches, of_cells = _of_pixels(store, {("own", 0): 0}, batch, (shares, cells), now, 1, 2)
+    assert of_patches.squared.tolist() == of_cells.squared.tolist() == [0]
+    assert of_patches.common.tolist() == of_patches.either.tolist() == [4]
 
 
 def test_forecasts_in_pixels_that_no_test_window_has_are_refused(stores):

@@ -1,5 +1,7 @@
 """Similarity: hand-worked sums, standard features, and the table of a tiny store."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import torch
 import xarray as xr
 
 from emberformer.data.fires import open_fires
+from emberformer.data.split import read_split
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from emberformer.foresight.clips import read_clips
@@ -175,3 +178,20 @@ def test_what_is_too_far_ahead_is_refused(stores):
         read_clips(layout, settings.foresight.model_copy(update={"gaps": (1, 9)}))
     with pytest.raises(InputError, match="foresight"):
         write_similarity(changed(settings, {"foresight": None}), layout)
+
+
+def test_without_validation_fires_that_reach_there_is_no_study(stores, monkeypatch):
+    settings, layout = stores
+    split = {name: dict.fromkeys(of, "train") for name, of in read_split(layout.split).items()}
+    monkeypatch.setattr("emberformer.foresight.clips.read_split", lambda path: split)
+    with pytest.raises(InputError, match="no validation fire with 3 frames"):
+        read_clips(layout, settings.foresight)
+
+
+def test_test_fires_too_short_for_the_maps_are_refused(stores, clips, monkeypatch):
+    settings, layout = stores
+    far = settings.model_copy(update={"foresight": settings.foresight.model_copy(update={"gaps": (1, 4)})})
+    short = [replace(part, size=part.size - 1) for part in clips]
+    monkeypatch.setattr("emberformer.foresight.study.read_clips", lambda layout, of: short)
+    with pytest.raises(InputError, match="no test fire with 5 frames"):
+        write_similarity(far, layout)

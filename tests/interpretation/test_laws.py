@@ -1,5 +1,7 @@
 """Laws of the interpretation: completeness, rollout, colours, permutations, and what failures have in common."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emberformer.dataset import Step
 from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
 from emberformer.interpretation.attention import rolled_out
 from emberformer.interpretation.attribution import integrated_gradients, uneventful
 from emberformer.interpretation.components import component_colours
 from emberformer.interpretation.failures import in_common, step_errors, worst_steps
-from emberformer.interpretation.importance import with_part_of
+from emberformer.interpretation.importance import _with_donors, on_one_ground, with_part_of
+from emberformer.interpretation.subject import Subject
+from emberformer.landscape import Landscape
 from tests.small_fires import disc, small_fires
 
 
@@ -91,6 +96,53 @@ def test_only_the_named_part_comes_from_the_donor():
     assert inputs["terrain_pixels"][0, 1, 0, 0] == 2.0  # the batch itself is left as it was
 
 
+@pytest.mark.parametrize(("ground", "donors"), [([4, 4, 4], {1, 2}), ([4, 4, 5], {2})])
+def test_a_donor_is_on_other_ground_where_there_is_some(ground, donors):
+    subject = Mock(spec=Subject)
+    subject.landscape = Mock(spec=Landscape, terrain_index=np.array(ground))
+    subject.steps = [Step(0, fire, step) for fire in range(3) for step in range(4)]
+    subject.frames_seen = lambda step: step.step
+    pairs = _with_donors(subject, [step for step in subject.steps if step.fire == 0] * 8, 0)
+    assert {donor.fire for _, donor in pairs} == donors
+    assert all(step.step == donor.step for step, donor in pairs)
+    assert on_one_ground(subject) == (len(set(ground)) == 1)
+
+
+def errors_of(folder, fires, forecasts):
+    """Errors of forecasts from the first frame of each fire."""
+    times, shape = fires.valid_time.values, forecasts[0].shape
+    blocks = [
+        ForecastBlock(fire_id, "test", 0, times[0], times[1:2], values[None].astype(np.float32))
+        for fire_id, values in zip(fires.fire_id.values, forecasts, strict=True)
+    ]
+    write_forecasts(folder / "f.zarr", blocks, method="m", dataset="small", score_kind="probability",
+                    shape=(1, *shape), provenance={}, sees_target_wind=False)  # fmt: skip
+    return step_errors(open_forecasts(folder / "f.zarr"), fires, "test", 0.5)
+
+
+def test_ground_without_data_is_neither_another_fuel_nor_unburnable(tmp_path):
+    shape, small = (14, 14), disc((14, 14), (7, 7), 1)
+    fuel, burnable = np.full(shape, np.nan), np.full(shape, np.nan)
+    fuel[:, :8], fuel[:, 4:8], burnable[:, :4], burnable[:, 4:8] = 1, 2, 0, 1
+    fires = small_fires({"a": [small, small]}, terrain={"fuel_model": fuel, "burnable": burnable})
+    (row,) = errors_of(tmp_path, fires, [small]).to_dict("records")
+    ground = (small == 0)[:, :8]
+    assert row["fuel_changes"] == pytest.approx(14 / np.count_nonzero(ground[:, 1:] & ground[:, :-1]))
+    assert row["unburnable_share"] == pytest.approx(14 * 4 / np.count_nonzero(ground))
+    nothing = small_fires({"a": [small, small]}, terrain={"fuel_model": fuel * np.nan, "burnable": fuel * np.nan})
+    (row,) = errors_of(tmp_path, nothing, [small]).to_dict("records")
+    assert np.isnan([row["fuel"], row["fuel_changes"], row["unburnable_share"]]).all()
+
+
+def test_fires_that_go_out_have_a_size_and_ground_about_them(tmp_path):
+    small = disc((14, 14), (7, 7), 1)
+    fires = small_fires(
+        {"a": [small, small * 0]}, fire_kind="active", cell_m=100.0, terrain={"slope_deg": np.full((14, 14), 7.0)}
+    )
+    (row,) = errors_of(tmp_path, fires, [small]).to_dict("records")
+    assert (row["fire_size_ha"], row["false_alarm_ha"], row["slope_deg"]) == (5, 5, 7)
+
+
 @pytest.fixture
 def errors(tmp_path):
     """A disc of 5 pixels that grows to 21, forecast to stay, and one that is forecast to grow and stays."""
@@ -100,15 +152,7 @@ def errors(tmp_path):
         {"sequence_001": [small, large], "sequence_002": [small, small]}, cell_m=100.0, wind=(3.0, 4.0),
         terrain={"slope_deg": np.full(shape, 7.0), "fuel_model": np.where(np.arange(14) < 7, 1, 2)[None].repeat(14, 0)},
     )  # fmt: skip
-    times = fires.valid_time.values
-    forecasts = [np.where(small == 1, 1, 0.0), np.where(large == 1, 1, 0.0)]
-    blocks = [
-        ForecastBlock(fire_id, "test", 0, times[0], times[1:2], values[None].astype(np.float32))
-        for fire_id, values in zip(fires.fire_id.values, forecasts, strict=True)
-    ]
-    write_forecasts(tmp_path / "f.zarr", blocks, method="m", dataset="small", score_kind="probability",
-                    shape=(1, *shape), provenance={}, sees_target_wind=False)  # fmt: skip
-    return step_errors(open_forecasts(tmp_path / "f.zarr"), fires, "test", 0.5)
+    return errors_of(tmp_path, fires, [np.where(small == 1, 1, 0.0), np.where(large == 1, 1, 0.0)])
 
 
 def test_errors_are_areas_in_hectares(errors):
