@@ -9,7 +9,6 @@ from pydantic import Discriminator, Field, Tag
 from emberformer.data_settings import (
     BandSettings,
     DeepCrownSettings,
-    EncodingSettings,
     SourceSettings,
     WeatherSettings,
     WindUnit,
@@ -82,7 +81,6 @@ class ObservedSettings(SourceSettings):
     fire_column: str | None = Field(default=None, description="column of a table that says which fire a polygon is of")
     time_column: str | None = Field(default=None, description="column of the polygons' times; null: found by its name")
     layer: str | None = Field(default=None, description="layer of the polygons, where a file has several")
-    encoding: EncodingSettings | None = Field(default=None, description="what stands for burned in PNG images")
     window: int = Field(ge=14, description="height and width in pixels of a fire's window, around where it begins")
     cell_m: float | None = Field(
         default=None, gt=0, description="side of a pixel in metres; null: that of the rasters, which must all have one"

@@ -25,6 +25,7 @@ from emberformer.data.perimeters import (
     RASTERS,
     VECTORS,
     PerimeterOptions,
+    list_files,
     rasterise_outlines,
     read_perimeters,
 )
@@ -132,12 +133,13 @@ def read_fire(source: Path | Outlines, settings: ObservedSettings) -> ObservedFi
     """
     minutes = settings.minutes_per_frame
     options = PerimeterOptions(
-        minutes, time_column=settings.time_column, layer=settings.layer, encoding=settings.encoding,
-        crs=settings.crs, cell_m=settings.cell_m, margin_m=0.0,
+        minutes, time_column=settings.time_column, layer=settings.layer, crs=settings.crs, cell_m=settings.cell_m,
+        margin_m=0.0,
     )  # fmt: skip
     if isinstance(source, Outlines):
         observed, grid = rasterise_outlines(source, options, parse_crs(settings.crs) if settings.crs else None)
     else:
+        _refuse_images(source)
         observed, grid = read_perimeters(source, options)
     past = regular_history(observed, minutes)
     if len(past.time) < 2:
@@ -149,6 +151,18 @@ def read_fire(source: Path | Outlines, settings: ObservedSettings) -> ObservedFi
     burned = move_burned(past.burned, grid, window)
     outside = int((past.burned[-1] == 1).sum() - (burned[-1] == 1).sum())
     return ObservedFire(History(burned, past.time, past.notes), window, outside, observed.dated)
+
+
+def _refuse_images(source: Path) -> None:
+    """Images tell no place, and a fire of a data set has no template that would.
+
+    Raises:
+        InputError: the perimeters are images.
+    """
+    path = list_files(source)[0]
+    if path.suffix.lower() in IMAGES:
+        remedy = "make GeoTIFFs of them: gdal_translate -a_srs EPSG:<code> -a_ullr <west> <north> <east> <south> IN OUT"
+        raise InputError(path, "an image, which tells no place", "GeoTIFFs, polygons or NetCDF", remedy)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,18 @@ from emberformer.data.fires import fire_crs, fire_on_map, fire_rows, fire_transf
 from emberformer.data.reading import ingest
 from emberformer.dataset_settings import ObservedSettings
 from emberformer.errors import InputError
-from tests.new_fires import CRS, TRANSFORM, grow, outlines, plane, times, write_frames, write_raster, write_weather
+from tests.new_fires import (
+    CRS,
+    TRANSFORM,
+    grow,
+    outlines,
+    plane,
+    times,
+    write_frames,
+    write_images,
+    write_raster,
+    write_weather,
+)
 
 ARKADIA = Path(__file__).parents[3] / "shared" / "data" / "real" / "arkadia2011"
 EAST = TRANSFORM @ Affine.translation(400, 0)  # 12 km to the east
@@ -176,11 +187,21 @@ def test_what_does_not_fit_is_named(tmp_path, changes, said):
         read(tmp_path, write_fires(tmp_path / "raw"), **changes)
 
 
+def test_images_are_refused_with_what_to_do_instead(tmp_path):
+    """Nothing would say where they lie: a data set has no --template."""
+    root = write_fires(tmp_path / "raw")
+    write_images(root / "fires" / "drawn", grow(3))
+    with pytest.raises(InputError, match=r"(?s)drawn/fire_000\.png.*tells no place.*gdal_translate -a_srs") as refused:
+        read(tmp_path, root)
+    assert "--" not in str(refused.value)
+    assert read(tmp_path, root, on_error="skip").fire_id.values.tolist() == ["east", "home"]
+
+
 def test_a_table_without_the_column_or_the_cell(tmp_path):
     root = write_table(tmp_path / "raw")
     with pytest.raises(InputError, match=r"(?s)no column 'fire'.*incident.*correct fire_column"):
         read(tmp_path, root, fires="all.gpkg", fire_column="fire", cell_m=30)
-    with pytest.raises(InputError, match=r"(?s)polygons, which have no pixels"):
+    with pytest.raises(InputError, match=r"(?s)polygons, which have no pixels.*cell_m of a data set"):
         read(tmp_path, root, fires="all.gpkg", fire_column="incident")
 
 
