@@ -15,9 +15,11 @@ SNAKEFILE = SOURCES / "workflow" / "Snakefile"
 # What a deployed folder holds, and what it is copied from.
 DEPLOYED = {
     "workflow/Snakefile": "workflow/deployed.smk",
-    **{f"config/{name}": f"config/{name}" for name in ("config.yaml", "demo.yaml", "config.schema.json")},
-    **{f"profiles/{name}": f"profiles/{name}" for name in ("default/profile.yaml", "slurm/profile.yaml")},
-    **{f"profiles/kubernetes/{name}": f"profiles/kubernetes/{name}" for name in ("profile.yaml", "job.py", "cancel")},
+    **{
+        (name := path.relative_to(SOURCES).as_posix()): name
+        for pattern in ("config/*.yaml", "config/*.json", "profiles/*/[!_.]*")
+        for path in sorted(SOURCES.glob(pattern))
+    },
 }
 
 

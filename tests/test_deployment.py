@@ -7,10 +7,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from emberformer import __version__
 from emberformer.cli import app
+from emberformer.dataset_settings import SourceSettings
 from emberformer.deployment import DEPLOYED
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,15 @@ def test_init_writes_what_the_repository_has_and_names_the_next_command(tmp_path
     for name in written - {"workflow/Snakefile"}:
         assert (tmp_path / "my fires" / name).read_bytes() == (ROOT / name).read_bytes()
     assert f"cd '{tmp_path}/my fires' && snakemake --cores all --configfile config/demo.yaml" in told.output
+
+
+def test_every_source_has_a_configuration_that_init_writes():
+    sources = set()
+    for name in DEPLOYED:
+        if re.fullmatch(r"config/\w+\.yaml", name):
+            told = yaml.safe_load((ROOT / name).read_text()).get("datasets", {})
+            sources |= {dataset.get("source", "deep_crown") for dataset in told.values()}
+    assert sources == {one.model_fields["source"].default for one in SourceSettings.__subclasses__()}
 
 
 def test_init_overwrites_nothing(tmp_path):

@@ -20,13 +20,13 @@ WANTED = {
 
 
 def _rows() -> dict[str, list[str]]:
-    """Row -> cells: what, module, key, test."""
+    """Row -> cells: what, module, key, test; a line may be of several rows."""
     found = {}
     for line in TABLE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-        if re.fullmatch(r"[ABCDEX]\d+", cells[0]):
-            assert cells[0] not in found, f"{cells[0]} stands twice"
-            found[cells[0]] = cells[1:]
+        for row in cells[0].split(", ") if re.match(r"[ABCDEX]\d", cells[0]) else ():
+            assert row not in found, f"{row} stands twice"
+            found[row] = cells[1:]
     return found
 
 

@@ -98,7 +98,7 @@ def parse_crs(words: str) -> CRS:
     Raises:
         InputError: PROJ knows none of this name, or it is in degrees.
     """
-    expected, remedy = "a projected CRS such as 'EPSG:32719'", "correct --crs, or leave it out"
+    expected, remedy = "a projected CRS such as 'EPSG:32719'", "correct --crs (crs of a data set), or leave it out"
     try:
         crs = CRS.from_user_input(words)
     except CRSError as error:

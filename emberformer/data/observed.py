@@ -146,12 +146,8 @@ def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedF
         observed, grid = rasterise_outlines(
             source.outlines(), options, parse_crs(settings.crs) if settings.crs else None
         )
-    elif (image := list_files(source)[0]).suffix.lower() in IMAGES:
-        remedy = (
-            "give it a place: gdal_translate -a_srs EPSG:<code> -a_ullr <left> <top> <right> <bottom> in.png out.tif"
-        )
-        raise InputError(image, "an image, which says nothing of its place", FORMS, remedy)
     else:
+        _refuse_images(source)
         observed, grid = read_perimeters(source, options)
     if (frames := 1 + (observed.time[-1] - observed.time[0]) / np.timedelta64(round(60 * minutes), "s")) > MOST_FRAMES:
         found, expected = f"{frames:.0f} frames, from {observed.time[0]} on", f"at most {MOST_FRAMES}"
@@ -166,6 +162,18 @@ def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedF
     burned = move_burned(past.burned, grid, window)
     outside = int((past.burned[-1] == 1).sum() - (burned[-1] == 1).sum())
     return ObservedFire(History(burned, past.time, past.notes), window, outside, observed.dated)
+
+
+def _refuse_images(source: Path) -> None:
+    """Images tell no place, and a fire of a data set has no template that would.
+
+    Raises:
+        InputError: the perimeters are images.
+    """
+    path = list_files(source)[0]
+    if path.suffix.lower() in IMAGES:
+        remedy = "make GeoTIFFs of them: gdal_translate -a_srs EPSG:<code> -a_ullr <west> <north> <east> <south> IN OUT"
+        raise InputError(path, "an image, which tells no place", FORMS, remedy)
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def _read_table(path: Path, layer: str | None) -> geopandas.GeoDataFrame:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if layer not in layers if layer else len(layers) != 1:
             found = f"layers {layers}" + (f", none called {layer!r}" if layer else "")
-            raise InputError(path, found, "one layer, or the name of one", "give --layer")
+            raise InputError(path, found, "one layer, or the name of one", "give --layer (layer of a data set)")
         table = geopandas.read_file(path, layer=layer or layers[0], datetime_as_string=True)
     except (DataSourceError, ValueError, OSError) as error:
         raise InputError(path, str(error), expected, remedy) from error

@@ -100,7 +100,7 @@ def list_files(perimeters: Path | Sequence[Path]) -> list[Path]:
     else:
         paths = [perimeters] if isinstance(perimeters, Path) else list(perimeters)
     where = perimeters if isinstance(perimeters, Path) else "--perimeters"
-    remedy = "give files of one kind as --perimeters"
+    remedy = "give files of one kind"
     if not paths:
         raise InputError(where, "no perimeters", EXPECTED, remedy)
     kinds = {path.suffix.lower() for path in paths}
@@ -152,7 +152,7 @@ def rasterise_outlines(
         InputError: the side of a pixel is not given.
     """
     if template is None and options.cell_m is None:
-        remedy = "give --cell in metres: best the cell that the model was trained on"
+        remedy = "give --cell (cell_m of a data set) in metres: best the cell that the model was trained on"
         raise InputError(outlines.where, "polygons, which have no pixels", "the side of a pixel", remedy)
     if template:
         grid = template

@@ -145,7 +145,8 @@ def _unit_of(path: Path, column: str, unit: WindUnit | None) -> WindUnit:
             path, f"column {column!r}, which says {stated}", f"--wind-unit {unit!r}", "correct one of the two"
         )
     if not (stated or unit):
-        remedy = f"give --wind-unit, or rename the column to {column}_kmh, {column}_ms or {column}_mph"
+        names = f"{column}_kmh, {column}_ms or {column}_mph"
+        remedy = f"give --wind-unit (wind_unit of a data set), or rename the column to {names}"
         raise InputError(path, f"column {column!r} without a unit", "'m s-1', 'km h-1' or 'mph'", remedy)
     return stated or unit  # type: ignore[return-value]
 
@@ -178,7 +179,7 @@ def _check(where: object, speed: np.ndarray, direction: np.ndarray, unit: WindUn
         raise InputError(place, found, "speed >= 0 and direction from 0 to 360", remedy)
     if (most := float(speed.max()) * METRES_PER_SECOND[unit]) > MOST_WIND:
         found, expected = f"a speed of {speed.max():g} {unit} = {most:.0f} m/s", f"at most {MOST_WIND:g} m/s"
-        raise InputError(where, found, expected, "correct --wind-unit or the speed")
+        raise InputError(where, found, expected, "correct --wind-unit (wind_unit of a data set) or the speed")
 
 
 def _check_cover(path: Path, rows: np.ndarray, moments: np.ndarray, frames: int) -> None:
@@ -200,7 +201,7 @@ def _check_cover(path: Path, rows: np.ndarray, moments: np.ndarray, frames: int)
         path,
         f"{held}; no wind at {moments[first]}, for {wanted}",
         f"wind from {moments[0]} to {moments[-1]} (UTC), rows at most 3 hours apart",
-        "add rows of a weather forecast" if lead else "add the rows, or forecast from fewer frames (--history)",
+        "add rows of a weather forecast" if lead else "add the rows, or give fewer perimeters",
     )
 
 

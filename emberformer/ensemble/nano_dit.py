@@ -1,6 +1,6 @@
 """NanoDiT: a diffusion transformer over pixel patches of one field, conditioned on cached features and on context.
 
-After document 002 and DiT (Peebles and Xie 2023, arXiv:2212.09748). Every block looks at itself, then by one
+After DiT (Peebles and Xie 2023, arXiv:2212.09748). Every block looks at itself, then by one
 cross-attention at the sequence [context, text, CLS, patches], whose parts are all projected to the same length. The CLS
 token also modulates every block, together with the time; as a token it is without the time, so that keys and values are
 the same at every time.

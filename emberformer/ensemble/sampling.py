@@ -33,7 +33,7 @@ class Guidance:
     With velocities v_u without conditions, v_c with the context alone, v_d with the features alone and v with both:
 
         nested    v_u + dino (v_d - v_u) + context (v - v_d)       at 1 and 1 it is v
-        additive  v_u + context (v_c - v_u) + dino (v_d - v_u)     document 002; it takes the two to be independent
+        additive  v_u + context (v_c - v_u) + dino (v_d - v_u)     takes the two to be independent
 
     Args:
         context: scale of weather, fire summary and text.

@@ -151,14 +151,6 @@ def test_wind_of_each_step_and_none_after_the_last_frame(tmp_path):
         assert np.isnan(wind[-1]).all()
 
 
-def test_images_are_refused(tmp_path):
-    write_images(tmp_path / "raw" / "fires" / "one", grow(3))
-    with pytest.raises(InputError, match=r"(?s)one/fire_000\.png.*nothing of its place.*gdal_translate -a_srs"):
-        read(tmp_path, tmp_path / "raw")
-    with pytest.raises(InputError, match=r"(?s)3 files, none of which is read.*GeoTIFFs, polygons"):
-        read(tmp_path, tmp_path / "raw", fires="fires/one/*.png")
-
-
 def test_a_fire_without_its_terrain_is_left_out(tmp_path):
     root = write_fires(tmp_path / "raw")
     write_raster(root / "home.tif", np.full((24, 30), 7, np.uint8))
@@ -238,11 +230,23 @@ def test_what_does_not_fit_is_named(tmp_path, changes, said):
         read(tmp_path, write_fires(tmp_path / "raw"), **changes)
 
 
+def test_images_are_refused_with_what_to_do_instead(tmp_path):
+    """Nothing would say where they lie: a data set has no --template."""
+    root = write_fires(tmp_path / "raw")
+    write_images(root / "fires" / "drawn", grow(3))
+    with pytest.raises(InputError, match=r"(?s)drawn/fire_000\.png.*tells no place.*gdal_translate -a_srs") as refused:
+        read(tmp_path, root)
+    assert "--" not in str(refused.value)
+    assert read(tmp_path, root, on_error="skip").fire_id.values.tolist() == ["east", "home"]
+    with pytest.raises(InputError, match=r"(?s)3 files, none of which is read.*GeoTIFFs, polygons"):
+        read(tmp_path, root, fires="fires/drawn/*.png")
+
+
 def test_a_table_without_the_column_or_the_cell(tmp_path):
     root = write_table(tmp_path / "raw")
     with pytest.raises(InputError, match=r"(?s)no column 'fire'.*incident.*correct fire_column"):
         read(tmp_path, root, fires="all.gpkg", fire_column="fire", cell_m=30)
-    with pytest.raises(InputError, match=r"(?s)polygons, which have no pixels"):
+    with pytest.raises(InputError, match=r"(?s)polygons, which have no pixels.*cell_m of a data set"):
         read(tmp_path, root, fires="all.gpkg", fire_column="incident")
 
 

@@ -87,7 +87,7 @@ def test_rows_that_no_step_needs_may_be_empty(tmp_path):
         ([0, 30, 60], [36, "calm", 36], [270] * 3, {}, r"w\.csv, line 3.*speed nan"),
         ([0, 30], [36] * 2, [270] * 2, {}, "no wind at 2024-01-31T13:00:00, for step 1 of the forecast.*add rows"),
         ([0, 30, 60], [36] * 3, [270] * 3, {"leads": 2}, "13:30:00, for step 2 of the forecast.*to 2024-01-31T13:30"),
-        ([30, 60], [36] * 2, [270] * 2, {}, "no wind at .*12:00:00, for the step from frame 0.*--history"),
+        ([30, 60], [36] * 2, [270] * 2, {}, "no wind at .*12:00:00, for the step from frame 0.*fewer perimeters"),
         ([0, 300], [36] * 2, [270] * 2, {}, r"no row between .*12:00:00 and .*17:00:00.*at most 3 hours apart"),
         ([0, 60, 30], [36] * 3, [270] * 3, {}, r"line 4.*12:30:00 after .*13:00:00.*sort the rows"),
         ([0, 30, 30], [36] * 3, [270] * 3, {}, "each row later than the one before"),

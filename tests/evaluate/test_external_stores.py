@@ -38,22 +38,25 @@ def theirs(fires, tmp_path, monkeypatch):
         return 0.9 * fires.burned.values[start + init_step + 1][None]
 
     monkeypatch.chdir(tmp_path)
-    still = tmp_path / "results" / "baselines" / "persistence-1a2b3c4d" / "hills.zarr"
+    still = tmp_path / "results" / "baselines" / "persistence-1a2b3c4d" / "demo_valley.zarr"
     still.parent.mkdir(parents=True)
     forecasts_of(still, fires, lambda *_: np.zeros(SHAPE))
     example = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)[0]
     exec(example, {"simulate": simulate})
-    return tmp_path / "theirs" / "hills.zarr", still
+    return tmp_path / "theirs" / "demo_valley.zarr", still
 
 
 def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_path):
     written, still = theirs
     zarr.open_group(written).attrs.update(institution="Fire Lab", sees_target_wind=True)
-    methods = {"persistence": {"hills": still}, **parse_stores([f"simulator={written}"], ["hills"], ["persistence"])}
-    stores = {"hills": write_small_fires(fires, tmp_path / "fires.zarr")}
+    methods = {
+        "persistence": {"demo_valley": still},
+        **parse_stores([f"simulator={written}"], ["demo_valley"], ["persistence"]),
+    }
+    stores = {"demo_valley": write_small_fires(fires, tmp_path / "fires.zarr")}
     evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
     table = pd.read_csv(tmp_path / "scores" / "scores.csv").query(
-        "dataset == 'hills' and history == 'all' and region == 'new'"
+        "dataset == 'demo_valley' and history == 'all' and region == 'new'"
     )
     found = table.set_index(["method", "metric"])[["value", "prevalence"]]
     assert found.loc[("simulator", "average_precision"), "value"] == 1
@@ -62,8 +65,8 @@ def test_the_example_of_the_guide_is_scored_beside_our_own(fires, theirs, tmp_pa
     assert found.loc[("simulator", "brier"), "value"] == pytest.approx(0.01 * persistence.prevalence, rel=1e-4)
 
     chosen = json.loads((tmp_path / "scores" / "thresholds.json").read_text())
-    about = {"path": "theirs/hills.zarr", "institution": "Fire Lab", "sees_target_wind": True}
-    assert chosen["simulator"]["store"] == {"hills": about}
+    about = {"path": "theirs/demo_valley.zarr", "institution": "Fire Lab", "sees_target_wind": True}
+    assert chosen["simulator"]["store"] == {"demo_valley": about}
 
 
 def test_the_baseline_of_the_guide_forecasts_a_front_that_widens(fires, tmp_path, monkeypatch):
@@ -111,9 +114,9 @@ def test_missing_steps_are_named(fires, theirs, tmp_path):
     written, still = theirs
     one = xr.open_zarr(written, consolidated=False).load().drop_encoding()
     one.isel(forecast=[0, 1, 2, 4, 5]).to_zarr(tmp_path / "short.zarr", zarr_format=3, consolidated=False)
-    stores = {"hills": write_small_fires(fires, tmp_path / "fires.zarr")}
-    methods = {"persistence": {"hills": still}, "simulator": {"hills": tmp_path / "short.zarr"}}
-    with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of hills: from step 1 at lead 1"):
+    stores = {"demo_valley": write_small_fires(fires, tmp_path / "fires.zarr")}
+    methods = {"persistence": {"demo_valley": still}, "simulator": {"demo_valley": tmp_path / "short.zarr"}}
+    with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of demo_valley: from step 1 at lead 1"):
         evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
 
 
@@ -135,8 +138,8 @@ def test_a_data_set_whose_fires_are_all_in_training_has_no_rows(fires, theirs, t
 
 
 def test_stores_on_the_command_line():
-    found = parse_stores(["a=x/{dataset}.zarr", "b=y/{dataset}"], ["hills", "plain"], ["unet-seed-0"])
-    assert found["a"] == {"hills": Path("x/hills.zarr"), "plain": Path("x/plain.zarr")}
+    found = parse_stores(["a=x/{dataset}.zarr", "b=y/{dataset}"], ["demo_valley", "plain"], ["unet-seed-0"])
+    assert found["a"] == {"demo_valley": Path("x/demo_valley.zarr"), "plain": Path("x/plain.zarr")}
     for text, said in {"a": "no NAME=PATH", "a b=x": "no NAME=PATH", "unet=x": "twice", "a=x.zarr": "one path"}.items():
         with pytest.raises(InputError, match=said):
-            parse_stores([text], ["hills", "plain"], ["unet"])
+            parse_stores([text], ["demo_valley", "plain"], ["unet"])

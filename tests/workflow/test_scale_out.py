@@ -3,8 +3,10 @@
 The clusters are of one node and made here; Snakemake, its executor plugins and the jobs are the real ones.
 """
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -63,6 +65,23 @@ def test_profile_plans_the_whole_workflow(profile, folder):
     plan = with_profile(folder, profile, "--dry-run")
     assert all(f"\n{rule} " in plan for rule in [*EXTRACTION, "train", "hindcast", "report"])
     assert "gpu=1" not in (ROOT / "profiles" / profile / "profile.yaml").read_text()  # not one job at a time
+
+
+def test_under_slurm_all_rules_that_ask_for_a_gpu_go_where_the_gpus_are():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    parts = re.split(r"^(?:use )?rule (\w+)", rules, flags=re.MULTILINE)[1:]
+    asks = {
+        name: found[0]
+        for name, body in zip(parts[::2], parts[1::2], strict=True)
+        if (found := re.findall(r"^ +gpu=(.+),", body, re.M))
+    }
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text())
+    partitions = {rule: told["slurm_partition"] for rule, told in profile["set-resources"].items()}
+    assert partitions == dict.fromkeys(asks, "gpu") | {"ensemble_rival": partitions["ensemble_rival"]}
+    for rival in ("dropout", "correlated"):  # the only rule that asks now and then
+        drawn = {"wildcards": SimpleNamespace(rival=rival)}
+        wants = eval(asks["ensemble_rival"], drawn)(drawn["wildcards"])
+        assert eval(partitions["ensemble_rival"], drawn) == ("gpu" if wants else "main")
 
 
 @needs("slurm")
