@@ -14,13 +14,35 @@ from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
 
 
-def decode_burned(content: bytes, path: Path, window: Window, encoding: EncodingSettings) -> UInt8[np.ndarray, "y x"]:
+def open_image(path: Path, content: bytes | None = None) -> Image.Image:
+    """The image in a file, decoded whole.
+
+    Args:
+        path: the file.
+        content: what was read of it already.
+
+    Raises:
+        InputError: it is damaged, or none.
+    """
+    try:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
+        raise InputError(
+            path, f"no readable image: {error}", "a complete PNG or JPEG", "supply the file again"
+        ) from error
+    return image
+
+
+def decode_burned(
+    content: bytes, path: Path, window: Window | None, encoding: EncodingSettings
+) -> UInt8[np.ndarray, "y x"]:
     """Burned pixels of an image file: those with the configured value in the configured channel.
 
     Args:
         content: the image file; a palette counts as the colours it stands for.
         path: its name, for messages.
-        window: the fire's window, whose size the image must have.
+        window: the fire's window, whose size the image must have; None: any size.
         encoding: channel (from 0) and value.
 
     Returns:
@@ -29,12 +51,8 @@ def decode_burned(content: bytes, path: Path, window: Window, encoding: Encoding
     Raises:
         InputError: a damaged file, another size than the window's, or a channel that the image lacks.
     """
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
-        raise InputError(path, f"no readable image: {error}", "a complete PNG", "supply the file again") from error
-    if image.size != (window.width, window.height):
+    image = open_image(path, content)
+    if window and image.size != (window.width, window.height):
         raise InputError(
             path,
             f"{image.height} x {image.width} pixels",

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from emberformer.data.fire_history import Observations
-from emberformer.data.fires import Window
-from emberformer.data.frame_images import decode_burned
+from emberformer.data.frame_images import decode_burned, open_image
 from emberformer.data.perimeter_rasters import order_frames
 from emberformer.data.perimeter_times import sort_files, time_in
 from emberformer.data_settings import EncodingSettings
@@ -61,13 +59,9 @@ def parse_encoding(word: str) -> EncodingSettings:
 
 
 def _read_image(path: Path, encoding: EncodingSettings | None) -> UInt8[np.ndarray, "y x"]:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
-        raise InputError(path, f"no readable image: {error}", "a complete PNG", "supply the file again") from error
     if encoding:
-        return decode_burned(path.read_bytes(), path, Window(0, 0, image.height, image.width), encoding)
+        return decode_burned(path.read_bytes(), path, None, encoding)
+    image = open_image(path)
     if image.mode in ("P", "PA", "RGB", "RGBA", "LA"):
         colours = np.asarray(image.convert("RGB"))
         if (colours != colours[:, :, :1]).any():

@@ -17,7 +17,9 @@ from emberformer.errors import InputError
 TRANSFORM = from_origin(340_000, 6_160_000, 30, 30)
 
 
-def _write(path, crs: str | None = "EPSG:32719", transform=TRANSFORM, nodata=-9999.0, dtype="float32", **bands):
+def _write(
+    path, crs: str | None = "EPSG:32719", transform=TRANSFORM, nodata: float | None = -9999.0, dtype="float32", **bands
+):
     values = [np.atleast_2d(np.array(band, dtype)) for band in bands.values()]
     height, width = values[0].shape
     profile = {"height": height, "width": width, "count": len(values), "dtype": dtype}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 from scipy.ndimage import minimum_filter
 
+from emberformer.data.frame_images import open_image
 from emberformer.data.numbered import numbered
 from emberformer.errors import InputError
 
@@ -90,11 +90,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[UInt8[np.ndarray, "y 
     Raises:
         InputError: a damaged file, another size, or an image with areas of grey, which is no mask.
     """
-    try:
-        with Image.open(path) as image:
-            grey = np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all of Pillow's kinds of damage
-        raise InputError(path, f"no readable image: {error}", "a complete JPEG or PNG", "supply it again") from error
+    grey = np.asarray(open_image(path).convert("L"))
     if grey.shape != shape:
         expected = f"{shape[0]} x {shape[1]}, as the rasters of the scene"
         raise InputError(path, f"{grey.shape[0]} x {grey.shape[1]} pixels", expected, "supply the mask on their grid")
