@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emberformer.atomic import replacing_file
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.coco_metrics import coco_scores, spot_scores
 from emberformer.detection.examples import camera_panels, fire_panels
@@ -49,10 +50,8 @@ def evaluate_detectors(layout: Layout) -> Path:
     if isinstance(samples, FireObjectSamples) and (rival := layout.detection_rival) is not None:
         rows += _beside_rival(layout, rival, samples, found, of)
     path = layout.detection / "scores.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([ROW, *rows])
+    with replacing_file(path) as partial, open(partial, "w", newline="") as file:
+        csv.writer(file).writerows([ROW, *rows])
     first = next(iter(found.values()))
     if isinstance(samples, FireObjectSamples):
         panels = list(fire_panels(samples, objects, first))
