@@ -93,11 +93,14 @@ def _scored(
     samples: Samples,
     of: DetectionSettings,
 ) -> Iterator[tuple]:
+    cells = []
+    if isinstance(samples, FireObjectSamples):
+        of_landscape = [float(landscape.fires.attrs["cell_m"]) for landscape in samples.landscapes]
+        cells = [of_landscape[step.landscape] for step in samples.steps]
     for method, own in found.items():
         for score, value in coco_scores(objects, own, samples.categories).items():
             yield method, windows, score, value
-        if isinstance(samples, FireObjectSamples):
-            cells = [float(window.landscape.fires.attrs["cell_m"]) for window in map(samples.window, range(len(own)))]
+        if cells:
             yield from _spots(method, windows, own, objects, samples.categories, cells, of)
 
 
