@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from emberformer.atomic import replacing_file
 from emberformer.calibration import Calibration
 from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
@@ -250,10 +250,10 @@ def save_model(
 def write_checkpoint(folder: Path, content: dict[str, Any]) -> Path:
     """Write `config.yaml` and `model.ckpt`, this one whole or not at all."""
     (folder / "config.yaml").write_text(yaml.safe_dump(content["settings"], sort_keys=False))
-    partial = folder / "model.partial"
-    torch.save(content, partial)
-    os.replace(partial, folder / "model.ckpt")
-    return folder / "model.ckpt"
+    path = folder / "model.ckpt"
+    with replacing_file(path) as partial:
+        torch.save(content, partial)
+    return path
 
 
 def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:

@@ -63,6 +63,10 @@ class CameraSamples:
         """Objects of the image itself, crowds among them, in pixels of the canvas."""
         return self.store.objects(int(self.images[index]))
 
+    def file_name(self, index: int) -> str:
+        """Name of the image in its set."""
+        return str(self.store.table.file_name.values[self.images[index]])
+
     def to_image(self, index: int, shares: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
         """x0 y0 x1 y1 in pixels of the image as it was given, of boxes in shares of the canvas."""
         side = self.store.side

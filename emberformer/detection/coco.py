@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emberformer.atomic import write_json
 from emberformer.detection.boxes import cut_boxes
-from emberformer.detection.found import NOTHING, Objects
+from emberformer.detection.found import NOTHING, Detections, Objects
 from emberformer.errors import InputError
 
 OWN_KEYS = ("id", "file_name", "height", "width")
@@ -244,9 +244,10 @@ def write_coco(path: Path, coco: CocoSet, info: Mapping[str, Any]) -> None:
     write_json(path, coco_content(coco, info))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON without NaN, whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-    os.replace(partial, path)
+def results_content(found: Sequence[Detections]) -> list[dict[str, Any]]:
+    """Detections of images 1, 2, ... as the content of a COCO results file; ids of categories are label + 1."""
+    return [
+        {"image_id": number, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
+        for number, of in enumerate(found, 1)
+        for (x0, y0, x1, y1), label, score in zip(*(values.tolist() for values in of), strict=True)
+    ]

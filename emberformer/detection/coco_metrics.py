@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from emberformer.detection.coco import CocoImage, CocoSet, coco_content
+from emberformer.detection.coco import CocoImage, CocoSet, coco_content, results_content
 from emberformer.detection.found import Detections, Objects
 
 # In the order in which COCO's summary gives them. AP is the mean over overlaps from 0.5 to 0.95; small, medium and
@@ -52,15 +52,6 @@ def truth_content(told: Sequence[Objects], categories: Sequence[str]) -> dict[st
     """Objects of images 1, 2, ... as the content of a COCO file; ids of categories are label + 1."""
     images = tuple(CocoImage(number, str(number), 0, 0, objects) for number, objects in enumerate(told, 1))
     return coco_content(CocoSet(images, tuple(categories), tuple(range(1, len(categories) + 1))), {})
-
-
-def results_content(found: Sequence[Detections]) -> list[dict[str, Any]]:
-    """Detections of images 1, 2, ... as the content of a COCO results file."""
-    return [
-        {"image_id": number, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
-        for number, of in enumerate(found, 1)
-        for (x0, y0, x1, y1), label, score in zip(*(values.tolist() for values in of), strict=True)
-    ]
 
 
 class SpotScores(NamedTuple):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from emberformer.data.fires import fire_crs, fire_transform
 from emberformer.detection.asking import Asking
+from emberformer.detection.camera_samples import CameraSamples
 from emberformer.detection.checkpoint import load_detector
 from emberformer.detection.coco import Georeference
 from emberformer.detection.detections_out import FoundInFrame, write_detections, write_results
@@ -50,7 +51,8 @@ def write_found(
 ) -> Path:
     """Detect in a split and write a COCO results file, and of each data set of fires a GeoPackage beside it.
 
-    Images of the results file are numbered from 1, in the order of the windows, and categories as the labels + 1.
+    Images of the results file are numbered from 1, in the order of the windows, and categories as the labels + 1. Rows
+    of camera images tell their `file_name` too.
 
     Args:
         settings: the whole configuration.
@@ -83,8 +85,8 @@ def write_found(
         for number, landscape in enumerate(samples.landscapes):
             own = [one for one, step in zip(frames, samples.steps, strict=True) if step.landscape == number]
             write_detections(path.with_name(f"{path.stem}-{landscape.name}.gpkg"), own, samples.categories)
-    ids, categories = range(1, len(samples) + 1), range(1, len(samples.categories) + 1)
-    write_results(path, list(ids), found, list(categories))
+    names = [samples.file_name(index) for index in range(len(samples))] if isinstance(samples, CameraSamples) else None
+    write_results(path, found, names)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from pyproj import CRS
 from rasterio import Affine
 from shapely.geometry import Polygon
 
-from emberformer.detection.coco import Georeference, write_json
+from emberformer.atomic import replacing_file, write_json
+from emberformer.detection.coco import Georeference, results_content
 from emberformer.detection.found import Detections
 from emberformer.errors import InputError
 from emberformer.outputs.qgis_styles import detections_style
@@ -100,28 +100,20 @@ def write_detections(path: Path, frames: Sequence[FoundInFrame], categories: Seq
     Raises:
         InputError: the frames lie in several coordinate reference systems.
     """
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    partial.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = detection_table(frames, categories)
-    write_geopackage(partial, {LAYER: table}, {LAYER: detections_style(categories)})
-    os.replace(partial, path)
+    with replacing_file(path, path.suffix) as partial:
+        write_geopackage(partial, {LAYER: table}, {LAYER: detections_style(categories)})
 
 
-def write_results(
-    path: Path, image_ids: Sequence[int], found: Sequence[Detections], category_ids: Sequence[int]
-) -> None:
-    """Write a COCO results file, which COCO's own tools score.
+def write_results(path: Path, found: Sequence[Detections], file_names: Sequence[str] | None = None) -> None:
+    """Write a COCO results file; its images and categories are numbered from 1, in their order.
 
     Args:
         path: file to write.
-        image_ids: of the COCO file whose images these are.
         found: detections of each image, in its own pixels.
-        category_ids: the COCO file's id of each label.
+        file_names: of the images, which stand in each row beside what COCO's tools read.
     """
-    rows = [
-        {"image_id": image, "category_id": category_ids[label], "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
-        for image, of in zip(image_ids, found, strict=True)
-        for (x0, y0, x1, y1), label, score in zip(*(values.tolist() for values in of), strict=True)
-    ]
+    rows = results_content(found)
+    if file_names is not None:
+        rows = [{**row, "file_name": file_names[row["image_id"] - 1]} for row in rows]
     write_json(path, rows)

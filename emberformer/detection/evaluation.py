@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emberformer.atomic import replacing_file
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.coco_metrics import coco_scores, spot_scores
 from emberformer.detection.examples import camera_panels, fire_panels
@@ -49,10 +50,8 @@ def evaluate_detectors(layout: Layout) -> Path:
     if isinstance(samples, FireObjectSamples) and (rival := layout.detection_rival) is not None:
         rows += _beside_rival(layout, rival, samples, found, of)
     path = layout.detection / "scores.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([ROW, *rows])
+    with replacing_file(path) as partial, open(partial, "w", newline="") as file:
+        csv.writer(file).writerows([ROW, *rows])
     first = next(iter(found.values()))
     if isinstance(samples, FireObjectSamples):
         panels = list(fire_panels(samples, objects, first))
@@ -94,11 +93,14 @@ def _scored(
     samples: Samples,
     of: DetectionSettings,
 ) -> Iterator[tuple]:
+    cells = []
+    if isinstance(samples, FireObjectSamples):
+        of_landscape = [float(landscape.fires.attrs["cell_m"]) for landscape in samples.landscapes]
+        cells = [of_landscape[step.landscape] for step in samples.steps]
     for method, own in found.items():
         for score, value in coco_scores(objects, own, samples.categories).items():
             yield method, windows, score, value
-        if isinstance(samples, FireObjectSamples):
-            cells = [float(window.landscape.fires.attrs["cell_m"]) for window in map(samples.window, range(len(own)))]
+        if cells:
             yield from _spots(method, windows, own, objects, samples.categories, cells, of)
 
 

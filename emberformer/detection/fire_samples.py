@@ -127,6 +127,11 @@ class FireObjectSamples:
 
     def window(self, index: int) -> FireWindow:
         """Which part of which frame a sample is in this epoch."""
+        step = self.steps[index]
+        landscape = self.landscapes[step.landscape]
+        if self._size(landscape) == landscape.grid and not self.flip:  # whole rasters, whatever lies in them
+            y, x = (slice(0, length) for length in landscape.grid)
+            return FireWindow(landscape, step.fire, step.step, y, x, 0, self.grid)
         return self._placed(index)[0]
 
     def objects(self, index: int) -> Boxes:
@@ -156,12 +161,16 @@ class FireObjectSamples:
         found = [self._found(landscape, step.fire, step.step + (horizon == "next")) for horizon in self.horizons]
         rng = np.random.default_rng((self.seed, self.epoch, index))
         row = int(landscape.row_start[step.fire]) + step.step
-        size = (min(self.grid[0], landscape.grid[0]), min(self.grid[1], landscape.grid[1]))
+        size = self._size(landscape)
         growth = np.any([of.clusters > 0 for of in found], axis=0)
         burned = landscape.burned(step.fire, range(row, row + 1))[0]
         y, x = choose_window(burned, growth, size, landscape.grid, landscape.pixels, rng)
         view = int(rng.integers(8 if size[0] == size[1] else 4)) if self.flip else 0
         return FireWindow(landscape, step.fire, step.step, y, x, view, self.grid), found
+
+    def _size(self, landscape: Landscape) -> tuple[int, int]:
+        """Patch rows and columns of a landscape's windows."""
+        return min(self.grid[0], landscape.grid[0]), min(self.grid[1], landscape.grid[1])
 
     def _found(self, landscape: Landscape, fire: int, step: int) -> FireObjects:
         """Objects that are new in a frame of a fire; none after its last one."""

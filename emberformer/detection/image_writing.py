@@ -20,9 +20,9 @@ from tqdm import tqdm
 from zarr.codecs import Crc32cCodec
 
 from emberformer.ahead import ahead
+from emberformer.atomic import put_in_place, write_json
 from emberformer.detection.camera_images import CameraSet, CameraSource, list_images
 from emberformer.detection.camera_input import as_images, in_colour, pixels_of
-from emberformer.detection.coco import write_json
 from emberformer.detection.pixel_views import Picture, ViewRule
 from emberformer.detection.view_drawing import ViewDrawing
 from emberformer.errors import InputError
@@ -103,12 +103,7 @@ def write_image_store(
                 write_json(done, _write_block(group, drawing, rows, backbone, settings, tokens))
         objects = [json.loads((unfinished / DONE / f"{start}.json").read_text()) for start in blocks]
         _finish(unfinished, told, views, side, [of for in_block in objects for of in in_block])
-        previous = path.with_name(f"{path.name}.previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        if path.exists():  # a folder that holds something cannot be renamed over
-            path.rename(previous)
-        unfinished.rename(path)
-        shutil.rmtree(previous, ignore_errors=True)
+        put_in_place(unfinished, path)
     except OSError as error:
         remedy = "free some space or make it writable, then run this again: it goes on where it stopped"
         found = f"it cannot be written: {error.strerror or error}"
@@ -244,8 +239,8 @@ def _finish(unfinished: Path, told: CameraSet, views: int, side: int, objects: S
         },
     )
     table.attrs = dict(zarr.open_group(unfinished, mode="r").attrs)  # xarray replaces those that are there
-    shutil.rmtree(unfinished / DONE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr v3 has not settled its text type yet
         table.to_zarr(unfinished, mode="a", zarr_format=3, consolidated=False)
         zarr.consolidate_metadata(unfinished, zarr_format=3)
+    shutil.rmtree(unfinished / DONE)  # last: without it, a call that was stopped here would begin anew

@@ -23,9 +23,15 @@ class Windows:
     Args:
         samples: the windows.
         batch_size: windows a batch.
+
+    Raises:
+        InputError: there are no windows.
     """
 
     def __init__(self, samples: DetectionSamples, batch_size: int):
+        if not len(samples):
+            expected = "windows of training and of validation fires, each of two frames or more"
+            raise InputError("detection", "no windows to train or to choose on", expected, "look at split and data")
         self.samples, self.batch_size = samples, batch_size
 
     def __len__(self) -> int:
@@ -58,8 +64,6 @@ class MixedWindows(Windows):
 
     def __init__(self, samples: DetectionSamples, batch_size: int, seed: int, of: CurriculumSettings, epochs: int):
         super().__init__(samples, batch_size)
-        if not len(samples):
-            raise InputError("detection", "no windows to train on", "windows with objects", "look at split and data")
         self.seed, self.of, self.epochs, self.epoch = seed, of, epochs, 0
         self.by_hardness = np.argsort(hardness(samples), kind="stable") if of.windows < 1 else np.arange(len(samples))
 

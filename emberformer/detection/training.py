@@ -201,12 +201,13 @@ def fit_detector(
         tail: blocks of the backbone that train too; the samples serve what they need.
 
     Raises:
-        InputError: no windows, or a loss that is no number.
+        InputError: no windows to train or to choose on, or a loss that is no number.
     """
     of = detection_settings(settings, folder)
     lightning.seed_everything(seed, verbose=False)
     trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
+    watched = Windows(validation, of.batch_size)
     detector = FireDetector(of, training.channels, len(training.categories))
     steps, teaching = len(batches) * of.epochs, _teaching(detector, training, of, features)
     module = DetectionTraining(detector, steps, training.categories, teaching, tail)
@@ -217,7 +218,6 @@ def fit_detector(
     log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks += [EachEpoch(batches, seed), RunDescription(settings)]  # type: ignore[attr-defined]
-    watched = Windows(validation, of.batch_size)
     trainer.fit(module, batches, watched, ckpt_path=run.checkpoint, weights_only=False)
     state, score = _best(trainer)
     told = None if tail is None else {**tail.told(), "state": _part(state, "tail.")}

@@ -27,6 +27,8 @@ def context_tokens(
 
     A token of a wind holds it and its lag, below 0 for what has been; that of the fire the logarithms of its burned
     pixels, of those burned since the history began, of its frames, of the metres of a pixel and the seconds of a step.
+    Pixels are those of the window that is served: in training at most a crop of the fire (`training.crop`), in drawing
+    all of it, so that of a fire larger than a crop more is told than any training sample had.
 
     Args:
         wind: of each frame of the history until the next, in units of 10 m/s; the newest is of what is to come.

@@ -41,7 +41,7 @@ from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
-PLACES = 32.0  # patches over which the window's place on the frame is drawn, so that every place is known
+PLACES = 32  # patches over which the window's place on the frame is drawn, or the whole of a larger frame
 
 
 class FlowTraining(lightning.LightningModule):
@@ -53,6 +53,8 @@ class FlowTraining(lightning.LightningModule):
         total_steps: optimiser steps of the whole run, for the learning rate's course.
         margin: pixels from the edges of a window that are not scored: fire may come from outside, of which neither the
             generator nor the prior knows.
+        places: patches over which a window's place on the frame is drawn; as many as the largest frame has, so that
+            every place is known.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class FlowTraining(lightning.LightningModule):
         settings: EnsembleSettings,
         total_steps: int,
         margin: int = 0,
+        places: int = PLACES,
     ):
         super().__init__()
-        self.generator, self.settings, self.total_steps, self.margin = generator, settings, total_steps, margin
+        self.generator, self.settings, self.total_steps = generator, settings, total_steps
+        self.margin, self.places = margin, places
         averaging = get_ema_multi_avg_fn(settings.average)
         self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
         self.average.requires_grad_(False)
@@ -99,7 +103,7 @@ class FlowTraining(lightning.LightningModule):
             torch.randn(number, 1, *size).to(device),
             drop_codes(number, of.unconditional, of.context_only, of.dino_only).to(device),
         )
-        batch = {**batch, "origin": (torch.rand(number, 2) * PLACES).floor().to(device)}
+        batch = {**batch, "origin": (torch.rand(number, 2) * self.places).floor().to(device)}
         terms = self.terms(self.generator, batch, draw, torch.randn(number))
         loss = self.loss(terms)
         if not torch.isfinite(loss):
@@ -201,7 +205,8 @@ def train_ensemble(
     batches = make_batches(in_training, of, layout, landscapes, split, seed, where, generator)
     reach = reach_of(landscapes, split, of.leads)
     margin = margin_of(landscapes, reach, in_training, of)
-    training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin)
+    places = max(PLACES, *(side for landscape in landscapes for side in landscape.grid))
+    training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin, places)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     run = UnfinishedRun(folder, [one.content for one in landscapes])

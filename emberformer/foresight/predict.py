@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from emberformer.atomic import replacing_file
 from emberformer.errors import InputError
 from emberformer.foresight.clips import Clips, read_clips
 from emberformer.foresight.closed_form import Climatology, Copy, Damped, Ridge, fit_damped, fit_ridge
@@ -141,10 +141,8 @@ def save_predictors(path: Path, standard: Standard, predictors: Mapping[str, Pre
         "ridge": {name: one.weight for name, one in predictors.items() if isinstance(one, Ridge)},
         "networks": networks,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replacing_file(path) as partial:
+        torch.save(content, partial)
 
 
 def load_predictors(path: Path, clips: Sequence[Clips], of: ForesightSettings) -> tuple[Windows, dict[str, Predict]]:

@@ -87,9 +87,8 @@ def fit_cls(clips: Sequence[Clips]) -> Standard:
 
 def _training_patches(clips: Sequence[Clips]):
     for part in clips:
-        frames = part.features[_of_training(part)]
-        for at in range(0, len(frames), AT_ONCE):
-            yield frames[at : at + AT_ONCE][:, part.valid].flatten(0, 1).float()
+        for rows in _of_training(part).split(AT_ONCE):  # all of them at once would be in memory twice
+            yield part.features[rows][:, part.valid].flatten(0, 1).float()
 
 
 def _of_training(clips: Clips) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
+from emberformer.atomic import replacing_file
 from emberformer.errors import InputError
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.similarity import change_maps, similarity_sums, similarity_table, tested
@@ -53,16 +53,13 @@ def write_similarity(settings: Settings, layout: Layout) -> Path:
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table whole or not at all; six significant digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    table.to_csv(partial, index=False, float_format="%.6g")
-    os.replace(partial, path)
+    with replacing_file(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
     return path
 
 
 def write_maps(maps: xr.Dataset, path: Path) -> Path:
     """Write maps whole or not at all."""
-    partial = path.with_suffix(".partial")
-    maps.to_netcdf(partial, engine="h5netcdf")
-    os.replace(partial, path)
+    with replacing_file(path) as partial:
+        maps.to_netcdf(partial, engine="h5netcdf")
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from emberformer.atomic import write_whole
 from emberformer.data.fires import open_fires, stays_burned
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.rows import POOLED
@@ -118,7 +118,8 @@ def write_report(settings: Settings, layout: Layout) -> Path:
         **_scores(board, settings),
         **_sources(board, settings, layout, fires),
     )
-    return _write(layout.report, page)
+    write_whole(layout.report, page)
+    return layout.report
 
 
 def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
@@ -261,12 +262,3 @@ def _sentence(case: Case) -> str:
 
 def _day(time: np.datetime64) -> str:
     return str(time.astype("datetime64[D]"))
-
-
-def _write(path: Path, page: str) -> Path:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
-    return path

@@ -8,8 +8,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from emberformer.detection.coco import write_json
-from emberformer.detection.coco_metrics import NAMES, coco_scores, results_content, spot_scores, truth_content
+from emberformer.atomic import write_json
+from emberformer.detection.coco import results_content
+from emberformer.detection.coco_metrics import NAMES, coco_scores, spot_scores, truth_content
 from emberformer.detection.found import NOTHING, Detections, Objects
 
 CATEGORIES = ("front", "spot", "ignition")

@@ -1,5 +1,6 @@
 """Detections on the map and in pictures: boxes go there and back, files are read by other tools."""
 
+import json
 from pathlib import Path
 
 import geopandas
@@ -75,12 +76,13 @@ def test_two_reference_systems_are_two_files():
 
 
 def test_coco_tools_read_the_results(tmp_path):
-    told = CocoSet((CocoImage(7, "a.png", 40, 60, Objects.of(FOUND.boxes, FOUND.labels)),), CATEGORIES, (3, 90))
+    told = CocoSet((CocoImage(1, "a.png", 40, 60, Objects.of(FOUND.boxes, FOUND.labels)),), CATEGORIES, (1, 2))
     write_coco(tmp_path / "told.json", told, {})
-    write_results(tmp_path / "found.json", [7], [FOUND], told.category_ids)
+    write_results(tmp_path / "found.json", [FOUND], ["a.png"])
     read = COCO(str(tmp_path / "told.json")).loadRes(str(tmp_path / "found.json"))
     assert [of["bbox"] for of in read.loadAnns(read.getAnnIds())] == [[0, 0, 10, 20], [3, 4, 2, 2]]
-    assert [of["category_id"] for of in read.loadAnns(read.getAnnIds())] == [90, 3]
+    assert [of["category_id"] for of in read.loadAnns(read.getAnnIds())] == [2, 1]
+    assert {of["file_name"] for of in json.loads((tmp_path / "found.json").read_text())} == {"a.png"}
 
 
 def _panel() -> Panel:

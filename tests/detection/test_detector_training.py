@@ -124,6 +124,11 @@ def test_queries_and_matching_follow_the_curriculum(monkeypatch):
     assert found == [(2, True), (4, True), (6, False), (6, False)]
 
 
+def test_without_windows_of_validation_no_training_begins(tmp_path):
+    with pytest.raises(InputError, match="no windows to train or to choose on"):
+        fit_detector(configuration(), tmp_path, Scenes(8), Scenes(0), ["a"], {"made_up": "x"}, 0, "cpu", 1)
+
+
 def test_a_student_learns_from_its_teacher(whole, tmp_path):
     told = {"teacher": whole, "score": 0.0}
     path = fitted(tmp_path / "student", configuration(d_model=32, layers=1, distillation=told))

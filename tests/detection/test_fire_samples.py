@@ -45,6 +45,13 @@ def _steps(landscapes) -> list[Step]:
     ]
 
 
+def test_where_a_whole_raster_lies_is_known_without_looking(opened, monkeypatch):
+    samples = FireObjectSamples(opened[1], _steps(opened[1]), RULE)
+    looked = [samples._placed(index)[0] for index in range(len(samples))]
+    monkeypatch.setattr(FireObjectSamples, "_placed", lambda self, index: pytest.fail("it looked"))
+    assert [samples.window(index) for index in range(len(samples))] == looked
+
+
 def test_a_patch_is_told_its_tokens_of_two_frames_and_the_wind(opened):
     layout, landscapes = opened
     samples = FireObjectSamples(landscapes, [Step(0, 1, 0), Step(0, 1, 2)], RULE)

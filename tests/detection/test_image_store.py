@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import zarr
 from PIL import Image
 
 from emberformer.detection import image_writing
@@ -121,6 +122,26 @@ def test_an_interrupted_store_goes_on_and_equals_one_in_a_go(written, tmp_path, 
     one, other = (xr.open_zarr(of).load() for of in (path, tmp_path / "images.zarr"))
     xr.testing.assert_identical(one, other)
     assert not list(tmp_path.glob("*.partial"))
+    assert not (tmp_path / "images.zarr" / ".done").exists()
+
+
+def test_a_store_that_was_stopped_at_its_tables_encodes_nothing_again(written, tmp_path, monkeypatch):
+    source, path = written
+    consolidate, write_block, calls = zarr.consolidate_metadata, image_writing._write_block, []
+
+    def stops(*arguments, **named):
+        consolidate(*arguments, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image_writing, "_write_block", lambda *of: calls.append(of[2]) or write_block(*of))
+    monkeypatch.setattr(zarr, "consolidate_metadata", stops)
+    with pytest.raises(KeyboardInterrupt):
+        _write(tmp_path / "images.zarr", source)
+    monkeypatch.setattr(zarr, "consolidate_metadata", consolidate)
+    encoded = len(calls)
+    _write(tmp_path / "images.zarr", source)
+    assert len(calls) == encoded > 0
+    xr.testing.assert_identical(xr.open_zarr(path).load(), xr.open_zarr(tmp_path / "images.zarr").load())
     assert not (tmp_path / "images.zarr" / ".done").exists()
 
 

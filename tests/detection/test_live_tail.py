@@ -210,6 +210,10 @@ def test_images_are_trained_on_detected_in_and_scored_from_the_command_line(fold
     found = json.loads(layout.detections(0, "test").read_text())
     assert {row["image_id"] for row in found} <= {1, 2, 3}
     source = open_source(layout)
+    assert source.images is not None
+    test = source.images.table.file_name.values[source.images.split == "test"]
+    assert found
+    assert all(row["file_name"] == test[row["image_id"] - 1] for row in found)
     live = source.for_tail(source.whole("test"), trained.tail)
     with torch.inference_mode():
         tuned, frozen = trained.tail(live.__getitems__([0])), source.whole("test").__getitems__([0]).features

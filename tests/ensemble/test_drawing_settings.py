@@ -1,10 +1,14 @@
-"""How members are drawn: one way for each trained ensemble, and as learned or not at all a probability."""
+"""How members are drawn: one way for each trained ensemble, as learned or not at all a probability, at every place."""
 
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+import torch
 
+from emberformer.ensemble.flow import FlowTerms
+from emberformer.ensemble.generator import build_generator
+from emberformer.ensemble.training import FlowTraining
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.forecast import Trained, ensemble_of
@@ -45,3 +49,18 @@ def test_a_guided_ensemble_forecasts_no_new_fire(settings, monkeypatch, tmp_path
     network.checkpoint.write_bytes(b"")
     with pytest.raises(InputError, match="members that are guided"):
         ensemble_of(network, tmp_path, 1)
+
+
+def test_windows_lie_at_every_place_of_a_large_frame(monkeypatch):
+    of = EnsembleSettings(side=7, d_model=16, depth=1, heads=2, refinement_channels=4)
+    generator = build_generator(
+        of, features=8, terrain_channels=1, patch_pixels=14, raster_channels=1, category_sizes=(), text_features=None
+    )
+    training, served = FlowTraining(generator, of, 10, places=71), []
+    nothing = FlowTerms(*torch.zeros(4))
+    monkeypatch.setattr(training, "terms", lambda generator, batch, *drawn: served.append(batch["origin"]) or nothing)
+    monkeypatch.setattr(training, "log_dict", lambda *told, **how: None)
+    batch = {"index": torch.zeros(500), "arrival_lead": torch.zeros(500, 14, 14, dtype=torch.uint8)}
+    training.training_step(batch, 0)
+    (origin,) = served
+    assert (origin.min(), origin.max()) == (0, 70)
