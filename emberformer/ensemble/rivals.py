@@ -20,6 +20,7 @@ from emberformer.evaluate.rival_ensembles import (
     threshold_levels,
     write_rival,
 )
+from emberformer.evaluate.scored_part import ScoredPart
 from emberformer.forecast_store import open_forecasts
 from emberformer.layout import Layout
 from emberformer.provenance import provenance
@@ -83,6 +84,6 @@ def _levels(settings: Settings, layout: Layout, rival: Rival, seed: int) -> tupl
         for name in settings.datasets
         if name not in settings.split.test_landscapes  # which have no fires for validation
     ]
-    fit = fit_correlation(stores, of.members, of.seed)
+    fit = fit_correlation(stores, of.members, of.seed, part=ScoredPart(settings.evaluation.crop))
     log.info("fair CRPS (ha) by correlation: %s", json.dumps(fit.tried))
     return correlated_levels(fit.rho), {"rho": fit.rho}

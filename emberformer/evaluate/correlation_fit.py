@@ -16,6 +16,7 @@ from emberformer.errors import InputError
 from emberformer.evaluate.ensemble_scores import HECTARE, fair_crps
 from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.rival_ensembles import mixed
+from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.sampling import evenly_spaced
 
 CORRELATIONS = tuple(round(0.05 * k, 2) for k in range(21))
@@ -35,6 +36,7 @@ def fit_correlation(
     seed: int,
     correlations: Sequence[float] = CORRELATIONS,
     most: int = MOST_FORECASTS,
+    part: ScoredPart = EVERYTHING,
 ) -> CorrelationFit:
     """Choose the correlation by the mean over validation forecasts and leads of the fair CRPS of newly burned area.
 
@@ -46,6 +48,7 @@ def fit_correlation(
         seed: of the draws.
         correlations: what is tried, 0 to 1.
         most: forecasts of a data set that are taken.
+        part: pixels whose area is scored, as that of the ensembles is.
 
     Raises:
         InputError: there is no validation forecast.
@@ -56,7 +59,7 @@ def fit_correlation(
         places = np.flatnonzero(forecasts.split.values == "validation")
         chosen = forecasts.isel(forecast=places[evenly_spaced(len(places), most)])
         hectares = float(fires.attrs["cell_m"]) ** 2 / HECTARE
-        each = observed_forecasts(chosen, fires, "fit correlation of")
+        each = observed_forecasts(chosen, fires, "fit correlation of", part)
         for _, leads in groupby(each, lambda one: (one.fire_id, one.init_step)):
             scores += list(_scores(list(leads), correlations, members, rng).T * hectares)
     if not scores:

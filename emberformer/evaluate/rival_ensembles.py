@@ -11,7 +11,6 @@ uniform, the share of members that burn is p, whatever the levels of other pixel
 Of several methods (seeds of a network, or its passes with dropout) each gives its own members. Their masks at one half
 show only where networks disagree, not what all of them hold to be chance; so they are compared fairly with futures that
 are drawn only if each network also draws from its own probabilities: `correlated`, of all methods, is that rival.
-Burn probabilities of several methods are the mean of theirs.
 
 Where a later probability is lower than an earlier one, the pixel stays burned: p is the highest up to the lead.
 """
@@ -30,7 +29,6 @@ from tqdm import tqdm
 from emberformer.arrival_leads import NEVER, NOT_OBSERVED, UNKNOWN
 from emberformer.data.fires import fire_rows, held, stays_burned
 from emberformer.errors import InputError
-from emberformer.forecast_store import ForecastBlock
 from emberformer.member_store import MemberBlock, write_members
 
 Shape = tuple[int, int, int]  # member, y, x
@@ -138,17 +136,6 @@ def write_rival(
     )
 
 
-def mean_probability(
-    forecasts: Sequence[xr.Dataset], fires: xr.Dataset, split: str | None = None
-) -> Iterator[ForecastBlock]:
-    """Burn probability of several methods, the mean of theirs, as blocks of a forecast store; None = all splits."""
-    chosen = _same(forecasts, fires, split)
-    for k in tqdm(range(chosen[0].sizes["forecast"]), desc="mean of methods", unit="forecast", mininterval=1):
-        one = chosen[0].isel(forecast=k)
-        mean = np.stack([of.probability[k].values for of in chosen]).mean(0)
-        yield ForecastBlock(*_place(one), mean)
-
-
 def _blocks(
     forecasts: Sequence[xr.Dataset], fires: xr.Dataset, levels: Levels, members: int, seed: int
 ) -> Iterator[MemberBlock]:
@@ -174,7 +161,7 @@ def _place(one: xr.Dataset) -> tuple[str, str, int, np.datetime64, np.ndarray]:
     )
 
 
-def _same(forecasts: Sequence[xr.Dataset], fires: xr.Dataset, split: str | None) -> list[xr.Dataset]:
+def _same(forecasts: Sequence[xr.Dataset], fires: xr.Dataset, split: str) -> list[xr.Dataset]:
     """The forecasts of a split, which are the same in all stores."""
     if not stays_burned(fires):
         found = f"fires of {fires.attrs['dataset']}, which go out"
@@ -184,7 +171,7 @@ def _same(forecasts: Sequence[xr.Dataset], fires: xr.Dataset, split: str | None)
         where = f"forecasts of {of.attrs['method']} for {of.attrs['dataset']}"
         if of.attrs["score_kind"] != "probability":
             raise InputError(where, f"score_kind {of.attrs['score_kind']}", "probabilities", "leave the method out")
-        one = of if split is None else of.isel(forecast=np.flatnonzero(of.split.values == split))
+        one = of.isel(forecast=np.flatnonzero(of.split.values == split))
         chosen.append(one)
         if _frames(one) != _frames(chosen[0]):
             found = f"other initial frames, leads or rasters than those of {forecasts[0].attrs['method']}"

@@ -53,9 +53,7 @@ def read_curves(layout: Layout) -> tuple[dict[str, dict[int, pd.DataFrame]], lis
                 missing.append(f"{said} is missing or empty.")
                 continue
             if "epoch" in table:
-                # The logger writes numbers of one epoch in several rows; "train/loss_epoch" where it also logs steps.
-                table = table.rename(columns=lambda column: column.removesuffix("_epoch"))
-                curves.setdefault(name, {})[seed] = table.loc[:, lambda t: ~t.columns.duplicated()]
+                curves.setdefault(name, {})[seed] = table
             else:
                 missing.append(f"{said} has no column 'epoch'.")
     return curves, missing

@@ -9,11 +9,11 @@ from emberformer.evaluate.correlation_fit import fit_correlation
 from emberformer.evaluate.rival_ensembles import (
     bernoulli_levels,
     correlated_levels,
-    mean_probability,
     members_of,
     threshold_levels,
     write_rival,
 )
+from emberformer.evaluate.scored_part import ScoredPart
 from emberformer.forecast_store import ForecastBlock, open_forecasts, write_forecasts
 from emberformer.member_store import open_members
 from tests.small_fires import small_fires
@@ -108,6 +108,20 @@ def test_the_fit_scores_what_it_says(tmp_path):
     assert fit == (0.0, {0.0: pytest.approx(15 * 900 / 1e4)})
 
 
+def test_the_fit_is_on_the_crop_that_is_scored(tmp_path):
+    """33 rows and columns: of them 32, which the ground that burns outside decides nothing of."""
+    truth = np.zeros((8, 33, 33), np.uint8)
+    truth[:, 8:20, 8:20] = 1
+    part = ScoredPart("multiple_of_32")
+    fits = []
+    for outside in (0, 1):
+        truth[:, 32:] = outside
+        pair = stores(tmp_path / f"{outside}.zarr", truth, np.full((1, 33, 33), 0.2, np.float32))
+        fits.append(fit_correlation([pair], members=8, seed=0, part=part))
+    assert fits[0] == fits[1]
+    assert fits[1] != fit_correlation([pair], members=8, seed=0)
+
+
 def test_no_validation_forecast_is_named(tmp_path):
     forecasts, fires = stores(tmp_path / "f.zarr", np.zeros((2, 4, 5), np.uint8), np.ones((1, 4, 5), np.float32))
     with pytest.raises(InputError, match="validation"):
@@ -127,7 +141,7 @@ def test_stores_of_rivals_hold_the_test_fires_and_can_be_repeated(tmp_path):
     assert stored.attrs["provenance"] == {"of": ["m"], "seed": 1, "threshold": 0.5}
 
 
-def test_several_methods_give_their_own_members_and_a_mean(tmp_path):
+def test_several_methods_give_their_own_members(tmp_path):
     truth = np.zeros((2, 4, 5), np.uint8)
     low, fires = stores(tmp_path / "a.zarr", truth, np.full((1, 4, 5), 0.2, np.float32), "a")
     high, _ = stores(tmp_path / "b.zarr", truth, np.full((1, 4, 5), 0.8, np.float32), "b")
@@ -136,11 +150,9 @@ def test_several_methods_give_their_own_members_and_a_mean(tmp_path):
     members = open_members(tmp_path / "m.zarr").arrival_lead[0].values
     assert (members[0] == NEVER).all()
     assert (members[1] == 1).all()
-    (mean,) = mean_probability([low, high], fires, "test")
-    assert mean.fire_id == "fire_001"
-    np.testing.assert_allclose(mean.probability, 0.5)
+    other = [low, high.isel(forecast=[0])]
     with pytest.raises(InputError, match="other initial frames"):
-        list(mean_probability([low, high.isel(forecast=[0])], fires))
+        write_rival(tmp_path / "n", other, fires, bernoulli_levels(), method="m", members=1, seed=0, provenance={})
     going_out = fires.assign_attrs(fire_kind="active")
     with pytest.raises(InputError, match="go out"):
         write_rival(tmp_path / "n", [low], going_out, bernoulli_levels(), method="m", members=1, seed=0, provenance={})

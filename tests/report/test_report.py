@@ -212,7 +212,7 @@ def test_missing_optional_inputs_are_named(tmp_path):
 def test_torn_training_curves_are_read_as_far_as_they_go(tmp_path):
     _, layout = write_experiment(tmp_path, curves=False)
     metrics = layout.model(0) / "metrics.csv"
-    metrics.write_text("epoch,train/loss_epoch\n0,\n0,0.5\n1,0.25\n")
+    metrics.write_text("epoch,train/loss\n0,\n0,0.5\n1,0.25\n")
     curves, missing = read_curves(layout)
     assert not missing
     loss, score = training_curves(curves["emberformer"])

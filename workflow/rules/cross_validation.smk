@@ -45,6 +45,7 @@ use rule evaluate as evaluate_fold with:
         FOLD / "scores" / "reliability.csv",
         FOLD / "scores" / "thresholds.json",
         FOLD / "scores" / "protocol.json",
+        expand(FOLD / "scores" / "sums" / "{method}.nc", method=layout.methods, allow_missing=True),
     log:
         LOGS / "folds" / "evaluate-{fold}.log",
     benchmark:

@@ -128,6 +128,11 @@ rule ensemble_hindcast:
         """
 
 
+RIVALS_DRAWN = settings.ensemble.model_dump_json(include={"members", "seed"}) if settings.ensemble else ""
+if settings.evaluation.crop != "none":  # on which the correlation is fitted
+    RIVALS_DRAWN += settings.evaluation.crop
+
+
 rule ensemble_rival:
     """Members from the network's own forecasts; of a deep ensemble, from those of all seeds."""
     input:
@@ -153,7 +158,7 @@ rule ensemble_rival:
         mem_mb=8000,
         runtime=240,
     params:
-        drawn=settings.ensemble.model_dump_json(include={"members", "seed"}) if settings.ensemble else "",
+        drawn=RIVALS_DRAWN,
         every=settings.forecast.every,
     message:
         "draw members of {wildcards.dataset} with the rival {wildcards.rival}"

@@ -16,6 +16,7 @@ rule evaluate:
         layout.scores / "reliability.csv",
         layout.scores / "thresholds.json",
         layout.scores / "protocol.json",
+        expand(layout.scores / "sums" / "{method}.nc", method=layout.methods),
     log:
         LOGS / "evaluate.log",
     benchmark:
