@@ -15,7 +15,7 @@ import emberformer.forecast
 from emberformer.cli import app
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window, fire_transform, open_fires
 from emberformer.errors import InputError
-from emberformer.forecast import Trained, forecast_fire, model_bands, trained_minutes
+from emberformer.forecast import LoadedModel, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
         tmp_path_factory.mktemp("forecast"), training={**TRAINING, "epochs": 1}, forecast=THRESHOLD.model_dump()
     )
     prepare(settings, layout)
-    return settings, layout, Trained.load(train(settings, layout, 0, "cpu"))
+    return settings, layout, LoadedModel.load(train(settings, layout, 0, "cpu"))
 
 
 def source_of(fires: xr.Dataset, fire_id: str, frames: int) -> FireSource:

@@ -1,5 +1,7 @@
 """Training: learns, keeps the best, goes on where it was stopped; cached and pixel path agree."""
 
+import errno
+import json
 import math
 import os
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 import rasterio
 import torch
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.calibration import Calibration
 from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
 from emberformer.data.fires import open_fires
@@ -20,11 +23,12 @@ from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import open_pixels
 from emberformer.rollout import probability_of
 from emberformer.run import UnfinishedRun
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
+from tests.losses_of import spread_loss
 from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
 
 ENDS = SpreadTraining.on_validation_epoch_end
@@ -277,7 +281,7 @@ def test_the_network_learns_one_fire_by_heart(tmp_path):
     sizes = Sizes.of(layout, split)
     landscapes = open_landscapes(layout, sizes)
     steps = list_steps(landscapes, split, "train")[:4]
-    items = FireSteps(landscapes, steps, settings.model.history)
+    items = FireSteps(landscapes, steps, settings.model.history, inputs=CACHED_INPUTS)
     batch = torch.utils.data.default_collate([items[n] for n in range(len(steps))])
     torch.manual_seed(0)
     model = build_model(sizes, settings)
@@ -297,3 +301,38 @@ def test_a_checkpoint_that_is_none(tmp_path):
     (tmp_path / "model.ckpt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="emberformer train"):
         load_model(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("mark", ["", "[", None])
+def test_a_run_whose_mark_is_not_whole_begins_anew(tmp_path, mark):
+    run = UnfinishedRun(tmp_path, ["fires"])
+    if mark is not None:
+        run.mark.write_text(mark)
+    (tmp_path / "last.ckpt").write_bytes(b"of what?")
+    assert not run.begin()
+    assert not (tmp_path / "last.ckpt").exists()
+    assert json.loads(run.mark.read_text()) == ["fires"]
+
+
+def test_a_full_disk_leaves_the_mark_of_a_run_as_it_was(tmp_path, monkeypatch):
+    run = UnfinishedRun(tmp_path, ["fires"])
+    run.begin()
+
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        run.begin()
+    assert json.loads(run.mark.read_text()) == ["fires"]
+
+
+def test_a_checkpoint_of_another_version_is_named(trained, tmp_path):
+    content = torch.load(trained[2], weights_only=True)
+    key, weights = content["settings"] | {"renamed": 1}, dict(content["state"])
+    weights.popitem()
+    for changed, named in (({"settings": key}, "renamed"), ({"state": weights}, "Missing key")):
+        torch.save(content | changed, tmp_path / "model.ckpt")
+        with pytest.raises(InputError, match=rf"(?s){named}.*this version trains.*train again"):
+            load_model(tmp_path / "model.ckpt")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.features.sealed import seal, unseal
 
@@ -83,9 +83,7 @@ def write_files(location: Path | str, files: dict[str, bytes]) -> None:
         for name, data in files.items():
             path = Path(location) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.partial")
-            partial.write_bytes(data)
-            os.replace(partial, path)
+            write_whole(path, data)
     except InputError:
         raise
     except Exception as error:  # storage libraries raise errors of their own kinds

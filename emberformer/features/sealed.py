@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.features.block import write_error
 
@@ -20,11 +20,9 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
     Raises:
         InputError: the folder cannot be written to.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(seal(content))
-        os.replace(partial, path)
+        write_whole(path, seal(content))
     except OSError as error:
         raise write_error(path, error) from error
 
