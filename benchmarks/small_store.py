@@ -22,6 +22,10 @@ from emberformer.settings import FeatureSettings
 SHARDS = 2
 KINDS = ("_patches", "_cls", "_scale", "_layers", "_prefix", "_burned", "_mean")
 BATCH_TOKENS = 50  # a few batches a block
+# What EmberFormer takes of cached features, by default
+CACHED_INPUTS = (
+    "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories", "resolution",
+)  # fmt: skip
 FEATURES = {"architecture": "dinov2-tiny", "precision": "float32", "dtype": "int8", "layers": [2, 4]}
 
 
@@ -135,7 +139,7 @@ class TrainingRead:
             InputError: the store is refused.
         """
         landscape = Landscape("small", self.fires, store, self.normaliser, self.channels)
-        items = FireSteps([landscape], self.steps, history=3)
+        items = FireSteps([landscape], self.steps, history=3, inputs=CACHED_INPUTS)
         total = hashlib.sha256()
         for start in range(0, len(items), 16):
             batch = items.__getitems__(list(range(start, min(start + 16, len(items)))))

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from benchmarks.plain_stage2 import PlainStage2
 from benchmarks.ratios import interleaved
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import SpreadLoss, open_pixels
 from emberformer.model.emberformer import EmberFormer, build_emberformer
 from emberformer.settings import ModelSettings
+from emberformer.training_settings import LossSettings
 
 HISTORY, GRID, PIXELS, FEATURES, BANDS, SAMPLES, REPEATS = 5, 16, 14, 384, 6, 4, 5
 VARIANTS = ("plain", "float32", "bfloat16")
@@ -54,7 +55,7 @@ def make_batch(samples: int = SAMPLES, grid: int = GRID) -> dict[str, Tensor]:
 def make_step(variant: str) -> Callable[[], None]:
     """Forward, loss, backward and AdamW of one of `VARIANTS`."""
     network: nn.Module = PlainStage2(make_network()) if variant == "plain" else make_network()
-    optimizer, batch = torch.optim.AdamW(network.parameters()), make_batch()
+    optimizer, batch, loss = torch.optim.AdamW(network.parameters()), make_batch(), SpreadLoss(LossSettings())
     target = (torch.rand(SAMPLES, GRID * PIXELS, GRID * PIXELS) < 0.05).to(torch.uint8)
     counted = open_pixels(target, batch["fire_pixels"][:, 0])
 
@@ -62,7 +63,7 @@ def make_step(variant: str) -> Callable[[], None]:
         mixed = torch.autocast("cpu", torch.bfloat16) if variant == "bfloat16" else contextlib.nullcontext()
         with mixed:
             logits = network(**batch).float()
-        spread_loss(logits, target, counted, 1.0, 0.1).backward()
+        loss.value(loss.sums(logits, {"target": target}, counted)).backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -24,14 +24,16 @@ from benchmarks.cold import drop_pages
 from benchmarks.made_fires import NAME, make_features, make_fires
 from benchmarks.plain_stage2 import PlainStage2
 from benchmarks.ratios import interleaved
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.ahead import ahead
 from emberformer.checkpoint import Sizes, build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
-from emberformer.dataset import CACHED_INPUTS, FireSteps, list_steps
+from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.architectures import untrained
 from emberformer.loading import BUFFERS
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import SpreadLoss, open_pixels
+from emberformer.training_settings import LossSettings
 
 HISTORY, BATCH, REPEATS = 5, 4, 3
 LONG, SHORT = 6, 2  # batches of an epoch: where reading is compared, and where the backbone runs in every step
@@ -41,12 +43,12 @@ MODEL = {"d_model": 256, "layers": 4, "heads": 8, "feedforward": 1024, "d_wind":
 
 def train_on(network: nn.Module, batches, mixed: bool) -> None:
     """Optimiser steps on batches."""
-    optimizer = torch.optim.AdamW(network.parameters())
+    optimizer, loss = torch.optim.AdamW(network.parameters()), SpreadLoss(LossSettings())
     for batch in batches:
         with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
             logits = network(**{key: batch[key] for key in CACHED_INPUTS}).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        spread_loss(logits, batch["target"], counted, 1.0, 0.1).backward()
+        loss.value(loss.sums(logits, batch, counted)).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -73,7 +75,7 @@ def measure() -> dict[str, float]:
         def opened() -> FireSteps:
             landscapes = open_landscapes(layout, sizes)
             steps = list_steps(landscapes, split, "train")[: BATCH * LONG]
-            return FireSteps(landscapes, steps, HISTORY, buffers=BUFFERS)
+            return FireSteps(landscapes, steps, HISTORY, buffers=BUFFERS, inputs=CACHED_INPUTS)
 
         return _ratios(build_model(sizes, settings).train(), opened, store)
 

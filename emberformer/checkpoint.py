@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import ValidationError
 
 from emberformer.atomic import replacing_file
 from emberformer.calibration import Calibration
@@ -18,7 +19,7 @@ from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 from emberformer.dataset import training_conditions, training_terrain
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
-from emberformer.features.channel_map import is_of_angle
+from emberformer.features.channel_map import is_of_angle, require_of_training
 from emberformer.features.reading import Memory
 from emberformer.features.store import open_features
 from emberformer.landscape import Landscape
@@ -36,7 +37,7 @@ from emberformer.rivals.tiny_3d import Tiny3D
 from emberformer.rivals.unet import pixel_unet
 from emberformer.rivals.unet_grid import grid_unet
 from emberformer.rivals.utae import UTAE
-from emberformer.settings import Settings
+from emberformer.settings import Settings, described
 from emberformer.training_settings import Phase
 
 ABOUT = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")
@@ -96,8 +97,9 @@ class Sizes:
         network that sees them in some views only is told less in the others. At full resolution angles turn.
 
         Raises:
-            InputError: no image of the terrain is left.
+            InputError: no image of the terrain is left, or their map was fitted on other than training fires.
         """
+        require_of_training(layout.settings.features, split)
         training, changing, channels, numbers = [], [], [], set()
         settings = layout.settings
         for name in settings.datasets:
@@ -263,20 +265,21 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
     what they say, see `emberformer.calibration`.
 
     Raises:
-        InputError: there is no checkpoint, or it is none of EmberFormer's.
+        InputError: there is no checkpoint, or it is none of EmberFormer's, or of another version.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         sizes = Sizes.from_dict(content["sizes"])
-        settings, phase, told = content["settings"], content["phase"], content["backbone"]
+        settings, phase, told = Settings.model_validate(content["settings"]), content["phase"], content["backbone"]
         about = {key: content[key] for key in ABOUT} | {"calibration": Calibration.of(content)}
         if about["calibration"] is None:
             raise KeyError("calibration")
+    except ValidationError as error:
+        raise _of_another_version(path, described(error)) from error
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
         ) from error
-    settings = Settings.model_validate(settings)
     if phase == "student":
         settings = settings.of_student()
     model = build_model(sizes, settings)
@@ -284,8 +287,16 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         from emberformer.finetuned_checkpoint import fine_tuned, read_encodings  # PEFT takes seconds to import
 
         model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
-    model.load_state_dict(content["state"])
+    try:
+        model.load_state_dict(content["state"])
+    except RuntimeError as error:
+        raise _of_another_version(path, str(error)) from error
     return model.eval(), sizes, settings, about
+
+
+def _of_another_version(path: Path, found: str) -> InputError:
+    expected = "a checkpoint of a network that this version trains"
+    return InputError(path, found, expected, "train again, or use the version that the checkpoint's `provenance` names")
 
 
 def trained_parent(layout: Layout, seed: int, phase: Phase) -> Path:

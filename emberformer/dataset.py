@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emberformer.arrival_leads import UNKNOWN as NOT_KNOWN
+from emberformer.arrival_leads import UNKNOWN as LEAD_UNKNOWN
 from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.features.reading import Cut
 from emberformer.future_arrays import future_arrays
@@ -23,9 +23,6 @@ from emberformer.token_batches import Sample, TokenBatches
 from emberformer.whole_frames import whole_frame_arrays
 from emberformer.windows import choose_window, padded, perimeter, pixel_slices, turn
 
-CACHED_INPUTS = (
-    "frame_patches", "terrain_patches", "wind", "valid_t", "fire_pixels", "terrain_pixels", "categories", "resolution",
-)  # fmt: skip
 ALWAYS = frozenset(("target", "fire_pixels", "stays"))  # a loss needs them, whatever the network takes
 
 CONDITION_FRAMES = 8
@@ -106,7 +103,8 @@ class FireSteps(Dataset):
             nothing of it.
         leads: coming frames that `arrival_lead`, `prior`, `coming_wind` and `patches_to_come` are of, K.
 
-    A batch holds `target [B H W]` uint8 with 255 = unknown, padding or after the fire's last frame, `index [B]`,
+    A batch holds `target [B H W]` uint8 with 255 = unknown (also in the newest frame, where burned ground stays
+    burned), padding or after the fire's last frame, `index [B]`,
     `fire_pixels [B 2 H W]`, `stays [B]` (1 where burned ground stays burned, 0 where fires go out), and of these what
     is among the inputs: `frame_patches [B T Gy Gx D]`, `terrain_patches [B C Gy Gx D]` (as stored; zero
     on padding and for a band that a landscape lacks), `frame_layers [B L Gy Gx D]` (hidden layers of the newest frame),
@@ -129,7 +127,8 @@ class FireSteps(Dataset):
         seed: int = 0,
         buffers: int = 0,
         pinned: bool = False,
-        inputs: Sequence[str] = CACHED_INPUTS,
+        *,
+        inputs: Sequence[str],
         hidden: Collection[str] = (),
         category_dropout: float = 0.0,
         rate_noise: float = 0.0,
@@ -204,6 +203,8 @@ class FireSteps(Dataset):
         burned = landscape.burned(step.fire, observed)
         seen_later = step.step + lead < landscape.row_size[step.fire]
         target = landscape.target(step.fire, row + lead) if seen_later else np.full_like(burned[0], UNKNOWN)
+        if landscape.stays_burned:  # what was not seen may have burned before, and is not counted either
+            target = np.where(burned[-1] == UNKNOWN, np.uint8(UNKNOWN), target)
         growth = perimeter(burned[-1]) if self.at_front else _growth(landscape, burned[-1], target)
         rows, columns = choose_window(burned[-1], growth, self.size(index), landscape.grid, pixels, rng)
         arrays = self._arrays(step, lead, burned, target, rows, columns)
@@ -251,7 +252,7 @@ class FireSteps(Dataset):
             "target": padded(target[y, x], shape, UNKNOWN),
         }
         future = future_arrays(self.inputs, landscape, step.fire, row, self.leads)
-        for name, beyond in (("arrival_lead", NOT_KNOWN), ("prior", 0)):
+        for name, beyond in (("arrival_lead", LEAD_UNKNOWN), ("prior", 0)):
             if name in future:
                 future[name] = padded(future[name][..., y, x], shape, beyond)
         arrays |= future

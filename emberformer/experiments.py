@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, described, parse_settings
+from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, described, parse_settings, read_yaml
 from emberformer.stage import Stage, merged
 
 Metric = Literal[
@@ -156,12 +156,10 @@ def load_experiment(path: Path) -> Experiment:
         InputError: the file is missing, is no YAML mapping, or has an unknown or unfit key.
     """
     try:
-        return Experiment.model_validate(yaml.safe_load(path.read_text()))
+        return Experiment.model_validate(read_yaml(path))
     except ValidationError as error:
         remedy = "correct the named keys; docs/experiments.md shows an experiment"
         raise InputError(path, described(error), "an experiment", remedy) from error
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(path, str(error), "a readable YAML file", "check the path and the file") from error
 
 
 def plan_study(settings: Settings, path: Path) -> Study:

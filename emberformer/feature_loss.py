@@ -6,10 +6,13 @@ features instead of pixels; here this stands beside the forecast of the fire, an
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emberformer.data.fires import UNKNOWN
+from emberformer.losses import over_processes
 from emberformer.model.emberformer import EmberFormer
 
 BETA = 0.1  # where the error turns from squared to absolute
@@ -42,10 +45,13 @@ class NextFeatures(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], logits: Float[Tensor, "B H W"], counted: Bool[Tensor, "B H W"]
     ) -> Float[Tensor, ""]:
-        """Mean of smooth L1 and 1 - cosine over patches, times the weight.
+        """Mean of smooth L1 and 1 - cosine over patches, times the weight; over all processes that train together.
+
+        An item whose target is unknown everywhere is left out: a process without an item of its own serves it
+        (`emberformer.loading.StepBatches`).
 
         Args:
-            batch: with `frame_patches` and `patches_to_come`; the forecast of it was the network's last.
+            batch: with `frame_patches`, `patches_to_come` and `target`; the forecast of it was the network's last.
             logits: of that forecast.
             counted: pixels that enter the other losses.
         """
@@ -53,8 +59,10 @@ class NextFeatures(nn.Module):
         predicted = batch["frame_patches"][:, -1].float() + self.change(self._tokens.float())
         target = batch["patches_to_come"][:, 0].float()
         apart = 1 - functional.cosine_similarity(predicted, target, dim=-1)
-        error = functional.smooth_l1_loss(predicted, target, beta=BETA) + apart.mean()
-        return self.weight * error
+        error = functional.smooth_l1_loss(predicted, target, beta=BETA, reduction="none").mean(-1) + apart
+        real = (batch["target"] != UNKNOWN).flatten(1).any(1)
+        error_sum, items = over_processes(torch.stack([(error.mean((1, 2)) * real).sum(), real.sum()]))
+        return self.weight * error_sum / items.clamp(min=1)
 
 
 def feature_inputs(weight: float) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ class FeatureSettings(Stage):
         default="bands", description="terrain's images: one a band; three bands an image; one by `channel_file`"
     )
     channel_file: Path | None = Field(
-        default=None, description="linear map of pca3 (made by `emberformer features fit-channels`) or learned"
+        default=None,
+        description="linear map of pca3 (made by `emberformer features fit-channels`) or learned (written "
+        "from your own training, docs/data-contract.md)",
     )
     window: int | None = Field(
         default=None,

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # training's libraries take seconds to load, and a forecast w
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedModel:
     """A trained network, with what must be known to give it a fire.
 
     Args:
@@ -63,7 +63,7 @@ class Trained:
     about: dict[str, Any]
 
     @classmethod
-    def load(cls, checkpoint: Path) -> Trained:
+    def load(cls, checkpoint: Path) -> LoadedModel:
         """Read a `model.ckpt`.
 
         Raises:
@@ -84,7 +84,7 @@ class Trained:
 
 
 def forecast_fire(
-    trained: Trained,
+    trained: LoadedModel,
     source: FireSource,
     winds: Float[np.ndarray, "L 2"],
     told: ForecastSettings,
@@ -143,7 +143,7 @@ def forecast_fire(
     return found, members
 
 
-def _described(trained: Trained, source: FireSource, told: ForecastSettings) -> dict[str, Any]:
+def _described(trained: LoadedModel, source: FireSource, told: ForecastSettings) -> dict[str, Any]:
     """Attributes of a forecast."""
     fire_id, about = source.fires[0].fire_id, trained.about
     return {
@@ -160,7 +160,7 @@ def _described(trained: Trained, source: FireSource, told: ForecastSettings) -> 
 
 
 def forecast_files(
-    trained: Trained,
+    trained: LoadedModel,
     fire: NewFire,
     told: ForecastSettings,
     folder: Path,
@@ -208,7 +208,7 @@ def forecast_files(
     return files
 
 
-def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel:
+def ensemble_of(trained: LoadedModel, checkpoint: Path, leads: int) -> EnsembleModel:
     """A trained ensemble for a network.
 
     Raises:
@@ -232,7 +232,7 @@ def ensemble_of(trained: Trained, checkpoint: Path, leads: int) -> EnsembleModel
     return ensemble
 
 
-def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]:
+def model_bands(trained: LoadedModel, given: Sequence[str] = ()) -> tuple[Band, ...]:
     """Bands of the terrain that a model takes.
 
     Args:
@@ -262,7 +262,7 @@ def model_bands(trained: Trained, given: Sequence[str] = ()) -> tuple[Band, ...]
     return tuple(found)
 
 
-def trained_minutes(trained: Trained) -> float:
+def trained_minutes(trained: LoadedModel) -> float:
     """Length of a step in the data that a model was trained on.
 
     Raises:

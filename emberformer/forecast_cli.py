@@ -89,11 +89,11 @@ def forecast(
     """
     from emberformer.data.new_fire import read_new_fire
     from emberformer.data.perimeter_images import parse_encoding
-    from emberformer.forecast import Trained, forecast_files, model_bands, trained_minutes
+    from emberformer.forecast import LoadedModel, forecast_files, model_bands, trained_minutes
     from emberformer.settings import ForecastSettings
 
     use_threads(threads)
-    trained, words = Trained.load(_checkpoint(model, config, variant, phase, seed)), terrain or []
+    trained, words = LoadedModel.load(_checkpoint(model, config, variant, phase, seed)), terrain or []
     fire = read_new_fire(
         perimeters[0] if len(perimeters) == 1 else perimeters,
         minutes=minutes or trained_minutes(trained),

@@ -87,7 +87,7 @@ def write_forecasts(
     Args:
         path: the store, `Layout.forecasts(method, dataset)`; replaced if it exists.
         blocks: the forecasts in order; may be a generator, and may be empty.
-        method: name of the method, for example "emberformer-seed-0" or "dilation".
+        method: name of the method, "dilation", or of a network its folder's with the seed, "frozen-90469dc7-seed-0".
         dataset: name of the data set.
         score_kind: "probability" if the values are calibrated to be read as such.
         shape: length of (lead, y, x).

@@ -57,7 +57,7 @@ def arrival_lead(landscape: Landscape, fire: int, row: int, leads: int) -> UInt8
 
 
 def coming_winds(landscape: Landscape, fire: int, row: int, leads: int) -> Float[np.ndarray, "L 2"]:
-    """Winds towards east and north of the coming steps, m s-1; beyond what is known of the wind, the last that is.
+    """Winds towards east and north of the coming steps, m s-1; beyond the fire's last frame, that frame's.
 
     Args:
         landscape: the fires.

@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from emberformer.data.fires import UNKNOWN, observed, open_fires, stays_burned
+from emberformer.data.fires import UNKNOWN, bands_of, observed, open_fires, stays_burned
 from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 from emberformer.data.texts import Texts
 from emberformer.errors import InputError
@@ -181,7 +181,7 @@ class Landscape:
         row = int(self.terrain_row[fire])
         if row not in self._images:
             terrain = self.cut(self.fires.terrain[int(self.terrain_index[fire])].values, fire)
-            grey = render_terrain(terrain, list(map(str, self.fires.band_kind.values)))
+            grey = render_terrain(terrain, bands_of(self.fires)[1])
             own = ChannelMap.of(self.identity).apply(grey)
             blank = np.zeros_like(own[0])
             self._images[row] = np.stack([blank if number is None else own[number] for number in self.channel_order])

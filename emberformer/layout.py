@@ -1,7 +1,10 @@
 """Where every artefact lies: one place that the Snakefile and the command line both read.
 
-A folder's name holds a hash of the settings that decide what is in it, chained with the hash of what it was
-made from. A changed setting therefore makes a new folder beside the old one, and going back costs nothing.
+Folders of features, splits, models and detectors have names that hold a hash of the settings that decide what is in
+them, chained with the hash of what they were made from. A changed setting therefore makes a new folder beside the old
+one, and going back costs nothing. What lies in a model's folder, and what bears a name alone (`fires.zarr` the data
+set's, tables and reports the configuration's), is made anew in its place: a data set read in another way needs another
+name.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from emberformer.ensemble_settings import Rival, require_one_drawing
-from emberformer.feature_key import features_key
+from emberformer.feature_key import content_or_place, features_key, weights_content
 from emberformer.settings import Settings, digest, expand
 from emberformer.training_settings import Phase
 
@@ -91,10 +94,16 @@ class Layout:
             order = list(settings.datasets)  # of the training's steps, before they are drawn
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
-            return f"{word}-{digest(MODEL_SCHEMA, settings.built_model, training, features, self._split_key, order)}"
+            network = settings.built_model.model_dump(mode="json")
+            if (folder := expand(Path(settings.model.decoder_weights))).is_dir():
+                network["decoder_weights"] = weights_content("model.decoder_weights", folder)
+            return f"{word}-{digest(MODEL_SCHEMA, network, training, features, self._split_key, order)}"
         of_phase = settings.distillation if phase == "student" else getattr(settings, phase)
         if phase == "ensemble" and settings.ensemble is not None:
             of = settings.ensemble.model_dump(mode="json", exclude=set(settings.ensemble.DRAWING))
+            of["text"] = {name: content_or_place(store) for name, store in settings.ensemble.text.items()}
+            if settings.ensemble.warm_start is not None:
+                of["warm_start"] = content_or_place(settings.ensemble.warm_start)
             return f"ensemble-{digest(ENSEMBLE_SCHEMA, self.model_key(self.parent_phase(phase)), of)}"
         return f"{phase}-{digest(self.model_key(self.parent_phase(phase)), of_phase)}"
 
@@ -204,6 +213,8 @@ class Layout:
         """Folder of one trained detector: `model.ckpt`, `last.ckpt`, `metrics.csv`, `config.yaml`."""
         of = self.settings.detection
         told = of.model_dump(mode="json", exclude=set(of.ASKING)) if of is not None else None
+        if told is not None and of is not None and of.distillation is not None:
+            told["distillation"]["teacher"] = content_or_place(of.distillation.teacher)
         order, features = list(self.settings.datasets), features_key(self.settings.features)
         return (
             self.root / "detectors" / digest(DETECTOR_SCHEMA, told, features, self._split_key, order) / f"seed-{seed}"

@@ -137,18 +137,6 @@ def tversky_loss(sums: Float[Tensor, "sums=6"], alpha: float) -> Float[Tensor, "
     return 1 - (overlap + 0.5) / (overlap + alpha * false_alarms + (1 - alpha) * misses + 0.5)
 
 
-def spread_loss(
-    predicted: Float[Tensor, "B H W"],
-    target: UInt8[Tensor, "B H W"],
-    counted: Bool[Tensor, "B H W"],
-    pos_weight: float | None,
-    dice: float,
-) -> Float[Tensor, ""]:
-    """Cross-entropy plus `dice` times (1 - Dice) of a batch; arguments as in `spread_sums` and above."""
-    sums = spread_sums(predicted, target, counted)
-    return weighted_cross_entropy(sums, pos_weight) + dice * dice_loss(sums)
-
-
 class SpreadLoss:
     """The terms of `LossSettings` whose weight is not 0, as sums over a batch and as their weighted total.
 

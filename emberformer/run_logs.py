@@ -17,6 +17,7 @@ import wandb
 import yaml
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from emberformer.atomic import write_whole
 from emberformer.dataset import FireSteps
 from emberformer.errors import InputError
 from emberformer.previews import Previews
@@ -135,7 +136,7 @@ def _wandb_logger(settings: Settings, folder: Path, seed: int, phase: Phase) -> 
         wandb.finish(exit_code=1)
     identity = folder / RUN_ID
     if not identity.exists():
-        identity.write_text(uuid4().hex[:12])
+        write_whole(identity, uuid4().hex[:12])
     tags = [*wanted.tags, trained_network(settings, phase), phase, *settings.datasets]
     return WandbLogger(
         project=wanted.project,

@@ -267,11 +267,19 @@ def load_settings(path: str | Path) -> Settings:
     Raises:
         InputError: the file is missing, is no YAML mapping, or has an unknown or unfit key.
     """
+    return parse_settings(read_yaml(path), path)
+
+
+def read_yaml(path: str | Path) -> object:
+    """Content of a YAML file.
+
+    Raises:
+        InputError: the file is missing, or no YAML.
+    """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        return yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:
         raise InputError(path, str(error), "a readable YAML file", "check the path and the file") from error
-    return parse_settings(content, path)
 
 
 def parse_settings(content: object, where: object = "configuration") -> Settings:

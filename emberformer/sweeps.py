@@ -13,12 +13,11 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.overrides import changed
-from emberformer.settings import Settings, described
+from emberformer.settings import Settings, described, read_yaml
 from emberformer.stage import Stage
 
 
@@ -107,12 +106,10 @@ def load_sweep(path: Path, settings: Settings) -> Sweep:
         InputError: the file is missing or no sweep, or a key or value does not fit the configuration.
     """
     try:
-        sweep = Sweep.model_validate(yaml.safe_load(path.read_text()))
+        sweep = Sweep.model_validate(read_yaml(path))
     except ValidationError as error:
         expected, remedy = "a sweep of Weights & Biases", "correct the named keys; config/sweep.yaml is an example"
         raise InputError(path, described(error), expected, remedy) from error
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(path, str(error), "a readable YAML file", "check the path and the file") from error
     for key, parameter in sweep.parameters.items():
         for value in parameter.examples:
             changed(settings, {key: value}, f"{path}: parameters.{key}")

@@ -90,14 +90,20 @@ class SpreadTraining(lightning.LightningModule):
         return logits, counted_pixels(batch)
 
     def loss_of(self, batch: dict[str, torch.Tensor], logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-        """What a training step lowers."""
-        sums = over_processes(self.loss.sums(logits, batch, counted))
-        loss = self.observed * self.loss.value(sums)
-        return loss if self.penalty is None else loss + self.penalty(batch, logits, counted)
+        """What a training step lowers, a penalty with it."""
+        return self._lowered(batch, logits, counted)[0]
+
+    def _lowered(
+        self, batch: dict[str, torch.Tensor], logits: torch.Tensor, counted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a training step lowers, and of it the loss against what was observed, as validation tells it."""
+        observed = self.loss.value(over_processes(self.loss.sums(logits, batch, counted)))
+        loss = self.observed * observed
+        return loss if self.penalty is None else loss + self.penalty(batch, logits, counted), observed.detach()
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        loss = self.loss_of(batch, *self.forecast(batch))
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
+        loss, observed = self._lowered(batch, *self.forecast(batch))
+        self.log("train/loss", observed, prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:

@@ -14,7 +14,7 @@ from emberformer.dataset import FireSteps, hidden_inputs, list_steps, terrain_ra
 from emberformer.distillation import keep_from
 from emberformer.errors import InputError
 from emberformer.evaluate.tables import evaluate
-from emberformer.forecast import Trained
+from emberformer.forecast import LoadedModel
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
@@ -116,7 +116,7 @@ def test_the_checkpoint_keeps_how_conditions_are_normalised(trained):
 def test_a_new_fire_does_not_tell_what_such_a_network_takes(trained):
     _, layout = trained
     with pytest.raises(InputError, match="a network of fires that go out"):
-        Trained.load(layout.model(0) / "model.ckpt")
+        LoadedModel.load(layout.model(0) / "model.ckpt")
 
 
 @pytest.mark.parametrize("changes", [{"forecast": {"leads": 2}}, {"model": {"lead_times": 3}}])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import expit
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import load_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
@@ -34,7 +35,7 @@ def validation_batches(settings, layout, path):
     landscapes = open_landscapes(layout, load_model(path)[1])
     number = settings.training.validation_steps_per_fire
     steps = list_steps(landscapes, read_split(layout.split), "validation", number)
-    items = FireSteps(landscapes, steps, settings.model.history)
+    items = FireSteps(landscapes, steps, settings.model.history, inputs=CACHED_INPUTS)
     return [(step, items.__getitems__([n])) for n, step in enumerate(steps)]
 
 

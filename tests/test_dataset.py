@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.fires import observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser, wind_input
@@ -44,7 +45,7 @@ def test_an_item_is_the_stores_rows(opened):
     _, layout, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
     index = next(n for n, s in enumerate(steps) if s.step == 1)
-    item, step = FireSteps(landscapes, steps, 3)[index], steps[index]
+    item, step = FireSteps(landscapes, steps, 3, inputs=CACHED_INPUTS)[index], steps[index]
     landscape = landscapes[step.landscape]
     fires, row = landscape.fires, int(landscape.row_start[step.fire]) + 1
     height, width = fires.sizes["y"], fires.sizes["x"]
@@ -69,8 +70,8 @@ def test_an_item_is_the_stores_rows(opened):
 def test_a_batch_is_its_items_also_in_used_memory(opened):
     _, _, split, landscapes = opened
     steps = [s for s in list_steps(landscapes, split, "train") if s.landscape == 0]
-    fresh = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3)
-    ring = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3, buffers=2)
+    fresh = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3, inputs=CACHED_INPUTS)
+    ring = FireSteps(landscapes, steps, 3, crop=2, flip=True, seed=3, buffers=2, inputs=CACHED_INPUTS)
     numbers = list(range(len(steps)))
     for batch in (numbers[:4], numbers[4:8], numbers[2:6], numbers[7:8], numbers[1:5]):
         whole = ring.__getitems__(batch)
@@ -82,7 +83,7 @@ def test_a_batch_is_its_items_also_in_used_memory(opened):
 def test_chance_is_the_epoch_and_the_index_alone(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
-    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True)
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True, inputs=CACHED_INPUTS)
     torch.manual_seed(0)
     before = [dataset[n] for n in (5, 3)]
     torch.manual_seed(1)
@@ -98,7 +99,9 @@ def test_chance_is_the_epoch_and_the_index_alone(opened):
 def test_some_items_do_not_know_the_fuel_and_all_else_is_as_ever(opened):
     _, _, split, landscapes = opened
     steps = [s for s in list_steps(landscapes, split, "train") if s.landscape == 0]
-    known, dropped = (FireSteps(landscapes, steps, 3, category_dropout=share) for share in (0.0, 0.5))
+    known, dropped = (
+        FireSteps(landscapes, steps, 3, category_dropout=share, inputs=CACHED_INPUTS) for share in (0.0, 0.5)
+    )
     without = 0
     for index in range(len(steps)):
         first, second = known[index], dropped[index]
@@ -111,7 +114,7 @@ def test_some_items_do_not_know_the_fuel_and_all_else_is_as_ever(opened):
 def test_the_time_of_a_step_is_told_wrongly_and_all_else_is_as_ever(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
-    rightly, wrongly = (FireSteps(landscapes, steps, 3, rate_noise=noise) for noise in (0.0, 0.5))
+    rightly, wrongly = (FireSteps(landscapes, steps, 3, rate_noise=noise, inputs=CACHED_INPUTS) for noise in (0.0, 0.5))
     factors = []
     later = [index for index, step in enumerate(steps) if step.step > 0]
     assert all(
@@ -138,7 +141,7 @@ def test_images_of_angles_are_left_out_where_windows_turn_and_of_no_other_band(o
 def test_features_turn_with_the_picture(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
-    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True)
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=True, inputs=CACHED_INPUTS)
     views = set()
     for index in range(len(dataset)):
         sample = dataset._sample(index)
@@ -172,7 +175,7 @@ def test_nothing_of_the_future_leaks_in(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
     index = next(n for n, s in enumerate(steps) if s.step == 2)
-    dataset, step = FireSteps(landscapes, steps, 3), steps[index]
+    dataset, step = FireSteps(landscapes, steps, 3, inputs=CACHED_INPUTS), steps[index]
     before = {key: value.clone() for key, value in dataset[index].items()}
     landscape = landscapes[step.landscape]
     row = int(landscape.row_start[step.fire]) + 2
@@ -194,13 +197,13 @@ def test_nothing_of_the_future_leaks_in(opened):
 def test_a_crop_holds_growth_and_fits_the_grid(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
-    dataset = FireSteps(landscapes, steps, 3, crop=2)
+    dataset = FireSteps(landscapes, steps, 3, crop=2, inputs=CACHED_INPUTS)
     for index in range(len(dataset)):
         item = dataset[index]
         assert tuple(item["frame_patches"].shape[1:3]) == dataset.size(index) == (2, 2)
         assert item["target"].shape == (28, 28)
         grown = (item["target"] == 1) & (item["fire_pixels"][0] == 0)
-        whole = FireSteps(landscapes, steps, 3)[index]
+        whole = FireSteps(landscapes, steps, 3, inputs=CACHED_INPUTS)[index]
         assert grown.any() or not ((whole["target"] == 1) & (whole["fire_pixels"][0] == 0)).any()
 
 
@@ -286,6 +289,27 @@ def test_the_frame_that_was_asked_for_last_is_thrown_out_last():
 def test_forgotten_categories_are_remembered_for_the_next_item(opened):
     _, _, split, landscapes = opened
     steps = list_steps(landscapes, split, "train")[:1]
-    known, forgotten = (FireSteps(landscapes, steps, 3, category_dropout=share) for share in (0.0, 1.0))
+    known, forgotten = (
+        FireSteps(landscapes, steps, 3, category_dropout=share, inputs=CACHED_INPUTS) for share in (0.0, 1.0)
+    )
     assert not forgotten[0]["categories"].any()
     assert known[0]["categories"].any()
+
+
+def test_what_the_newest_frame_does_not_tell_is_no_new_fire(opened):
+    """As in scores (`FireStep.new_fire`): it may have burned before."""
+    _, _, split, landscapes = opened
+    step = list_steps(landscapes, split, "train")[0]
+    own = landscapes[step.landscape]
+    row = int(own.row_start[step.fire]) + step.step
+    burned = own.fires.burned.values.copy()
+    grown = (burned[row] == 0) & (observed(own.fires, row + 1) == 1)
+    assert grown.any()
+    burned[row][grown] = 255
+    hidden = Landscape.__new__(Landscape)
+    fires = own.fires.assign(burned=(own.fires.burned.dims, burned))
+    hidden.__dict__ = {**own.__dict__, "fires": fires, "_frames": PackedFrames(*burned.shape[1:])}
+    chosen = [hidden if one is own else one for one in landscapes]
+    target = FireSteps(chosen, [step], 3, inputs=CACHED_INPUTS)[0]["target"].numpy()[: grown.shape[0], : grown.shape[1]]
+    assert (target[grown] == 255).all()
+    assert np.array_equal(target[~grown], observed(own.fires, row + 1)[~grown])

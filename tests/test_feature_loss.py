@@ -25,6 +25,7 @@ def batch_of(features=12, patches=(2, 3), pixels=14, history=3):
         "fire_pixels": torch.rand(2, 2, *size).round(), "terrain_pixels": torch.randn(2, 3, *size),
         "categories": torch.zeros(2, 1, *size, dtype=torch.long), "resolution": torch.ones(2, 2),
         "patches_to_come": torch.randn(2, 1, *patches, features),
+        "target": torch.zeros(2, *size, dtype=torch.uint8),
     }  # fmt: skip
 
 
@@ -88,3 +89,29 @@ def test_a_training_with_it_saves_the_network_alone(tmp_path):
     assert not [name for name in model.state_dict() if "change" in name]
     curve = pd.read_csv(path.with_name("metrics.csv"))
     assert min(curve["train/loss"].dropna()) > 0
+
+
+def test_an_item_of_a_process_without_one_does_not_count(model):
+    batch, ahead = batch_of(), NextFeatures(model, MODEL["d_model"], 12, 1.0)
+    model(**{name: batch[name] for name in model.inputs})
+    batch["target"][1] = 255
+    found = ahead(batch, batch["fire_pixels"][:, 0], batch["target"] == 0)
+    now, later = batch["frame_patches"][:1, -1], batch["patches_to_come"][:1, 0]
+    apart = (1 - torch.nn.functional.cosine_similarity(now, later, dim=-1)).mean()
+    assert found.item() == pytest.approx((torch.nn.functional.smooth_l1_loss(now, later, beta=0.1) + apart).item())
+    batch["target"][:] = 255
+    assert ahead(batch, batch["fire_pixels"][:, 0], batch["target"] == 0) == 0
+
+
+def test_the_curve_tells_the_loss_that_validation_tells(model, monkeypatch):
+    """Not what a penalty adds, so that training and validation can be compared."""
+    batch = batch_of() | {"stays": torch.ones(2)}
+    told = {}
+    monkeypatch.setattr(SpreadTraining, "log", lambda self, name, value, **_: told.update({name: float(value)}))
+    lowered = []
+    for penalty, observed in ((None, 1.0), (lambda *_: torch.tensor(7.0), 0.5)):
+        training = SpreadTraining(model, TrainingSettings(), 10, penalty=penalty, observed=observed)
+        lowered.append((float(training.training_step(batch, 0)), told["train/loss"]))
+    (plain, first), (with_penalty, second) = lowered
+    assert first == second == plain
+    assert with_penalty == pytest.approx(7 + plain / 2)

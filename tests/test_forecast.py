@@ -16,7 +16,7 @@ from emberformer.cli import app
 from emberformer.data.fires import fire_transform, open_fires
 from emberformer.data.new_fire import NewFire
 from emberformer.errors import InputError
-from emberformer.forecast import Trained, forecast_files, forecast_fire, model_bands, trained_minutes
+from emberformer.forecast import LoadedModel, forecast_files, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
         tmp_path_factory.mktemp("forecast"), training={**TRAINING, "epochs": 1}, forecast=THRESHOLD.model_dump()
     )
     prepare(settings, layout)
-    return settings, layout, Trained.load(train(settings, layout, 0, "cpu"))
+    return settings, layout, LoadedModel.load(train(settings, layout, 0, "cpu"))
 
 
 def test_a_new_fire_is_forecast_as_one_of_a_data_set(trained):

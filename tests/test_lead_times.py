@@ -14,10 +14,11 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, list_steps
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned
 from emberformer.layout import Layout
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import open_pixels
 from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train
+from tests.losses_of import spread_loss
 from tests.stores import prepare, tiny_experiment
 
 INPUTS = ("wind", "valid_t", "fire_pixels", "lead")

@@ -7,8 +7,9 @@ import torch
 
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.headwind import NEAR, Slope, headwind
-from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, open_pixels, over_processes, spread_loss
+from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, open_pixels, over_processes
 from emberformer.training_settings import LossSettings
+from tests.losses_of import spread_loss
 
 
 def test_cross_entropy_and_dice_by_hand():

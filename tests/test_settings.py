@@ -113,3 +113,49 @@ def test_every_key_says_what_it_is():
     assert [key for key, told in keys.items() if not told.get("description")] == []
     plain = {key: re.sub(r"`[^`]+`", "", told["description"]) for key, told in keys.items()}
     assert [key for key, text in plain.items() if re.search("<[a-z]", text)] == []  # a page takes it for a tag
+
+
+@pytest.mark.parametrize("key", ["text", "warm_start", "teacher"])
+def test_a_file_that_a_network_is_made_from_counts_by_its_content(tmp_path, key):
+    def name(folder: str) -> str:
+        path = tmp_path / folder / "file"
+        if key == "teacher":
+            return str(Layout(settings(detection={"distillation": {"teacher": str(path)}})).detector(0))
+        told = {"land": str(path)} if key == "text" else str(path)
+        return Layout(settings(ensemble={"leads": 1, "prior": False, key: told})).model_key("ensemble")
+
+    def write(folder: str, content: str) -> None:
+        path = tmp_path / folder / "file"
+        path.parent.mkdir(exist_ok=True)
+        if key == "text":  # a store
+            path.mkdir(exist_ok=True)
+            path /= "zarr.json"
+        path.write_text(content)
+
+    write("one", "a")
+    write("other", "a")
+    before = name("one")
+    assert before == name("other")
+    write("one", "ab")
+    assert before != name("one")
+    assert name("missing") != before
+
+
+def test_a_folder_of_weights_counts_by_its_content(tmp_path):
+    def names() -> tuple[str, str]:
+        both = (
+            settings(features={"weights": str(tmp_path)}),
+            settings(model={"decoder": "segformer", "decoder_weights": str(tmp_path)}),
+        )
+        return str(Layout(both[0]).features("land")), Layout(both[1]).model_key()
+
+    with pytest.raises(InputError, match=r"(?s)nothing.*config\.json and weights.*save_pretrained"):
+        names()
+    (tmp_path / "config.json").write_text("{}")
+    seen = set()
+    for file, content in (("pytorch_model.bin", "a"), ("pytorch_model.bin", "ab"), ("model.safetensors", "abc")):
+        (tmp_path / file).write_text(content)
+        seen |= set(names())
+    assert len(seen) == 6
+    (tmp_path / "pytorch_model.bin").write_text("read by nobody beside the other")
+    assert set(names()) <= seen

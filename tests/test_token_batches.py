@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
-from emberformer.dataset import CACHED_INPUTS, FireSteps, list_steps
+from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from tests.kinds import BACKBONE

@@ -1,5 +1,7 @@
 """Training: keeps the best, goes on where it was stopped, is the same in two processes and whatever the batches."""
 
+import errno
+import json
 import math
 import os
 import subprocess
@@ -270,3 +272,38 @@ def test_a_checkpoint_that_is_none(tmp_path):
     (tmp_path / "model.ckpt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="emberformer train"):
         load_model(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("mark", ["", "[", None])
+def test_a_run_whose_mark_is_not_whole_begins_anew(tmp_path, mark):
+    run = UnfinishedRun(tmp_path, ["fires"])
+    if mark is not None:
+        run.mark.write_text(mark)
+    (tmp_path / "last.ckpt").write_bytes(b"of what?")
+    assert not run.begin()
+    assert not (tmp_path / "last.ckpt").exists()
+    assert json.loads(run.mark.read_text()) == ["fires"]
+
+
+def test_a_full_disk_leaves_the_mark_of_a_run_as_it_was(tmp_path, monkeypatch):
+    run = UnfinishedRun(tmp_path, ["fires"])
+    run.begin()
+
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        run.begin()
+    assert json.loads(run.mark.read_text()) == ["fires"]
+
+
+def test_a_checkpoint_of_another_version_is_named(trained, tmp_path):
+    content = torch.load(trained[2], weights_only=True)
+    key, weights = content["settings"] | {"renamed": 1}, dict(content["state"])
+    weights.popitem()
+    for changed, named in (({"settings": key}, "renamed"), ({"state": weights}, "Missing key")):
+        torch.save(content | changed, tmp_path / "model.ckpt")
+        with pytest.raises(InputError, match=rf"(?s){named}.*this version trains.*train again"):
+            load_model(tmp_path / "model.ckpt")

@@ -9,10 +9,11 @@ from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.features.reading import FeatureReader
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import open_pixels
 from emberformer.rollout import probability_of
 from emberformer.settings import Settings
 from emberformer.training import train
+from tests.losses_of import spread_loss
 from tests.stores import TRAINING, prepare, tiny_experiment
 
 TWIN = {"fire": "stem", "terrain": "conv"}

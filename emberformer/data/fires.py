@@ -218,6 +218,11 @@ def stays_burned(fires: xr.Dataset) -> bool:
     return fires.attrs["fire_kind"] == "cumulative"
 
 
+def bands_of(fires: xr.Dataset) -> tuple[list[str], list[str]]:
+    """Names and kinds of the bands of the terrain."""
+    return list(map(str, fires["band"].values)), list(map(str, fires["band_kind"].values))
+
+
 def held(fires: xr.Dataset, row: int) -> UInt8[np.ndarray, "y x"]:
     """Pixels that a forecast from a frame has no say in: 1 burned already, for good; 255 unknown; 0 open to forecast.
 

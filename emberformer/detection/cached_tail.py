@@ -21,7 +21,7 @@ from emberformer.detection_settings import TailSettings
 from emberformer.errors import InputError
 from emberformer.feature_settings import FeatureSettings
 from emberformer.finetuned_checkpoint import Encodings, written
-from emberformer.model.finetuned import as_stored
+from emberformer.model.finetuned import rounded_through
 from emberformer.views import turned
 
 
@@ -102,7 +102,7 @@ class CachedTail(Tail):
         encoding = self.encodings.get(hidden.grid, self.encodings.get(None))
         assert encoding is not None, "the samples are of the stores that it was made for"
         states = hidden.states[hidden.known]
-        whole = as_stored(self.backbone.encode(ENCODER, states, hidden.grid, self.block), encoding, "frame")
+        whole = rounded_through(self.backbone.encode(ENCODER, states, hidden.grid, self.block), encoding, "frame")
         width, features = whole.shape[-1], batch.features.clone()
         window = hidden.known.nonzero()[:, 0]
         place = hidden.place.flatten(1)[window][..., None].expand(-1, -1, width)

@@ -29,7 +29,7 @@ from emberformer.errors import InputError
 from emberformer.feature_settings import FeatureSettings
 from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.encoding import Encoding
-from emberformer.features.extraction import BATCH_TOKENS, as_stored, choose_device, forward
+from emberformer.features.extraction import BATCH_TOKENS, choose_device, forward, to_array
 from emberformer.features.rendering import pixels_per_patch
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def _stored(
     assert seen is not None, "there are images"
     kind, pixels = getattr(torch, settings.dtype), pixels_per_patch(backbone.patch_size, settings.scale)
     arrays = {"patches": seen.patches, "cls": seen.cls, "layers": seen.layers}
-    stored = {name: as_stored(values.to(kind)) for name, values in arrays.items()}
+    stored = {name: to_array(values.to(kind)) for name, values in arrays.items()}
     finite = all(np.isfinite(values).all() for values in stored.values())
     Encoding(settings.dtype, None, {}).refuse_unless(finite)
     return {**stored, "valid": np.stack([picture.valid_share(pixels) for picture in pictures])}

@@ -24,7 +24,7 @@ from emberformer.detection_settings import TailSettings
 from emberformer.feature_settings import FeatureSettings
 from emberformer.features.encoding import Encoding
 from emberformer.features.rendering import dino_input
-from emberformer.model.finetuned import as_stored
+from emberformer.model.finetuned import rounded_through
 
 
 class LiveCameraSamples(CameraSamples):
@@ -81,7 +81,7 @@ class LiveTail(Tail):
         images = dino_input(as_images(batch.pixels), self.backbone.about.patch_size, self.scale)
         grid = (batch.valid.shape[1], batch.valid.shape[2])
         tokens = self.backbone.encode_layers(ENCODER, images, grid, None, self.layers)
-        stored = as_stored(tokens.flatten(0, 1), self.encoding, "frame").unflatten(0, tokens.shape[:2])
+        stored = rounded_through(tokens.flatten(0, 1), self.encoding, "frame").unflatten(0, tokens.shape[:2])
         return stored.movedim(-1, 2).flatten(1, 2)
 
     def told(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from emberformer.arithmetic import autocast
 from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
 from emberformer.features.blocks import blocks_of, final_norm
-from emberformer.features.families import DINO, FAMILIES, call_arguments, family_of, vision_part
+from emberformer.features.families import DINO, FAMILIES, call_arguments, family_of, prefix_tokens, vision_part
 from emberformer.features.openvino_runtime import OpenVinoRuntime
 from emberformer.features.patch_embedding import fold_colour, fold_grey
 from emberformer.settings import FeatureSettings, expand
@@ -181,7 +181,7 @@ def load_backbone(settings: FeatureSettings, device: torch.device = CPU, compile
         channels=1 if grey else 3,
         patch_size=config.patch_size,
         features=config.hidden_size,
-        prefix_tokens=1 + (getattr(config, "num_register_tokens", 0) or 0),
+        prefix_tokens=prefix_tokens(config),
         weights_sha256=weights_sha256,
         name=name,
         licence=licence,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import xarray as xr
 
+from emberformer.data.fires import bands_of
 from emberformer.errors import InputError
 from emberformer.feature_key import STORE_SCHEMA
 from emberformer.features.backbone import Backbone, load_backbone
@@ -100,7 +101,7 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
     """What the store says of itself; the same for all jobs of a store."""
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     height, width = (settings.window or fires.sizes[side] for side in ("y", "x"))
-    channels = terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values)))
+    channels = terrain_channels(*bands_of(fires))
     return {
         "model": backbone.name,
         "weights": settings.weights,

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32, Float64
 
+from emberformer.data.fires import bands_of
 from emberformer.errors import InputError
 from emberformer.features.channel_map import COLOURS, Projection, is_of_angle
 from emberformer.features.rendering import render_terrain, terrain_channels
@@ -25,7 +26,9 @@ def fit_channels(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[st
     Raises:
         InputError: there is no training fire.
     """
-    channels = list(dict.fromkeys(channel for store in fires.values() for channel in terrain_channels(*_bands(store))))
+    channels = list(
+        dict.fromkeys(channel for store in fires.values() for channel in terrain_channels(*bands_of(store)))
+    )
     windows = [
         (store, index)
         for name, store in fires.items()
@@ -39,11 +42,8 @@ def fit_channels(fires: Mapping[str, xr.Dataset], split: Mapping[str, Mapping[st
         raise InputError("features fit-channels", "no training fire", "some", "change `split` or add fires")
     weight, bias = principal_map(channels, _rendered(windows, channels))
     told = f"{len(windows)} terrain windows of the training fires of {', '.join(fires)}"
-    return Projection("pca3", tuple(channels), tuple(map(tuple, weight.tolist())), tuple(bias.tolist()), told)
-
-
-def _bands(store: xr.Dataset) -> tuple[list[str], list[str]]:
-    return list(map(str, store.band.values)), list(map(str, store.band_kind.values))
+    training = {name: sorted(fire for fire, of in split[name].items() if of == "train") for name in fires}
+    return Projection("pca3", tuple(channels), tuple(map(tuple, weight.tolist())), tuple(bias.tolist()), told, training)
 
 
 def _rendered(
@@ -51,7 +51,7 @@ def _rendered(
 ) -> Iterator[Float32[np.ndarray, "K H W"]]:
     """Images of windows, 0 for a channel that a data set lacks."""
     for store, index in windows:
-        bands, kinds = _bands(store)
+        bands, kinds = bands_of(store)
         own = render_terrain(store.terrain[index].values, kinds)
         image = np.zeros((len(channels), *own.shape[1:]), np.float32)
         image[[channels.index(channel) for channel in terrain_channels(bands, kinds)]] = own

@@ -10,8 +10,8 @@ fire of the test can have a part in it unnoticed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 from torch import nn
 
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.settings import FeatureSettings, expand
 
@@ -36,6 +37,7 @@ class Projection:
         weight: for each colour the weight of every channel.
         bias: of each colour.
         fitted_on: what it was made from, in words.
+        fires: that had a part in it, by data set.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Projection:
     weight: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
     fitted_on: str
+    fires: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ def read_projection(path: Path, kind: str) -> Projection:
         found = Projection(
             content["kind"], tuple(content["channels"]), tuple(map(tuple, content["weight"])),
             tuple(content["bias"]), content["fitted_on"],
+            content["fires"] if kind == "pca3" else content.get("fires", {}),
         )  # fmt: skip
         shape = np.array(found.weight, np.float32).shape, np.array(found.bias, np.float32).shape
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -157,10 +161,31 @@ def read_projection(path: Path, kind: str) -> Projection:
     return found
 
 
+def require_of_training(settings: FeatureSettings, split: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a map that was fitted on fires that are no training fires.
+
+    Raises:
+        InputError: naming one of them.
+    """
+    if settings.channel_file is None:
+        return
+    fitted = read_projection(settings.channel_file, settings.channel_map).fires
+    others = [
+        (name, fire) for name in fitted for fire in fitted[name] if split.get(name, {}).get(fire, "train") != "train"
+    ]
+    if others:
+        (name, fire), *_ = others
+        raise InputError(
+            f"features.channel_file: {settings.channel_file}",
+            f"fitted on {len(others)} fires of validation or test, such as {fire} of {name}", "training fires alone",
+            "make it again with `emberformer features fit-channels`, to another file if another split uses this one",
+        )  # fmt: skip
+
+
 def write_projection(path: Path, projection: Projection) -> None:
     """Write a projection as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(projection), indent=1) + "\n")
+    write_whole(path, json.dumps(asdict(projection), indent=1) + "\n")
 
 
 def learned_projection(layer: nn.Conv2d, channels: Sequence[str], fitted_on: str) -> Projection:

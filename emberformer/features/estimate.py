@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from emberformer.data.fires import bands_of
 from emberformer.features.block import CHECKSUM_BYTES
 from emberformer.features.channel_map import image_count
 from emberformer.features.plan import block_records, window_origins
@@ -151,6 +152,7 @@ def break_even_epochs(contents: Contents, history: int) -> float:
 
     I / (N (F - T) (T + S)) for I images of N fires with F frames and S terrain images each, and steps that see T
     frames; both sides run the same backbone. Where a fire is shorter than that, its steps see the frames there are.
+    Steps of a longer fire that see fewer than T frames are not counted: with them it is sooner.
     """
     frames = contents.frames / contents.fires
     seen = min(history, max(frames - 1, 1))
@@ -166,7 +168,7 @@ def count_contents(fires: xr.Dataset, window: int | None) -> Contents:
     """
     where = zip(fires.terrain_index.values.tolist(), window_origins(fires, window), strict=True)
     digests = fires.terrain_digest.values
-    channels = terrain_channels(list(map(str, fires.band.values)), list(map(str, fires.band_kind.values)))
+    channels = terrain_channels(*bands_of(fires))
     return Contents(
         fires.sizes["fire"], fires.sizes["frame"], len(set(fires.frame_digest.values.tolist())),
         len({(str(digests[index]), origin) for index, origin in where}), len(channels),

@@ -20,7 +20,8 @@ from emberformer.errors import InputError
 from emberformer.features.architectures import untrained
 from emberformer.features.backbone import load_backbone
 from emberformer.features.estimate import Contents, Transformer, break_even_epochs, estimate, grid_of
-from emberformer.features.extraction import BATCH_TOKENS
+from emberformer.features.extraction import BATCH_TOKENS, images_at_once
+from emberformer.features.families import prefix_tokens
 from emberformer.features.rendering import pixels_per_patch
 from emberformer.settings import FeatureSettings, expand
 
@@ -75,8 +76,7 @@ def transformer_of(settings: FeatureSettings) -> Transformer:
                 "a name or a folder with a config.json", "give --architecture, which knows the sizes",
             ) from error  # fmt: skip
     config = getattr(config, "vision_config", config)
-    prefix = 1 + (getattr(config, "num_register_tokens", 0) or 0)
-    return Transformer(config.hidden_size, config.num_hidden_layers, config.patch_size, prefix)
+    return Transformer(config.hidden_size, config.num_hidden_layers, config.patch_size, prefix_tokens(config))
 
 
 def architecture_of(settings: FeatureSettings) -> str | None:
@@ -96,7 +96,7 @@ def image_seconds(settings: FeatureSettings, grid: tuple[int, int], device: torc
         settings = changed_features(settings, {"architecture": name})
     backbone = load_backbone(settings, device)
     side = backbone.patch_size
-    batch = max(1, BATCH_TOKENS[device.type] // math.prod(grid))
+    batch = images_at_once(BATCH_TOKENS[device.type], grid, backbone.prefix_tokens)
     images = torch.zeros(batch, 1, grid[0] * side, grid[1] * side, device=device)
     times: list[float] = []
     with torch.inference_mode():

@@ -29,7 +29,7 @@ from emberformer.features.images import Batch, ImageSource
 from emberformer.features.plan import AXES, Plan, current_plan, plan_folder
 from emberformer.features.rendering import dino_input, pixels_per_patch
 from emberformer.features.sealed import write_sealed
-from emberformer.features.shape import Axis, StoreShape, block_path
+from emberformer.features.shape import Axis, StoreShape, block_path, plain_type
 from emberformer.settings import FeatureSettings
 
 log = logging.getLogger(__name__)
@@ -101,13 +101,18 @@ def unfinished_blocks(store: Path, plan: Plan, axis: Axis, shard: int, shards: i
     ]
 
 
+def images_at_once(tokens: int, grid: tuple[int, int], prefix: int) -> int:
+    """Images that pass the backbone together, of so many tokens in all; one at least."""
+    return max(1, tokens // (grid[0] * grid[1] + prefix))
+
+
 def extract_axis(
     begun: BegunStore, store: Path, fires: xr.Dataset, plan: Plan, axis: Axis, blocks: list[int], tokens: int, name: str
 ) -> int:
     """Encode the unfinished blocks of one axis; returns how many records were encoded."""
     shape, encoded = begun.shape, 0
     pixels = pixels_per_patch(begun.backbone.patch_size, begun.scale)
-    images = max(1, tokens // (shape.grid[0] * shape.grid[1] + shape.prefix))
+    images = images_at_once(tokens, shape.grid, shape.prefix)
     size = images if axis == "frame" else max(1, images // shape.images)
     source = ImageSource(fires, plan, axis, begun.window, pixels, begun.channels)
     total = sum(len(plan.axis(axis).of_block(block)) for block in blocks)
@@ -195,7 +200,7 @@ def stored(tokens: Tokens, begun: BegunStore, axis: Axis) -> dict[str, np.ndarra
         InputError: a value that is no number or does not fit into the store's type.
     """
     shape = begun.shape
-    plain = torch.float32 if shape.dtype == "float32" else torch.float16
+    plain = getattr(torch, plain_type(shape.dtype))
     arrays = {f"{axis}_cls": tokens.cls.to(plain)}
     if axis == "frame" and shape.layers:
         arrays |= {"frame_layers": tokens.layers.to(plain), "frame_prefix": tokens.layers_prefix.to(plain)}
@@ -204,7 +209,7 @@ def stored(tokens: Tokens, begun: BegunStore, axis: Axis) -> dict[str, np.ndarra
     begun.encoding.refuse_unless(bool(finite))
     if axis == "terrain":
         arrays = {name: values.unflatten(0, (-1, shape.images)) for name, values in arrays.items()}
-    return {name: as_stored(values) for name, values in arrays.items()}
+    return {name: to_array(values) for name, values in arrays.items()}
 
 
 def _write(batch: Batch, tokens: Tokens | None, begun: BegunStore, axis: Axis) -> None:
@@ -225,7 +230,7 @@ def _write(batch: Batch, tokens: Tokens | None, begun: BegunStore, axis: Axis) -
             writer.finish()
 
 
-def as_stored(values: Tensor) -> np.ndarray:
+def to_array(values: Tensor) -> np.ndarray:
     """A tensor as the array that is written; bfloat16 as its bits."""
     values = values.cpu()
     return (values.view(torch.uint16) if values.dtype == torch.bfloat16 else values).numpy()

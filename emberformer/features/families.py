@@ -54,6 +54,11 @@ FAMILIES = {
 }  # fmt: skip
 
 
+def prefix_tokens(config: Any) -> int:
+    """Tokens before the patches, CLS and registers, by a model's configuration."""
+    return 1 + (getattr(config, "num_register_tokens", 0) or 0)
+
+
 def family_of(model: Any) -> Family:
     """The family of a model of transformers."""
     return FAMILIES[model.config.model_type]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from emberformer.errors import InputError
 from emberformer.features.rows import Memory, open_rows, runs
+from emberformer.features.shape import plain_type
 
 
 class HiddenReader:
@@ -47,7 +48,7 @@ class HiddenReader:
         self.prefix = open_rows(location, "frame_prefix", memory, self.device)
         prefix, features = self.prefix.shape[-2:]
         self.shape = (prefix + self.patches.shape[2] * self.patches.shape[3], features)
-        self.dtype = torch.float32 if identity["dtype"] == "float32" else torch.float16
+        self.dtype = getattr(torch, plain_type(identity["dtype"]))
 
     def announce(self, rows: Sequence[int]) -> None:
         """Have the system bring rows that will be read soon."""

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from emberformer.data.fires import bands_of
 from emberformer.features.block import BlockWriter
 from emberformer.features.channel_map import ChannelMap
 from emberformer.features.patch_means import burned_share, terrain_means
@@ -57,7 +58,7 @@ class ImageSource:
         self.fires, self.plan, self.axis, self.window = fires, plan, axis, window
         self.pixels, self.channels = pixels, channels
         self.first = first_uses(plan, axis)
-        self.kinds = list(map(str, fires.band_kind.values))
+        self.kinds = bands_of(fires)[1]
         self.fire_index = fires.fire_index.values
 
     def batch(self, writers: dict[str, BlockWriter], rows: range, last: bool, found: int) -> Batch:

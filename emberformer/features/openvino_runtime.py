@@ -22,7 +22,7 @@ class OpenVinoRuntime:
     """Runs a module of images through OpenVINO's CPU plugin, compiled once for each image size and any batch size.
 
     Args:
-        module: takes images [B 1 h w], gives a tuple of tokens [B N D].
+        module: takes images [B c h w], one channel or three, gives a tuple of tokens [B N D].
         precision: 'float32' or 'bfloat16'.
 
     Raises:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from emberformer.errors import InputError
 from emberformer.features.rows import Memory, Rows, open_rows, runs
-from emberformer.features.shape import Axis
+from emberformer.features.shape import Axis, plain_type
 from emberformer.views import turned
 
 
@@ -171,7 +171,7 @@ class LayerReader(TokenReader):
             )  # fmt: skip
         kind, device = identity["dtype"], device if memory == "device" else torch.device("cpu")
         patches = open_rows(location, "frame_layers", memory, device)
-        super().__init__(patches, "float32" if kind == "float32" else "float16", device)
+        super().__init__(patches, plain_type(kind), device)
 
 
 class MeansReader:

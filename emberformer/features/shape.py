@@ -87,7 +87,7 @@ class StoreShape:
             lead, image = ("terrain", "band"), (self.images,)
             record = (self.channels, *self.grid)
             found = [ArrayShape("terrain_mean", ("terrain", "channel", *grid), record, "float32", gaps=True)]
-        plain = "float32" if self.dtype == "float32" else "float16"  # what is seldom read stays a plain float
+        plain = plain_type(self.dtype)
         found.append(ArrayShape(f"{axis}_cls", (*lead, "feature"), (*image, self.features), plain))
         if axis == "frame" and self.layers:
             tokens = (self.layers, *self.grid, self.features)
@@ -102,6 +102,11 @@ class StoreShape:
         record = (*image, *self.grid, length)
         found.append(ArrayShape(f"{axis}_patches", (*lead, *grid, name), record, self.dtype))
         return tuple(found)
+
+
+def plain_type(dtype: str) -> str:
+    """Type of what is seldom read, CLS tokens and hidden layers: a plain float, whatever the patches are stored as."""
+    return "float32" if dtype == "float32" else "float16"
 
 
 def block_path(store: Path, array: str, block: int) -> Path:

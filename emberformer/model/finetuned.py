@@ -125,7 +125,7 @@ class FinetunedEmberFormer(SpreadNetwork):
         axis, first = AXIS[encoder], self.block
         if self.source[encoder] != "frame_hidden":
             values, first = dino_input(values, self.backbone.about.patch_size, self.scale), None
-        return as_stored(self.backbone.encode(encoder, values, grid, first), self._encoding(grid), axis)
+        return rounded_through(self.backbone.encode(encoder, values, grid, first), self._encoding(grid), axis)
 
     def _encoding(self, grid: tuple[int, int]) -> Encoding:
         found = self.encodings.get(grid, self.encodings.get(None))
@@ -138,7 +138,7 @@ class FinetunedEmberFormer(SpreadNetwork):
         return found
 
 
-def as_stored(patches: Float[Tensor, "n Gy Gx D"], encoding: Encoding, axis: Axis) -> Float[Tensor, "n Gy Gx k"]:
+def rounded_through(patches: Float[Tensor, "n Gy Gx D"], encoding: Encoding, axis: Axis) -> Float[Tensor, "n Gy Gx k"]:
     """Tokens as a reader of the store gets them; gradients pass as if nothing were rounded."""
     stored = encoding.rounded(patches.detach(), axis)
     if patches.requires_grad:

@@ -83,7 +83,7 @@ class SummedFusion(Fusion):
         return Ground(self.from_terrain(terrain).flatten(1, 2))
 
     def _fire_and_ground(self, fire: Float[Tensor, "S N T D"], ground: Ground) -> Float[Tensor, "S N T M"]:
-        token = as_stored(self.from_fire, fire)
+        token = project_stored(self.from_fire, fire)
         return token if ground.own is None else token + ground.own[:, :, None]
 
 
@@ -174,7 +174,7 @@ class CrossAttentionFusion(Fusion):
     def forward(
         self, fire: Float[Tensor, "S N T D"], ground: Ground, wind: Float[Tensor, "S T 2"]
     ) -> Float[Tensor, "S N T M"]:
-        token = as_stored(self.from_fire, fire)
+        token = project_stored(self.from_fire, fire)
         wind_token = self.wind(wind)[:, None]
         if ground.keys is None or ground.values is None or ground.own is None:
             return self.norm(token + wind_token)
@@ -204,7 +204,7 @@ class CrossAttentionFusion(Fusion):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def as_stored(layer: nn.Linear, fire: Float[Tensor, "S N T D"]) -> Float[Tensor, "S N T M"]:
+def project_stored(layer: nn.Linear, fire: Float[Tensor, "S N T D"]) -> Float[Tensor, "S N T M"]:
     """The layer's output of tokens in the type and order that they are stored in."""
     return layer(fire.to(layer.weight.dtype).contiguous())
 

@@ -12,7 +12,7 @@ from emberformer.ensemble.checkpoint import load_ensemble
 from emberformer.ensemble.hindcast import hindcast_ensemble
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
-from emberformer.forecast import Trained, ensemble_of, forecast_fire
+from emberformer.forecast import LoadedModel, ensemble_of, forecast_fire
 from emberformer.hindcast import hindcast
 from emberformer.member_store import open_members
 from emberformer.settings import ForecastSettings
@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
         tmp_path_factory.mktemp("futures"), model={"lead_times": 2}, forecast={"leads": 2}, ensemble=ENSEMBLE
     )
     prepare(settings, layout)
-    network = Trained.load(train(settings, layout, 0, "cpu"))
+    network = LoadedModel.load(train(settings, layout, 0, "cpu"))
     hindcast(settings, layout, 0, "tiny", "cpu", learner_leads=2)
     return settings, layout, network, train_ensemble(settings, layout, 0, "cpu")
 
@@ -56,7 +56,7 @@ def test_an_ensemble_of_another_network_or_of_other_leads_is_refused(trained, tm
         ensemble_of(network, path, 3)
     copy = tmp_path / "model.ckpt"
     copy.write_bytes(network.checkpoint.read_bytes() + b"\0")
-    other = Trained(copy, network.model, network.sizes, network.settings, network.about)
+    other = LoadedModel(copy, network.model, network.sizes, network.settings, network.about)
     with pytest.raises(InputError, match="another network"):
         ensemble_of(other, path, 2)
 

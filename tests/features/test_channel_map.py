@@ -1,10 +1,13 @@
 """Maps of terrain channels to images: by hand, in the key, exact in the backbone, fitted on training fires alone."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.cli import app
 from emberformer.data.fires import open_fires
@@ -21,6 +24,7 @@ from emberformer.features.channel_map import (
     channel_map,
     learned_projection,
     read_projection,
+    require_of_training,
     triplets,
     write_projection,
 )
@@ -137,7 +141,7 @@ def test_the_store_holds_the_tokens_of_mapped_images_and_training_reads_them(tmp
     assert np.array_equal(shown, channel_map(settings.features, list(ds.channel.values[1:])).apply(grey))
     tokens = load_backbone(settings.features).encode(dino_input(torch.from_numpy(shown), 14, 1.0))
     assert np.allclose(ds.terrain_patches[int(ds.terrain_index[2])], tokens.patches.numpy(), atol=4e-3)
-    item = FireSteps([landscape], list_steps([landscape], split, "train")[:1], 2)[0]
+    item = FireSteps([landscape], list_steps([landscape], split, "train")[:1], 2, inputs=CACHED_INPUTS)[0]
     assert (item["terrain_patches"].abs().sum((1, 2, 3)) > 0).tolist() == [True] * images
     if kind == "triplets":
         assert Sizes.of(Layout(turning), split).channels == tuple(map(str, ds.band.values[:1]))
@@ -164,5 +168,21 @@ def test_pca3_is_fitted_on_training_fires_by_its_verb_and_extracted(tmp_path):
     assert read_projection(file, "pca3") == fit_channels({"tiny": fires}, split)
     features = {**TINY.model_dump(mode="json"), "channel_map": "pca3", "channel_file": str(file)}
     mapped = FeatureSettings.model_validate(features)
+    require_of_training(mapped, split)
     image = channel_map(mapped, ["elevation", "aspect_deg.sin", "aspect_deg.cos", "burnable"]).images
     assert image == ("fuel_model+elevation+slope_deg+burnable",)
+
+
+def test_a_map_of_fires_that_are_no_training_fires_now_is_refused(tmp_path):
+    file = tmp_path / "map.json"
+    write_projection(
+        file, Projection("pca3", ("a",), ((1.0,), (0.0,), (0.0,)), (0.0, 0.0, 0.0), "two fires", {"land": ["1", "2"]})
+    )
+    features = TINY.model_copy(update={"channel_map": "pca3", "channel_file": file})
+    require_of_training(features, {"land": {"1": "train", "2": "train", "3": "test"}})
+    with pytest.raises(InputError, match=r"(?s)1 fires of validation or test, such as 2 of land.*fit-channels"):
+        require_of_training(features, {"land": {"1": "train", "2": "test", "3": "train"}})
+    untold = {key: value for key, value in json.loads(file.read_text()).items() if key != "fires"}
+    file.write_text(json.dumps(untold))
+    with pytest.raises(InputError, match="fires"):
+        require_of_training(features, {})

@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.cli import app
 from emberformer.data.split import read_split
@@ -58,7 +59,7 @@ def with_features(settings, layout, location):
 def batches(layout, memory: Memory = "disk"):
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split), memory)
-    data = FireSteps(landscapes, list_steps(landscapes, split, "train"), 3, crop=1, flip=True)
+    data = FireSteps(landscapes, list_steps(landscapes, split, "train"), 3, crop=1, flip=True, inputs=CACHED_INPUTS)
     return [data.__getitems__([n, n + 1]) for n in range(0, len(data) - 1, 2)], landscapes[0].frame_reader.patches
 
 

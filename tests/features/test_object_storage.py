@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.ahead import ahead
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.cli import app
@@ -96,7 +97,7 @@ def steps_over(experiment, location, memory: Memory = "disk"):
     assert layout.extracts("tiny") == (location is None)
     split = read_split(layout.split)
     landscapes = open_landscapes(layout, Sizes.of(layout, split), memory)
-    return FireSteps(landscapes, list_steps(landscapes, split, "train"), 3, crop=1, flip=True)
+    return FireSteps(landscapes, list_steps(landscapes, split, "train"), 3, crop=1, flip=True, inputs=CACHED_INPUTS)
 
 
 def same(one, other):

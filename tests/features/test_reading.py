@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from benchmarks.small_store import CACHED_INPUTS
 from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
@@ -220,8 +221,8 @@ def same(one, other):
 
 def test_buffers_are_used_in_turn_and_hold_what_fresh_memory_would(steps):
     landscapes, chosen = steps
-    fresh = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5)
-    ring = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5, buffers=2)
+    fresh = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5, inputs=CACHED_INPUTS)
+    ring = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5, buffers=2, inputs=CACHED_INPUTS)
     batches = [[0, 1, 2], [3, 4, 5], [6, 7], [8, 2, 1]]
     places = []
     for indices in batches:
@@ -240,7 +241,7 @@ def first(batch):
 @pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])  # a spawned one imports all anew
 def test_worker_processes_give_the_same_batches(steps, start, workers):
     landscapes, chosen = steps
-    data = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5)
+    data = FireSteps(landscapes, chosen, 3, crop=1, flip=True, seed=5, inputs=CACHED_INPUTS)
     batches = [list(range(n, n + 3)) for n in range(0, 9, 3)]
     here = [data.__getitems__(indices) for indices in batches]  # every handle is open when the workers begin
     loader = DataLoader(

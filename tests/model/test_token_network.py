@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emberformer.errors import InputError
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import open_pixels
 from emberformer.model.pixel_input import PixelInput
 from emberformer.model.token_network import build_token_network
 from emberformer.model_settings import ModelSettings
 from emberformer.optimisation import parameter_groups
+from tests.losses_of import spread_loss
 
 SMALL = {
     "network": "token", "d_model": 16, "layers": 2, "heads": 4, "feedforward": 32, "d_wind": 8, "dropout": 0.0,

@@ -11,11 +11,12 @@ from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
-from emberformer.losses import open_pixels, spread_loss
+from emberformer.losses import open_pixels
 from emberformer.optimisation import parameter_groups
 from emberformer.rollout import probability_of
 from emberformer.settings import Settings
 from emberformer.training import train
+from tests.losses_of import spread_loss
 from tests.stores import MODEL, TRAINING, prepare, tiny_experiment
 
 NETWORKS = ("conv_head", "tiny_3d", "unet", "unet_grid", "res18_unet", "conv_lstm", "utae")
