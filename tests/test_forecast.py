@@ -191,6 +191,6 @@ def test_foreign_files_where_members_would_go_are_refused_before_anything_is_com
     (tmp_path / "out_members" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"out_members\n.*notes\.txt"):
         forecast_files(
-            Mock(spec=Trained), Mock(spec=NewFire), THRESHOLD, tmp_path / "out", ensemble=tmp_path / "model.ckpt"
+            Mock(spec=LoadedModel), Mock(spec=NewFire), THRESHOLD, tmp_path / "out", ensemble=tmp_path / "model.ckpt"
         )
     assert [path.name for path in tmp_path.iterdir()] == ["out_members"]

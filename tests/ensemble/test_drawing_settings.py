@@ -11,7 +11,7 @@ from emberformer.ensemble.generator import build_generator
 from emberformer.ensemble.training import FlowTraining
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
-from emberformer.forecast import Trained, ensemble_of
+from emberformer.forecast import LoadedModel, ensemble_of
 from emberformer.layout import Layout
 from emberformer.overrides import changed
 from tests.stores import tiny_experiment
@@ -45,7 +45,7 @@ def test_only_nested_guidance_of_1_draws_what_was_learned(told, as_learned):
 def test_a_guided_ensemble_forecasts_no_new_fire(settings, monkeypatch, tmp_path):
     guided = SimpleNamespace(settings=changed(settings, {"ensemble.context_scale": 2.0}), about={"parent": None})
     monkeypatch.setattr("emberformer.ensemble.checkpoint.load_ensemble", lambda path: guided)
-    network = Mock(spec=Trained, checkpoint=tmp_path / "model.ckpt")
+    network = Mock(spec=LoadedModel, checkpoint=tmp_path / "model.ckpt")
     network.checkpoint.write_bytes(b"")
     with pytest.raises(InputError, match="members that are guided"):
         ensemble_of(network, tmp_path, 1)
