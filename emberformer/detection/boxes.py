@@ -28,6 +28,11 @@ def to_pixels(shares: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> Float[
     return np.concatenate([centre - half, centre + half], 1)
 
 
+def from_corner_and_size(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+    """x0 y0 x1 y1 of boxes as COCO files have them: x0, y0, width and height."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
 def turned_boxes(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int], view: int) -> Float[np.ndarray, "n 4"]:
     """Boxes in a view of a window, see `emberformer.views`.
 

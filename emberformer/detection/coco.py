@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emberformer.atomic import write_json
-from emberformer.detection.boxes import cut_boxes
+from emberformer.detection.boxes import cut_boxes, from_corner_and_size
 from emberformer.detection.found import NOTHING, Detections, Objects
 from emberformer.errors import InputError
 
@@ -195,7 +195,7 @@ def _image(
     """An image with its boxes cut to it; `counts` what was cut and left out."""
     height, width = int(entry["height"]), int(entry["width"])
     corner = np.array([of["bbox"] for of in told], float).reshape(-1, 4)
-    boxes = np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], 1)
+    boxes = from_corner_and_size(corner)
     flat = (corner[:, 2:] <= 0).any(1)
     inside, kept = cut_boxes(boxes, (height, width), 0.0, 1e-6)
     counts["boxes without area left out"] += int(flat.sum())

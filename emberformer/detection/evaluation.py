@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from emberformer.atomic import replacing_file
+from emberformer.detection.boxes import from_corner_and_size
 from emberformer.detection.checkpoint import detection_settings
 from emberformer.detection.coco_metrics import coco_scores, spot_scores
 from emberformer.detection.examples import camera_panels, fire_panels
@@ -79,8 +80,7 @@ def read_results(path: Path, windows: int) -> list[Detections]:
         of_window[row["image_id"] - 1].append(row)
     found = []
     for own in of_window:
-        corner = np.array([row["bbox"] for row in own], float).reshape(-1, 4)
-        boxes = np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], 1)
+        boxes = from_corner_and_size(np.array([row["bbox"] for row in own], float).reshape(-1, 4))
         labels = np.array([row["category_id"] - 1 for row in own], np.int64)
         found.append(Detections(boxes, labels, np.array([row["score"] for row in own], float)))
     return found

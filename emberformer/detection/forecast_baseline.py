@@ -1,6 +1,8 @@
 """The rival of a detector: connected pieces of a thresholded forecast, as fronts and spots of the next step.
 
-It needs no boxes to learn from, so a detector of coming fire has shown skill only where it beats this.
+It needs no boxes to learn from, so a detector of coming fire has shown skill only where it beats this. Boxes are of the
+burned frames. Where a source has a target of its own (`target_kind: cumulative`) forecasts are of that target, which
+runs ahead of the frames: the threshold is chosen for the frames, and that is all that makes the rival fit them.
 """
 
 from __future__ import annotations

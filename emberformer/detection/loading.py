@@ -17,7 +17,7 @@ from emberformer.errors import InputError
 LOOKED_AT = 32  # windows that are read together to tell how hard they are
 
 
-class Windows:
+class WindowBatches:
     """Batches of all windows, in their order.
 
     Args:
@@ -49,7 +49,7 @@ class Windows:
         return list(range(len(self.samples)))
 
 
-class MixedWindows(Windows):
+class MixedWindows(WindowBatches):
     """Batches in a new order in every epoch; chance is of seed and epoch only.
 
     A curriculum begins with the easier windows, which come more than once in an epoch then: every epoch has as many.

@@ -24,7 +24,7 @@ from emberformer.detection.coco_metrics import coco_scores
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.distilling import Teaching, load_teacher
 from emberformer.detection.found import Detections, Objects
-from emberformer.detection.loading import MixedWindows, Windows, grown
+from emberformer.detection.loading import MixedWindows, WindowBatches, grown
 from emberformer.detection.losses import Targets
 from emberformer.detection.mixing import mixed
 from emberformer.detection.samples import DetectionBatch, DetectionSamples
@@ -207,7 +207,7 @@ def fit_detector(
     lightning.seed_everything(seed, verbose=False)
     trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
-    watched = Windows(validation, of.batch_size)
+    watched = WindowBatches(validation, of.batch_size)
     detector = FireDetector(of, training.channels, len(training.categories))
     steps, teaching = len(batches) * of.epochs, _teaching(detector, training, of, features)
     module = DetectionTraining(detector, steps, training.categories, teaching, tail)

@@ -53,7 +53,7 @@ def leads_of(field: Float[Tensor, "*n H W"], leads: int) -> UInt8[Tensor, "*n H 
     return torch.where(lead > leads, NEVER, lead).to(torch.uint8)
 
 
-def held(
+def clamped(
     field: Float[Tensor, "*n H W"], burned: Bool[Tensor, "*#n H W"], unknown: Bool[Tensor, "*#n H W"]
 ) -> Float[Tensor, "*n H W"]:
     """The field with what burns already at -1 and what is unknown at 1."""

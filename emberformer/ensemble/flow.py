@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.ensemble.arrival_field import held
+from emberformer.ensemble.arrival_field import clamped
 from emberformer.ensemble.conditioning import Conditioning
 from emberformer.ensemble.nano_dit import NanoDiT
 
@@ -61,11 +61,9 @@ def shifted_time(time: Float[Tensor, " n"], shift: float) -> Float[Tensor, " n"]
     return time / (time + shift * (1 - time))
 
 
-def draw_times(
-    number: int, shift: float, generator: torch.Generator | None = None, spread: float = 1.0
-) -> Float[Tensor, " B"]:
+def draw_times(number: int, shift: float, generator: torch.Generator | None = None) -> Float[Tensor, " B"]:
     """Logit-normal times, shifted."""
-    return shifted_time(torch.sigmoid(spread * torch.randn(number, generator=generator)), shift)
+    return shifted_time(torch.sigmoid(torch.randn(number, generator=generator)), shift)
 
 
 def flow_terms(
@@ -97,7 +95,7 @@ def flow_terms(
     if draw.noise.shape != field.shape:
         raise ValueError(f"noise of shape {tuple(draw.noise.shape)} for a field of {tuple(field.shape)}")
     t = draw.time[:, None, None, None]
-    x_t = held((1 - t) * draw.noise + t * field, burned, unknown)
+    x_t = clamped((1 - t) * draw.noise + t * field, burned, unknown)
     velocity, middle, scores = network.denoised(x_t, draw.time, network.prepare(conditioning, draw.drop))
     is_open = ~(burned | unknown) & inner(field, margin)
     count = is_open.sum().clamp(min=1)

@@ -18,7 +18,7 @@ INPUTS = (
     "frame_patches", "terrain_patches", "frame_cls", "patch_valid", "wind", "coming_wind", "valid_t", "fire_pixels",
     "terrain_pixels", "categories", "resolution",
 )  # fmt: skip
-SURE = 8.0  # logits beyond which a deterministic forecast tells no more
+LOGIT_LIMIT = 8.0  # logits beyond which a deterministic forecast tells no more
 
 
 class Generator(nn.Module):
@@ -58,7 +58,7 @@ class Generator(nn.Module):
         if prior is not None:
             shares = level_shares(prior)
             mean = 2 * (1 - prior).mean(1, keepdim=True) - 1
-            pixels.append(torch.logit(prior, 1e-6).clamp(-SURE, SURE) / SURE)
+            pixels.append(torch.logit(prior, 1e-6).clamp(-LOGIT_LIMIT, LOGIT_LIMIT) / LOGIT_LIMIT)
         told = (batch[name] for name in ("wind", "coming_wind", "valid_t", "fire_pixels", "resolution"))
         context, context_mask = context_tokens(*told)
         patches, valid, grid = None, None, self._grid(batch)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from emberformer.ensemble.conditioning import Conditioning
 
-SURE = 0.01  # pixels that burn with a lower probability, or a higher one than 1 less it, share nothing
+CERTAIN = 0.01  # pixels that burn with a lower probability, or a higher one than 1 less it, share nothing
 
 
 def with_shared(
@@ -32,5 +32,5 @@ def with_shared(
         return white
     part = torch.full_like(white[:, :1], shared)
     if conditioning.mean is not None:
-        part = part * (conditioning.mean.abs() < 1 - 2 * SURE)
+        part = part * (conditioning.mean.abs() < 1 - 2 * CERTAIN)
     return (1 - part).sqrt() * white + part.sqrt() * common[:, :, None, None]

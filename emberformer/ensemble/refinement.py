@@ -45,10 +45,6 @@ class FieldRefinement(nn.Module):
         self.coarse = silent(nn.Linear(d_model, values)) if values > 1 else None
         self.modulation = nn.Sequential(nn.SiLU(), silent(nn.Linear(d_model, 4 * channels)))
 
-    def of_ground(self, pixels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B R H W"]:
-        """What the first convolution makes of the known pixels, once for all times."""
-        return self.ground(pixels)
-
     def forward(
         self,
         tokens: Float[Tensor, "B N D"],

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from emberformer.ensemble.arrival_field import held
+from emberformer.ensemble.arrival_field import clamped
 from emberformer.ensemble.conditioning import BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING, Conditioning
 from emberformer.ensemble.flow import shifted_time
 from emberformer.ensemble.nano_dit import NanoDiT
@@ -127,11 +127,11 @@ def sample_fields(
         number = chunk.shape[1]
         prepared = {code: of.repeated(number) for code, of in codes.items()}
         holds = tuple(part.repeat_interleave(number, 0) for part in (burned, unknown))
-        x = held(chunk.flatten(0, 1)[:, None], *holds)
+        x = clamped(chunk.flatten(0, 1)[:, None], *holds)
         for number_of_step, (start, end) in enumerate(itertools.pairwise(times)):
             if tells and number_of_step == steps // 2:
                 likely.append(_burned_by(network, x, start, prepared[BOTH]).unflatten(0, (-1, number)).sum(1))
-            x = held(_advanced(network, x, start, end, prepared, guidance, solver), *holds)
+            x = clamped(_advanced(network, x, start, end, prepared, guidance, solver), *holds)
         found.append(x[:, 0].unflatten(0, (-1, number)))
     return Drawn(torch.cat(found, 1), torch.stack(likely).sum(0) / members if tells else None)
 

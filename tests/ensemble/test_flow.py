@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from emberformer.ensemble.arrival_field import field_of, held, leads_of
+from emberformer.ensemble.arrival_field import clamped, field_of, leads_of
 from emberformer.ensemble.conditioning import BOTH, CONTEXT_ONLY, DINO_ONLY, NOTHING, drop_codes
 from emberformer.ensemble.flow import FlowDraw, draw_times, flow_terms, shifted_time
 from emberformer.ensemble.nano_dit import Denoised, NanoDiT
@@ -32,7 +32,7 @@ def test_every_lead_comes_back_from_its_field():
 def test_burned_and_unknown_pixels_are_held():
     field = torch.tensor([[0.3, 0.4, 0.5]])
     burned, unknown = torch.tensor([[True, False, False]]), torch.tensor([[False, True, False]])
-    assert held(field, burned, unknown).tolist() == [[-1.0, 1.0, 0.5]]
+    assert clamped(field, burned, unknown).tolist() == [[-1.0, 1.0, 0.5]]
 
 
 def test_classes_have_their_shares():

@@ -12,9 +12,11 @@ from emberformer.forecast_store import ForecastBlock, open_forecasts, valid_time
 from emberformer.foresight.clips import Clips, read_clips
 from emberformer.foresight.heads import head_table, write_head_grid
 from emberformer.foresight.mask_decoder import burned_cells, fit_decoder, overlaps, read_cells
+from emberformer.foresight.networks import Linear
 from emberformer.foresight.predict import load_predictors, write_predictions
 from emberformer.foresight.probe import _of_pixels, _places, write_probe
 from emberformer.foresight.standard import fit_standard
+from emberformer.foresight.training import LearnedShare
 from emberformer.foresight.windows import Batch
 from emberformer.landscape import Landscape
 from emberformer.overrides import changed
@@ -167,30 +169,47 @@ def test_forecasts_in_pixels_stand_beside(stores, steps):
     assert table.loc[("probe", 2, "copy"), "iou_new"] < 1
 
 
-def test_forecasts_in_pixels_are_read_in_the_window_and_on_real_pixels_alone():
-    """Where all of a window of 7 x 7 pixels burns, a forecast of that is no error, not even in the patches cut off."""
+def one_window(share: float, stays_burned: bool = True) -> Batch:
+    """A window of 7 x 7 pixels, in patches of 4 of which some are cut off, that burns in this share of each patch."""
     landscape = Landscape.__new__(Landscape)
     landscape.grid, landscape.pixels, landscape.window, landscape.origin = (2, 2), 4, 7, np.array([[0, 0], [5, 1]])
-    landscape.stays_burned = True
-    burned, shares = np.ones((1, 7, 7), np.uint8), torch.from_numpy(burned_share(np.ones((1, 7, 7), np.uint8), 4))
-    frame = torch.zeros(1, 2, 2, 1)
+    landscape.stays_burned = stays_burned
+    landscape.fires = xr.Dataset({"fire_id": ("fire", ["other", "own"])})
+    shares, frame = torch.full((1, 2, 2), share), torch.zeros(1, 2, 2, 1)
     clips = Clips(
         "tiny", landscape, np.array([1]), ("test",), np.array([0]), np.array([1]), frame, torch.zeros(1, 1), shares,
         frame, torch.zeros(1, 2), torch.ones(2, 2, dtype=torch.bool),
     )  # fmt: skip
-    landscape.fires = xr.Dataset({"fire_id": ("fire", ["other", "own"])})
-    batch = Batch(
+    return Batch(
         frame[None], torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 2, 2), frame, frame, shares, clips.valid[None],
         np.array([0]), clips,
     )  # fmt: skip
+
+
+def test_forecasts_in_pixels_are_read_in_the_window_and_on_real_pixels_alone():
+    """Where all of a window burns, a forecast of that is no error, not even in the patches cut off."""
+    batch, burned = one_window(0.0), np.ones((1, 7, 7), np.uint8)
     raster = np.zeros((1, 1, 14, 9), np.float32)
     raster[..., 5:12, 1:8] = 1
     store = xr.Dataset({"probability": (("forecast", "lead", "y", "x"), raster)}, {"lead": [1]})
-    cells = read_cells(burned.astype(np.float32), landscape, 2)
-    now = torch.zeros(1, 2, 2), torch.zeros_like(cells)
-    of_patches, of_cells = _of_pixels(store, {("own", 0): 0}, batch, (shares, cells), now, 1, 2)
+    cells = read_cells(burned.astype(np.float32), batch.clips.landscape, 2)
+    observed, now = (torch.from_numpy(burned_share(burned, 4)), cells), (batch.share, torch.zeros_like(cells))
+    of_patches, of_cells = _of_pixels(store, {("own", 0): 0}, batch, observed, now, 1, 2)
     assert of_patches.squared.tolist() == of_cells.squared.tolist() == [0]
     assert of_patches.common.tolist() == of_patches.either.tolist() == [4]
+
+
+@pytest.mark.parametrize(("stays_burned", "least"), [(True, 0.5), (False, 0.0)])
+def test_a_learned_share_falls_where_fires_go_out_alone(stays_burned, least):
+    class Falling(Linear):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+
+        def forward(self, batch, gap):
+            return -torch.ones(1, 2, 2, 1)
+
+    found = LearnedShare(Falling())(one_window(0.5, stays_burned), 1)
+    assert torch.equal(found, torch.full((1, 2, 2), least))
 
 
 def test_forecasts_in_pixels_that_no_test_window_has_are_refused(stores):
