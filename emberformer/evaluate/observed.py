@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from emberformer.data.fires import held, observed
+from emberformer.data.fires import UNKNOWN, held, observed
 from emberformer.errors import InputError
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart, crop_of
 
@@ -37,6 +37,16 @@ class ObservedForecast(NamedTuple):
     values: np.ndarray
     target: np.ndarray
     burned: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """Pixels that are known at both times [y, x]."""
+        return (self.burned != UNKNOWN) & (self.target != UNKNOWN)
+
+    @property
+    def new_fire(self) -> np.ndarray:
+        """Known pixels that the forecast has a say in [y, x]."""
+        return self.known & (self.burned == 0)
 
 
 class ObservedFrame(NamedTuple):
@@ -152,3 +162,18 @@ def mismatch(where: str, found: str) -> InputError:
     return InputError(
         where, found, expected, "make the forecasts again; docs/forecast-store.md says what a store holds"
     )
+
+
+def require_same_steps(own: Sequence[tuple], theirs: Sequence[tuple], where: str, others: str) -> None:
+    """Refuse forecasts that are not of the same steps as those of another method.
+
+    Args:
+        own: of each forecast the data set, the fire, the initial step, the lead, and what else must agree.
+        theirs: the same of the other method.
+        where: whose forecasts, for the message.
+        others: whose others, likewise.
+    """
+    if differing := set(own) ^ set(theirs):
+        dataset, fire_id, init_step, lead, *_ = min(differing)
+        found = f"other steps than {others}, at first of {fire_id} of {dataset}: from step {init_step} at lead {lead}"
+        raise InputError(where, found, "the same steps of the same fires by all", "make the forecasts again")

@@ -20,12 +20,13 @@ from emberformer.errors import InputError
 from emberformer.evaluate import rows
 from emberformer.evaluate.bootstrap import fire_weights
 from emberformer.evaluate.method_sums import MethodSums, method_sums
-from emberformer.evaluate.names import parse_method
+from emberformer.evaluate.observed import require_same_steps
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
 from emberformer.evaluate.reference import against_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
 from emberformer.evaluate.scored_part import ScoredPart
+from emberformer.evaluate.seeds import by_seed_mean, mean_and_sd
 from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
@@ -84,14 +85,14 @@ def evaluate(
         expected = f"forecasts by every method for {sorted(fires)}"
         raise InputError("evaluation", found, expected, "forecast what is missing")
     results: dict[str, MethodScores] = {}
-    first = next(iter(methods.values()))
+    base, first = next(iter(methods.items()))
     classes = {name: classes_of(conditions_of(open_forecasts(first[name]), open_fires(fires[name]))) for name in fires}
     with replacing(Path(folder)) as partial:
         (partial / "sums").mkdir()
         one_by_one = _scored(methods, fires, classes, settings, partial / "sums", min(processes, len(methods)))
         for method, scores in tqdm(one_by_one, desc="evaluate", unit="method", total=len(methods)):
             results[method] = scores
-            _require_same_forecasts(results, method)
+            require_same_steps(scores.scored, results[base].scored, f"forecasts by {method}", f"those by {base}")
         results = against_reference(results, settings.reference)
         _write_tables(results, partial)
         how = protocol(results, {name: open_fires(path) for name, path in fires.items()}, settings, followed)
@@ -171,7 +172,7 @@ def score_method(
         scored=[
             (name, *of_row)
             for name, of in sums.pixels.items()
-            for of_row in sorted(of.about[["fire_id", "split", "init_step", "lead"]].itertuples(index=False, name=None))
+            for of_row in sorted(of.about[["fire_id", "init_step", "lead", "split"]].itertuples(index=False, name=None))
         ],
     )
 
@@ -191,22 +192,10 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
     Returns:
         "<model> (mean of <n> seeds)" -> its scores, with the standard deviation over seeds (n - 1).
     """
-    seeds: dict[str, list[MethodScores]] = {}
-    for method, result in results.items():
-        name = parse_method(method)
-        if name.seed is not None:
-            seeds.setdefault(name.trained, []).append(result)
     means = {}
-    for model, members in seeds.items():
-        if len(members) < 2:
-            continue
-        scores, spread = {}, {}
-        for group, of_group in members[0].scores.items():
-            shared = [score for score in of_group if all(score in member.scores[group] for member in members)]
-            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in shared}
-            scores[group] = {score: values.mean(0) for score, values in stacked.items()}
-            spread[group] = {score: float(values[:, 0].std(ddof=1)) for score, values in stacked.items()}
-        means[f"{model} (mean of {len(members)} seeds)"] = members[0]._replace(scores=scores, seed_sd=spread)
+    for name, seeds in by_seed_mean(results).items():
+        scores, spread = mean_and_sd([of.scores for of in seeds])
+        means[name] = seeds[0]._replace(scores=scores, seed_sd=spread)
     return means
 
 
@@ -255,15 +244,3 @@ def _groups_at(about: pd.DataFrame, dataset: str, split: str, lead: int) -> Iter
             yield from (
                 Stratum(dataset, split, lead, stratum, name) for name in class_names(stratum) if name in present
             )
-
-
-def _require_same_forecasts(results: Mapping[str, MethodScores], method: str) -> None:
-    first = next(iter(results))
-    theirs, own = results[first].scored, results[method].scored
-    if theirs != own:
-        dataset, fire_id, _, init_step, lead = min(set(theirs) ^ set(own))
-        found = (
-            f"other steps than those by {first}, at first of fire {fire_id} of {dataset}: from step {init_step} at "
-            f"lead {lead}"
-        )
-        raise InputError(f"forecasts by {method}", found, "the same steps of the same fires by all", "forecast again")
