@@ -23,6 +23,7 @@ from sklearn.metrics import average_precision_score
 
 from emberformer.data.fires import UNKNOWN, fire_rows, observed, open_fires
 from emberformer.forecast_store import open_forecasts
+from emberformer.geometry import HECTARE
 from emberformer.report.cases import Case, Choice, growth, read_case
 from emberformer.report.maps import draw_case, fuel_colours
 
@@ -94,7 +95,7 @@ def main() -> None:
     choice = median_fire(fires, forecasts)
     case = read_case(choice, fires, forecasts, told.threshold, step=step_shown(fires, forecasts, choice.fire_id))
     draw(case).savefig(told.out, metadata={"Software": None})
-    hours, area = case.step_s / 3600, case.cell_m**2 / 1e4
+    hours, area = case.step_s / 3600, case.cell_m**2 / HECTARE
     burned = {name: np.count_nonzero(places) * area for name, places in case.outcomes.items()}
     print(f"{told.out}: {choice.fire_id} of {choice.dataset}, {hours:g} hours ahead of frame {case.step + 1},")
     print(

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
+HECTARE = 1e4  # m2
+
 
 class Nearest(NamedTuple):
     """The nearest pixel of a region, seen from every pixel.

@@ -12,12 +12,14 @@ from emberformer.data.fires import UNKNOWN
 from emberformer.errors import InputError
 from emberformer.evaluate import scores
 from emberformer.evaluate.areas import area_scores_of
-from emberformer.evaluate.arrivals import arrival_scores_of, arrival_sums
-from emberformer.evaluate.bands import band_scores_of, band_sums
+from emberformer.evaluate.arrivals import arrival_scores_of
+from emberformer.evaluate.bands import band_scores_of
 from emberformer.evaluate.boundary_sums import boundary_scores_of, boundary_sums
 from emberformer.evaluate.fractions import fraction_scores_of, fraction_sums
-from emberformer.evaluate.observed import whole_leads
+from emberformer.evaluate.observed import ObservedForecast, whole_leads
 from emberformer.evaluate.pooling import Score
+from emberformer.evaluate.spatial import arrivals_of, band_sums_of, regions_of
+from emberformer.geometry import HECTARE
 
 PIXEL_SCORES = {
     "average_precision": scores.average_precision,
@@ -72,25 +74,18 @@ def verify(
     np.float64(0.056)
     """
     probability, target, before, leads = _checked(forecast, observed, burned)
-    regions, found = [], []
-    for k, lead in enumerate(leads):
-        known = (before != UNKNOWN) & (target[k] != UNKNOWN)
-        held = known & (before == 1)
-        with np.errstate(invalid="ignore"):
-            regions.append((held | (known & (probability[k] >= threshold)), held | (known & (target[k] == 1)), held))
-        of_lead = _pixel_scores(probability[k], target[k], known & (before == 0), known, threshold)
-        of_lead |= _area_scores(probability[k], target[k], known & (before == 0), threshold, cell_m)
-        of_lead |= band_scores_of(band_sums(probability[k], regions[k][1], known & (before == 0))[None], ALONE)
-        forecast_region, observed_region, _ = regions[k]
-        perimeters = boundary_sums(forecast_region, observed_region, held, tolerance, cell_m)
-        of_lead |= boundary_scores_of(perimeters[None], ALONE)
-        of_lead |= fraction_scores_of(fraction_sums(forecast_region, observed_region, held)[None], ALONE)
-        if k:
-            open_to_fire = (before == 0) & (target[: k + 1] != UNKNOWN).all(0)
-            forecasts, burns = (np.stack([of[place] for of in regions]) for place in (0, 1))
-            arrivals = arrival_sums(forecasts, burns, open_to_fire, leads[: k + 1], step_minutes)
-            of_lead |= arrival_scores_of(arrivals[None], ALONE)
-        found += [(lead, *_named(score, threshold), float(np.squeeze(value))) for score, value in of_lead.items()]
+    fields = zip(leads, probability, target, strict=True)
+    each = [ObservedForecast("", 0, lead, 1, p, o, before) for lead, p, o in fields]
+    regions = [regions_of(one, threshold) for one in each]
+    found = []
+    for one, of_one, arrivals in zip(each, regions, arrivals_of(each, regions, step_minutes), strict=True):
+        of_lead = _pixel_scores(one, threshold)
+        of_lead |= _area_scores(one, threshold, cell_m)
+        of_lead |= band_scores_of(band_sums_of(one)[None], ALONE)
+        of_lead |= boundary_scores_of(boundary_sums(*of_one, tolerance, cell_m)[None], ALONE)
+        of_lead |= fraction_scores_of(fraction_sums(*of_one)[None], ALONE)
+        of_lead |= arrival_scores_of(arrivals[None], ALONE)
+        found += [(one.lead, *_named(score, threshold), float(np.squeeze(value))) for score, value in of_lead.items()]
     return pd.DataFrame(found, columns=["lead", *Score._fields, "value"])
 
 
@@ -99,9 +94,8 @@ def _named(score: Score, threshold: float) -> Score:
     return score._replace(threshold=f"{threshold:g}") if score.threshold == "validation" else score
 
 
-def _pixel_scores(
-    probability: np.ndarray, target: np.ndarray, new_fire: np.ndarray, known: np.ndarray, threshold: float
-) -> dict[Score, float]:
+def _pixel_scores(one: ObservedForecast, threshold: float) -> dict[Score, float]:
+    known, new_fire, probability, target = one.known, one.new_fire, one.values, one.target
     whole = np.where(new_fire, probability, 1.0), np.where(new_fire, target, 1)  # burned stays burned
     of_region = {
         "new": (probability[new_fire], target[new_fire]),
@@ -115,11 +109,9 @@ def _pixel_scores(
     return found
 
 
-def _area_scores(
-    probability: np.ndarray, target: np.ndarray, new_fire: np.ndarray, threshold: float, cell_m: float
-) -> dict[Score, np.ndarray]:
-    p, grown = probability[new_fire], np.count_nonzero(target[new_fire])
-    areas = np.array([p.sum(), np.count_nonzero(p >= threshold), grown], float) * cell_m**2 / 1e4
+def _area_scores(one: ObservedForecast, threshold: float, cell_m: float) -> dict[Score, np.ndarray]:
+    p, grown = one.values[one.new_fire], np.count_nonzero(one.target[one.new_fire])
+    areas = np.array([p.sum(), np.count_nonzero(p >= threshold), grown], float) * cell_m**2 / HECTARE
     sums = np.array([[1, areas[2], area, abs(area - areas[2])] for area in areas[:2]])
     return area_scores_of(sums[None], ALONE, ["", "validation"])
 

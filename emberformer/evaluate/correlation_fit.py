@@ -11,12 +11,12 @@ import xarray as xr
 from jaxtyping import Float, Int
 from scipy.special import ndtri
 
-from emberformer.data.fires import UNKNOWN
 from emberformer.errors import InputError
-from emberformer.evaluate.ensemble_scores import HECTARE, fair_crps
+from emberformer.evaluate.ensemble_scores import fair_crps
 from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.rival_ensembles import mixed
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
+from emberformer.geometry import HECTARE
 from emberformer.sampling import evenly_spaced
 
 CORRELATIONS = tuple(round(0.05 * k, 2) for k in range(21))
@@ -74,7 +74,7 @@ def _scores(
     leads: Sequence[ObservedForecast], correlations: Sequence[float], members: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "rho lead"]:
     """Fair CRPS in pixels of one forecast at each lead that was observed."""
-    known = np.stack([(one.burned == 0) & (one.target != UNKNOWN) for one in leads])
+    known = np.stack([one.new_fire for one in leads])
     may_burn = known.any(0)
     highest = np.maximum.accumulate([np.nan_to_num(one.values[may_burn]) for one in leads], axis=0)
     scored = known[:, may_burn]

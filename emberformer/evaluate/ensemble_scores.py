@@ -17,8 +17,7 @@ import scoringrules
 from jaxtyping import Bool, Float, Int, UInt8
 
 from emberformer.evaluate.scores import Numbers, ratio
-
-HECTARE = 1e4  # m2
+from emberformer.geometry import HECTARE
 
 
 class CentralInterval(NamedTuple):

@@ -24,7 +24,7 @@ from emberformer.evaluate.observed import ObservedFrame, observed_frames
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.scores import calibration_error_of_counts, ratio, reliability
 from emberformer.evaluate.verification import RELIABILITY_BINS
-from emberformer.geometry import distance_to
+from emberformer.geometry import HECTARE, distance_to
 
 REACH_PX = 32.0  # a lead
 AREA = ("forecasts", "observed_ha", "mean_ha", "crps", "fair_crps", "energy", "variance", "squared_error", "covered")
@@ -162,7 +162,7 @@ def _area_values(
     members, leads, open_to_burn = len(arrival_lead), list(frame.targets), _open(frame)
     areas = scores.newly_burned_ha(arrival_lead, open_to_burn, leads, cell_m)
     burns = [(target[places] == 1).sum() for target, places in zip(frame.targets.values(), open_to_burn, strict=True)]
-    observed = np.array(burns, float) * cell_m**2 / scores.HECTARE
+    observed = np.array(burns, float) * cell_m**2 / HECTARE
     of_lead, mean = areas.T, areas.mean(0)
     ranks = scores.rank_of_observed(of_lead, observed, rng)
     energy = [scores.energy_score(areas[:, : k + 1], observed[: k + 1]) for k in range(len(observed))]

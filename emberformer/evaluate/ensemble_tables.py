@@ -17,9 +17,11 @@ from emberformer.evaluate.bootstrap import fire_weights
 from emberformer.evaluate.ensemble_scores import central_interval, rank_histogram
 from emberformer.evaluate.ensemble_sums import REACH_PX, EnsembleSums, ensemble_scores_of, ensemble_sums_of
 from emberformer.evaluate.names import parse_method, representatives
+from emberformer.evaluate.observed import require_same_steps
 from emberformer.evaluate.rows import POOLED, Size, estimated, write
 from emberformer.evaluate.scored_part import ScoredPart
 from emberformer.evaluate.scores import ratio
+from emberformer.evaluate.seeds import by_seed_mean, mean_and_sd
 from emberformer.evaluate.verification import RELIABILITY_BINS
 from emberformer.member_store import open_members
 from emberformer.settings import EvaluationSettings
@@ -94,7 +96,8 @@ def evaluate_ensembles(
             for name, path in stores.items()
         }  # fmt: skip
         results[method] = _scored(sums, settings)
-        _require_same_forecasts(results, method)
+        first = next(iter(members))
+        require_same_steps(_steps(results[method]), _steps(results[first]), f"members of {method}", f"those of {first}")
     averaged = results | seed_mean_results(results)
     with replacing(Path(folder)) as partial:
         write(score_rows(averaged), partial / "ensemble_scores.csv")
@@ -180,25 +183,14 @@ def per_fire_rows(results: Mapping[str, EnsembleResult]) -> pd.DataFrame:
 
 def seed_mean_results(results: Mapping[str, EnsembleResult]) -> dict[str, EnsembleResult]:
     """The mean over the seeds of each ensemble that has several, resample by resample, with the standard deviation."""
-    seeds: dict[str, list[EnsembleResult]] = {}
-    for method, result in results.items():
-        name = parse_method(method)
-        if name.seed is not None:
-            seeds.setdefault(name.trained, []).append(result)
     means = {}
-    for name, of in seeds.items():
-        if len(of) < 2:
-            continue
+    for name, of in by_seed_mean(results).items():
         if len({one.members for one in of}) > 1:
             found = f"{sorted(one.members for one in of)} members of its seeds"
             raise InputError(f"ensemble {name}", found, "one number of members", "sample all seeds alike")
-        scores, spread = {}, {}
-        for group, of_first in of[0].scores.items():
-            stacked = {metric: np.stack([one.scores[group][metric] for one in of]) for metric in of_first}
-            scores[group] = {metric: values.mean(0) for metric, values in stacked.items()}
-            spread[group] = {metric: float(values[:, 0].std(ddof=1)) for metric, values in stacked.items()}
+        scores, spread = mean_and_sd([one.scores for one in of])
         sums = [one.sums[0] for one in of]
-        means[f"{name} (mean of {len(of)} seeds)"] = EnsembleResult(of[0].members, sums, scores, of[0].sizes, spread)
+        means[name] = EnsembleResult(of[0].members, sums, scores, of[0].sizes, spread)
     return means
 
 
@@ -257,13 +249,6 @@ def _require_all(members: Mapping[str, Mapping[str, Path]], fires: Mapping[str, 
         raise InputError("subject of the comparison", repr(subject), f"one of {', '.join(names)}", "name one of these")
 
 
-def _require_same_forecasts(results: Mapping[str, EnsembleResult], method: str) -> None:
-    first = next(iter(results))
-    for dataset, own in results[method].sums[0].items():
-        theirs = results[first].sums[0][dataset]
-        steps = [set(of.about.itertuples(index=False, name=None)) for of in (theirs, own)]
-        if steps[0] != steps[1]:
-            fire_id, init_step, lead = min(steps[0] ^ steps[1])
-            found = f"other steps than those of {first}, at first of {fire_id} of {dataset}: from step {init_step} at "
-            where, expected = f"members of {method}", "the same steps of the same fires by all"
-            raise InputError(where, f"{found}lead {lead}", expected, "sample again")
+def _steps(result: EnsembleResult) -> list[tuple]:
+    """Data set, fire, initial step and lead of what was scored."""
+    return [(name, *row) for name, of in result.sums[0].items() for row in of.about.itertuples(index=False, name=None)]

@@ -15,11 +15,19 @@ from emberformer.evaluate.arrivals import arrival_scores_of
 from emberformer.evaluate.bands import band_scores_of
 from emberformer.evaluate.boundary_sums import boundary_scores_of
 from emberformer.evaluate.fractions import fraction_scores_of
-from emberformer.evaluate.pooling import REGIONS, Score, choose_threshold, fire_table, scores_as_trained, scores_of
+from emberformer.evaluate.pooling import (
+    REGIONS,
+    Score,
+    choose_threshold,
+    fire_table,
+    scores_as_trained,
+    scores_of,
+    thresholds_of,
+)
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.spatial import SpatialSums, spatial_sums_of
 from emberformer.evaluate.strata import with_classes
-from emberformer.evaluate.verification import CENTRE, ForecastSums, Selection, bin_edges, sums_of
+from emberformer.evaluate.verification import ForecastSums, Selection, bin_edges, sums_of
 from emberformer.forecast_store import ScoreKind
 
 
@@ -103,15 +111,13 @@ def method_sums(
     threshold_bin = choose_threshold(validation.pooled(np.ones((1, len(validation.steps)))).count[0])
     threshold = _threshold(kind, threshold_bin)
     spatial = {name: spatial_sums_of(of, fires[name], threshold, tolerance, part) for name, of in forecasts.items()}
-    bins = {"0.5": CENTRE} if kind == "probability" else {}
-    bins |= {} if threshold_bin is None else {"validation": threshold_bin}
-    areas = {name: area_sums(of, bins) for name, of in pixels.items()}
+    areas = {name: area_sums(of, thresholds_of(kind, threshold_bin)) for name, of in pixels.items()}
     return MethodSums(kind, threshold_bin, pixels, spatial, areas)
 
 
 def area_thresholds(kind: ScoreKind, threshold_bin: int | None) -> list[str]:
     """Names of the thresholds of `MethodSums.areas`, in its order; "" = the expected area."""
-    return (["", "0.5"] if kind == "probability" else []) + ([] if threshold_bin is None else ["validation"])
+    return [""] * (kind == "probability") + list(thresholds_of(kind, threshold_bin))
 
 
 def _threshold(kind: ScoreKind, threshold_bin: int | None) -> float | None:

@@ -17,6 +17,15 @@ _FORM = re.compile(
 )
 
 
+def seed_mean_name(trained: str, seeds: int) -> str:
+    """Name of the mean over the seeds of a model, in the form that `parse_method` reads.
+
+    >>> seed_mean_name("unet", 2)
+    'unet (mean of 2 seeds)'
+    """
+    return f"{trained} (mean of {seeds} seeds)"
+
+
 class MethodName(NamedTuple):
     """A method by the parts of its name.
 

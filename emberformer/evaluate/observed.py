@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from emberformer.data.fires import held, observed
+from emberformer.data.fires import UNKNOWN, held, observed
 from emberformer.errors import InputError
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart, crop_of
 
@@ -39,6 +39,16 @@ class ObservedForecast(NamedTuple):
     target: np.ndarray
     burned: np.ndarray
 
+    @property
+    def known(self) -> np.ndarray:
+        """Pixels that are known at both times [y, x]."""
+        return (self.burned != UNKNOWN) & (self.target != UNKNOWN)
+
+    @property
+    def new_fire(self) -> np.ndarray:
+        """Known pixels that the forecast has a say in [y, x]."""
+        return self.known & (self.burned == 0)
+
 
 class ObservedFrame(NamedTuple):
     """What was observed from the initial time of one forecast on.
@@ -59,8 +69,8 @@ class ObservedFrame(NamedTuple):
     targets: dict[int, np.ndarray]
 
 
-def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> set[tuple[str, str, int, int]]:
-    """Fire, split, initial step and lead of the forecasts of a store that are scored, by its coordinates alone.
+def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> set[tuple[str, int, int, str]]:
+    """Fire, initial step, lead and split of the forecasts of a store that are scored, by its coordinates alone.
 
     Args:
         forecasts: an opened forecast store.
@@ -72,7 +82,7 @@ def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> 
         forecasts[name].values[~_too_early(forecasts, part)].tolist() for name in ("fire_id", "split", "init_step")
     )
     return {
-        (fire_id, split, step, lead)
+        (fire_id, step, lead, split)
         for fire_id, split, step in zip(*about, strict=True)
         for lead in forecasts.lead.values.tolist()
         if step + lead < size.get(fire_id, math.inf)  # a fire that is not there is refused where it is scored
@@ -173,3 +183,18 @@ def mismatch(where: str, found: str) -> InputError:
     return InputError(
         where, found, expected, "make the forecasts again; docs/forecast-store.md says what a store holds"
     )
+
+
+def require_same_steps(own: Sequence[tuple], theirs: Sequence[tuple], where: str, others: str) -> None:
+    """Refuse forecasts that are not of the same steps as those of another method.
+
+    Args:
+        own: of each forecast the data set, the fire, the initial step, the lead, and what else must agree.
+        theirs: the same of the other method.
+        where: whose forecasts, for the message.
+        others: whose others, likewise.
+    """
+    if differing := set(own) ^ set(theirs):
+        dataset, fire_id, init_step, lead, *_ = min(differing)
+        found = f"other steps than {others}, at first of {fire_id} of {dataset}: from step {init_step} at lead {lead}"
+        raise InputError(where, found, "the same steps of the same fires by all", "make the forecasts again")

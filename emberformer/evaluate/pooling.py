@@ -157,13 +157,16 @@ def choose_threshold(count: np.ndarray) -> int | None:
     return int(best[np.abs(best - CENTRE).argmin()])
 
 
+def thresholds_of(kind: ScoreKind, threshold_bin: int | None) -> dict[str, int]:
+    """Name of each threshold of a method -> bin of which it is the lower edge."""
+    found = {"0.5": CENTRE} if kind == "probability" else {}
+    return found if threshold_bin is None else found | {"validation": threshold_bin}
+
+
 def _scores(
     pools: Pools, kind: ScoreKind, threshold_bin: int | None, regions: Sequence[str]
 ) -> dict[Score, np.ndarray]:
-    thresholds = {"0.5": CENTRE} if kind == "probability" else {}
-    if threshold_bin is not None:
-        thresholds["validation"] = threshold_bin
-    scores = {}
+    thresholds, scores = thresholds_of(kind, threshold_bin), {}
     for region in regions:
         of_region = pools.region(region)
         count = of_region.count

@@ -182,8 +182,10 @@ def estimated(values: np.ndarray, size: Size) -> dict[str, float]:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV; undefined values are empty."""
-    table.to_csv(path, index=False, float_format="%.6g")
+    """Write a table as CSV, whole or not at all; undefined values are empty."""
+    partial = path.with_suffix(".partial")
+    table.to_csv(partial, index=False, float_format="%.6g")
+    partial.replace(path)
 
 
 def _column(score: Score) -> str:

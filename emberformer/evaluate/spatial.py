@@ -52,12 +52,12 @@ def spatial_sums_of(
     for _, one_init in groupby(each, lambda one: (one.fire_id, one.init_step)):
         leads = list(one_init)
         if is_probability:
-            bands += [_band_sums(one) for one in leads]
+            bands += [band_sums_of(one) for one in leads]
         if threshold is not None:
-            regions = [_regions(one, threshold) for one in leads]
+            regions = [regions_of(one, threshold) for one in leads]
             perimeters += [boundary_sums(*of, tolerance, cell_m) for of in regions]
             fractions += [fraction_sums(*of) for of in regions]
-            arrivals += _arrivals(leads, regions, minutes)
+            arrivals += arrivals_of(leads, regions, minutes)
     return SpatialSums(
         np.reshape(np.array(perimeters, float), (-1, len(REGIONS), len(SUMS))),
         np.reshape(np.array(fractions, float), (-1, len(REGIONS), len(WINDOWS), 2)),
@@ -66,22 +66,21 @@ def spatial_sums_of(
     )
 
 
-def _regions(one: ObservedForecast, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def regions_of(one: ObservedForecast, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Forecast, observed and already burned pixels."""
-    known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
+    known = one.known
     burned = known & (one.burned == 1)
     with np.errstate(invalid="ignore"):
         forecast = burned | (known & (one.values >= threshold))
     return forecast, burned | (known & (one.target == 1)), burned
 
 
-def _band_sums(one: ObservedForecast) -> Float[np.ndarray, "width sum=3"]:
-    known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
-    observed = known & ((one.burned == 1) | (one.target == 1))
-    return band_sums(one.values, observed, known & (one.burned == 0))
+def band_sums_of(one: ObservedForecast) -> Float[np.ndarray, "width sum=3"]:
+    """`band_sums` of a forecast."""
+    return band_sums(one.values, one.known & ((one.burned == 1) | (one.target == 1)), one.new_fire)
 
 
-def _arrivals(
+def arrivals_of(
     leads: list[ObservedForecast], regions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], minutes: float
 ) -> Iterator[Float[np.ndarray, "sum=4"]]:
     """Sums over the leads up to each; zeros at the first."""

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from emberformer.geometry import distance_to, surroundings
+from emberformer.geometry import HECTARE, distance_to, surroundings
 
 EDGES = {
     "wind_m_s": (3.4, 5.5, 8.0),
@@ -83,7 +83,7 @@ def conditions_of(forecasts: xr.Dataset, fires: xr.Dataset) -> pd.DataFrame:
             terrain = int(fires.terrain_index[fire])
             slope_of = {fire: fires.terrain[terrain, bands.index("slope_deg")].values if "slope_deg" in bands else None}
         burned = fires.burned[row].values
-        size = np.count_nonzero(burned == 1) * cell_m**2 / 1e4
+        size = np.count_nonzero(burned == 1) * cell_m**2 / HECTARE
         ground.append((slope_near(burned, slope_of[fire], cell_m), size if size else np.nan))
     steps = pd.MultiIndex.from_arrays(
         [forecasts.fire_id.values.tolist(), forecasts.init_step.values], names=["fire_id", "init_step"]

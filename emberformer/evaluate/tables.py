@@ -21,13 +21,13 @@ from emberformer.errors import InputError
 from emberformer.evaluate import rows
 from emberformer.evaluate.bootstrap import fire_weights
 from emberformer.evaluate.method_sums import MethodSums, method_sums
-from emberformer.evaluate.names import parse_method
-from emberformer.evaluate.observed import scored_steps
+from emberformer.evaluate.observed import require_same_steps, scored_steps
 from emberformer.evaluate.pooling import REGIONS
 from emberformer.evaluate.protocol import protocol
 from emberformer.evaluate.reference import against_reference, require_reference
 from emberformer.evaluate.rows import POOLED, Group, MethodScores, Size, Stratum
 from emberformer.evaluate.scored_part import ScoredPart
+from emberformer.evaluate.seeds import by_seed_mean, mean_and_sd
 from emberformer.evaluate.stored_sums import write_sums
 from emberformer.evaluate.strata import EDGES, class_names, classes_of, conditions_of
 from emberformer.evaluate.verification import ForecastSums, Selection
@@ -194,22 +194,10 @@ def seed_means(results: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
     Returns:
         "<model> (mean of <n> seeds)" -> its scores, with the standard deviation over seeds (n - 1).
     """
-    seeds: dict[str, list[MethodScores]] = {}
-    for method, result in results.items():
-        name = parse_method(method)
-        if name.seed is not None:
-            seeds.setdefault(name.trained, []).append(result)
     means = {}
-    for model, members in seeds.items():
-        if len(members) < 2:
-            continue
-        scores, spread = {}, {}
-        for group, of_group in members[0].scores.items():
-            shared = [score for score in of_group if all(score in member.scores[group] for member in members)]
-            stacked = {score: np.stack([member.scores[group][score] for member in members]) for score in shared}
-            scores[group] = {score: values.mean(0) for score, values in stacked.items()}
-            spread[group] = {score: float(values[:, 0].std(ddof=1)) for score, values in stacked.items()}
-        means[f"{model} (mean of {len(members)} seeds)"] = members[0]._replace(scores=scores, seed_sd=spread)
+    for name, seeds in by_seed_mean(results).items():
+        scores, spread = mean_and_sd([of.scores for of in seeds])
+        means[name] = seeds[0]._replace(scores=scores, seed_sd=spread)
     return means
 
 
@@ -265,15 +253,11 @@ def _require_comparable(
 ) -> None:
     """Refuse what does not fit together, by attributes and coordinates alone."""
     require_reference(settings.reference, {method: _kind_of(method, of) for method, of in methods.items()})
-    part, (first, of_first) = ScoredPart(settings.crop, settings.first_step), next(iter(methods.items()))
-    for dataset, observed in fires.items():
-        theirs = scored_steps(of_first[dataset], observed, part)
-        for method, of in methods.items():
-            if others := theirs ^ scored_steps(of[dataset], observed, part):
-                fire_id, _, init_step, lead = min(others)
-                found = (
-                    f"other steps than those by {first}, at first of fire {fire_id} of {dataset}: from step "
-                    f"{init_step} at lead {lead}"
-                )
-                expected = "the same steps of the same fires by all"
-                raise InputError(f"forecasts by {method}", found, expected, "forecast again")
+    part = ScoredPart(settings.crop, settings.first_step)
+    steps = {
+        method: [(name, *one) for name, of in fires.items() for one in scored_steps(stores[name], of, part)]
+        for method, stores in methods.items()
+    }
+    first = next(iter(steps))
+    for method, own in steps.items():
+        require_same_steps(own, steps[first], f"forecasts by {method}", f"those by {first}")

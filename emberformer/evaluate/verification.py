@@ -27,12 +27,12 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
 from emberformer.calibration import Calibration
-from emberformer.data.fires import UNKNOWN
 from emberformer.errors import InputError
 from emberformer.evaluate.observed import ObservedForecast, mismatch, observed_forecasts, where_of
 from emberformer.evaluate.scored_part import EVERYTHING, ScoredPart
 from emberformer.evaluate.scores import log_loss, reliability
 from emberformer.forecast_store import ScoreKind
+from emberformer.geometry import HECTARE
 
 BINS = 2048
 CENTRE = BINS // 2  # the bin whose lower edge is probability 0.5, or score 0
@@ -169,7 +169,7 @@ def sums_of(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart = EVERYTH
         of_bins,
         trained_errors,
         trained_of_bins,
-        float(fires.attrs["cell_m"]) ** 2 / 1e4,
+        float(fires.attrs["cell_m"]) ** 2 / HECTARE,
         calibration,
     )
 
@@ -178,8 +178,7 @@ def _of_forecast(
     one: ObservedForecast, kind: ScoreKind, calibration: Calibration | None, where: str
 ) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Count [observed * bin], pixels burned before, errors and reliability of one forecast, and these as trained."""
-    known = (one.burned != UNKNOWN) & (one.target != UNKNOWN)
-    new_fire = known & (one.burned == 0)
+    known, new_fire = one.known, one.new_fire
     forecast, target = one.values[new_fire], one.target[new_fire]
     low, high = (forecast.min(), forecast.max()) if forecast.size else (0, 0)
     if np.isnan(low):

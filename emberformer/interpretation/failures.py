@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from emberformer.data.fires import UNKNOWN, fire_position
 from emberformer.evaluate.observed import ObservedForecast, observed_forecasts
 from emberformer.evaluate.scores import reliability
-from emberformer.geometry import distance_to, surroundings
+from emberformer.geometry import HECTARE, distance_to, surroundings
 
 KINDS = {
     "missed_ha": "largest missed area",
@@ -45,7 +45,7 @@ def step_errors(forecasts: xr.Dataset, fires: xr.Dataset, split: str, threshold:
         share (NaN where the data say nothing).
     """
     chosen = forecasts.isel(forecast=np.flatnonzero(forecasts.split.values == split)).isel(lead=[0])
-    hectares = float(fires.attrs["cell_m"]) ** 2 / 1e4
+    hectares = float(fires.attrs["cell_m"]) ** 2 / HECTARE
     rows = []
     for one in observed_forecasts(chosen, fires, "failures of"):
         position = fire_position(fires, one.fire_id)

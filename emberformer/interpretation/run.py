@@ -6,11 +6,10 @@ import json
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from emberformer.atomic import replacing
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
+from emberformer.evaluate.rows import write
 from emberformer.forecast_store import open_forecasts
 from emberformer.interpretation.attention import temporal_attention
 from emberformer.interpretation.attribution import attributions
@@ -107,7 +106,7 @@ def _network(subject: Subject, settings: EvaluationSettings, folder: Path) -> tu
     images, shares = feature_images(subject)
     tables = {"attention": attention, "attribution": attribution, "importance": importance, "components": shares}
     for name, table in tables.items():
-        _write(table, folder / f"{name}.csv")
+        write(table, folder / f"{name}.csv")
     drawn = {
         "importance": draw_importance(importance, folder),
         "attention": draw_attention(attention, folder),
@@ -126,8 +125,8 @@ def _failures(layout: Layout, method: str, dataset: str, split: str, threshold: 
     """Tables of errors, and maps of the worst steps."""
     fires, forecasts = open_fires(layout.fires(dataset)), open_forecasts(layout.forecasts(method, dataset))
     errors = step_errors(forecasts, fires, split, threshold)
-    _write(errors, folder / "failures.csv")
-    _write(in_common(errors), folder / "in_common.csv")
+    write(errors, folder / "failures.csv")
+    write(in_common(errors), folder / "in_common.csv")
     cases = {}
     for kind in KINDS:
         worst = worst_steps(errors, kind, DRAWN)
@@ -146,7 +145,3 @@ def _failures(layout: Layout, method: str, dataset: str, split: str, threshold: 
             keys = [(key.colour, key.text) for key in panel.keys]
             shown.append(Shown("failures", heading, file, panel.title, panel.picture.alt, keys))
     return shown
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.6g")

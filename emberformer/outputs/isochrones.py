@@ -10,7 +10,7 @@ import xarray as xr
 from shapely.geometry import MultiLineString
 
 from emberformer.outputs.arrival import THRESHOLD
-from emberformer.outputs.fire_forecast import north_up
+from emberformer.outputs.fire_forecast import UNKNOWN, north_up
 from emberformer.outputs.grid import Grid, grid_of, on_map
 from emberformer.outputs.times import ahead, seconds_ahead
 
@@ -33,7 +33,7 @@ def isochrones(forecast: xr.Dataset, threshold: float = THRESHOLD) -> geopandas.
     """
     upright, grid = north_up(forecast), grid_of(forecast)
     burned = upright.burned.values
-    fields = [np.where(burned == 255, np.nan, burned).astype(float), *upright.probability.values.astype(float)]
+    fields = [np.where(burned == UNKNOWN, np.nan, burned).astype(float), *upright.probability.values.astype(float)]
     levels = [0.5] + [float(np.float32(threshold))] * upright.sizes["lead"]
     times = [forecast.init_time.values, *forecast.valid_time.values]
     seconds = [0.0, *seconds_ahead(forecast).tolist()]

@@ -1,4 +1,4 @@
-"""Scale bar, and north and wind arrows, true to the ground."""
+"""Scale bar, and north and wind arrows, true to the ground; how steep its relief is drawn."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_scalebar.scalebar import ScaleBar
+from numpy.typing import ArrayLike
 
 from emberformer.outputs import colours
 from emberformer.outputs.grid import Grid, ground_scale, north
 
 POINTS = ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"]
 STILL = 0.05  # m/s
+
+
+def exaggeration(down: ArrayLike, right: ArrayLike) -> float:
+    """How many times steeper flat ground is drawn, so that it shows its forms: 1 to 5.
+
+    Args:
+        down: slope along the columns, height by distance [y, x].
+        right: along the rows.
+    """
+    return float(np.clip(0.7 / max(np.percentile(np.hypot(down, right), 95), 1e-6), 1, 5))
 
 
 def draw_scale_bar(axes: Axes, grid: Grid) -> None:

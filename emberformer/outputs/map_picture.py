@@ -21,7 +21,7 @@ from emberformer.outputs.arrival import THRESHOLD
 from emberformer.outputs.fire_forecast import UNKNOWN, north_up
 from emberformer.outputs.grid import Grid, grid_of, ground_scale
 from emberformer.outputs.isochrones import isochrones
-from emberformer.outputs.map_furniture import draw_compass, draw_scale_bar
+from emberformer.outputs.map_furniture import draw_compass, draw_scale_bar, exaggeration
 from emberformer.outputs.times import ahead, minutes, seconds_ahead
 
 SIZE, DPI = (10.0, 8.0), 160  # inches and dots per inch: 1600 x 1280; at 1000 pixels wide the text is 12 pixels high
@@ -107,9 +107,8 @@ def _draw_ground(axes: Axes, layers: Layers) -> None:
     height = np.where(np.isfinite(layers.elevation), layers.elevation, np.nanmean(layers.elevation))
     metres_x, metres_y = ground_scale(layers.grid)
     dx, dy = abs(layers.grid.transform.a) * metres_x, abs(layers.grid.transform.e) * metres_y
-    steep = float(np.percentile(np.hypot(*np.gradient(height, dy, dx)), 95))
-    exaggeration = float(np.clip(0.7 / max(steep, 1e-6), 1, 5))
-    shade = LightSource(315, 45).hillshade(height, vert_exag=exaggeration, dx=dx, dy=dy)
+    times = exaggeration(*np.gradient(height, dy, dx))
+    shade = LightSource(315, 45).hillshade(height, vert_exag=times, dx=dx, dy=dy)
     axes.imshow(shade, cmap="gray", vmin=-0.9, vmax=1.05, extent=_extent(layers.grid), interpolation="bilinear")
 
 

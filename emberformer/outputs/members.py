@@ -18,13 +18,14 @@ from jaxtyping import Float32, UInt8
 from emberformer.arrival_leads import PERCENTILES, arrival_percentiles, burn_probability
 from emberformer.atomic import replacing
 from emberformer.errors import InputError
+from emberformer.geometry import HECTARE
 from emberformer.outputs import qgis_styles, rasters, vector_files
 from emberformer.outputs.file_names import file_name
 from emberformer.outputs.fire_forecast import check_fire_forecast, north_up
 from emberformer.outputs.grid import cell_areas, grid_of
 from emberformer.outputs.perimeters import COLUMNS, newest_perimeter, outline, table
 from emberformer.outputs.times import iso, seconds_ahead, valid_until
-from emberformer.outputs.writing import refuse_foreign_files
+from emberformer.outputs.writing import refuse_foreign_files, write_style
 
 MEMBER_COLUMNS = {"member": "int32", **{name: kind for name, kind in COLUMNS.items() if name != "probability"}}
 
@@ -65,11 +66,11 @@ def write_member_files(
         for lead in map(int, forecast.lead.values):
             name = files[f"burn_probability_lead{lead:02d}"] = file_name(forecast, "burn_probability", "tif", lead)
             rasters.write_probability(forecast, lead, partial / name)
-            _write_style(partial / name, qgis_styles.probability_style(forecast, lead))
+            write_style(partial / name, qgis_styles.probability_style(forecast, lead))
         for level, values in zip(levels, arrival, strict=True):
             name = files[f"arrival_p{level:g}"] = file_name(forecast, f"arrival_p{level:g}".replace(".", "_"), "tif")
             _write_arrival(forecast, values, level, len(arrival_lead), partial / name)
-            _write_style(partial / name, qgis_styles.arrival_style(forecast))
+            write_style(partial / name, qgis_styles.arrival_style(forecast))
         files["summary"] = file_name(forecast, "members_summary", "json")
         written = sorted({path.name for path in partial.iterdir()} | {files["summary"]})
         about = summarise_members(forecast, arrival_lead) | {"files": written}
@@ -117,7 +118,7 @@ def arrival_seconds(
 
 def summarise_members(forecast: xr.Dataset, arrival_lead: UInt8[np.ndarray, "member y x"]) -> dict[str, object]:
     """Burned area of each member at each lead, in hectares with what was burned before, as JSON content."""
-    upright, hectares = _upright(forecast, arrival_lead), cell_areas(grid_of(forecast)) / 1e4
+    upright, hectares = _upright(forecast, arrival_lead), cell_areas(grid_of(forecast)) / HECTARE
     leads = [
         {
             "lead": int(lead),
@@ -136,10 +137,6 @@ def _write_arrival(forecast: xr.Dataset, values: np.ndarray, level: float, membe
     rasters.write_band(
         path, band, forecast, {"valid_time": iso(forecast.valid_time.values[-1]), "percent": f"{level:g}"}
     )
-
-
-def _write_style(raster: Path, style: str) -> None:
-    raster.with_suffix(".qml").write_text(style, encoding="utf-8")
 
 
 def _upright(forecast: xr.Dataset, arrival_lead: np.ndarray) -> xr.Dataset:

@@ -25,6 +25,7 @@ import pandas as pd
 import xarray as xr
 
 from emberformer.errors import InputError
+from emberformer.geometry import HECTARE
 from emberformer.outputs.fire_forecast import north_up
 from emberformer.outputs.grid import Grid, cell_areas, grid_of
 from emberformer.outputs.polygons import polygonise
@@ -32,7 +33,6 @@ from emberformer.outputs.times import valid_until
 
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
 ACRE = 4046.8564224  # m2, international
-HECTARE = 1e4  # m2
 COLUMNS = {
     "fire_id": "str",
     "init_time": "datetime64[ms, UTC]",

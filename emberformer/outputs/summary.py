@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from emberformer.geometry import HECTARE
 from emberformer.outputs.fire_forecast import UNKNOWN, north_up
 from emberformer.outputs.grid import cell_areas, grid_of
-from emberformer.outputs.perimeters import HECTARE
 from emberformer.outputs.times import iso, seconds_ahead
 
 

@@ -164,7 +164,7 @@ def _raster_writers(forecast: xr.Dataset, formats: Collection[str], threshold: f
 
         def both(path: Path) -> None:
             write(path)
-            path.with_suffix(".qml").write_text(style, encoding="utf-8")
+            write_style(path, style)
 
         found.append((key, name, both))
 
@@ -185,6 +185,11 @@ def _raster_writers(forecast: xr.Dataset, formats: Collection[str], threshold: f
 
 def _of_lead(write: Callable[[xr.Dataset, int, Path], None], forecast: xr.Dataset, lead: int) -> Writer:
     return lambda path: write(forecast, lead, path)
+
+
+def write_style(raster: Path, style: str) -> None:
+    """Write a style of QGIS beside a raster."""
+    raster.with_suffix(".qml").write_text(style, encoding="utf-8")
 
 
 def refuse_foreign_files(folder: Path) -> None:

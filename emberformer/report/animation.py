@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
 from emberformer.data.fires import UNKNOWN, fire_rows, held, observed
+from emberformer.geometry import HECTARE
 from emberformer.report.cases import Choice, cut_around, growth, has_calendar, terrain_of, wind_of
 from emberformer.report.durations import duration_text
 from emberformer.report.figures import Picture, data_uri
@@ -183,7 +184,7 @@ def _moment(step: Step, cut: tuple[slice, slice], threshold: float, cell_m: floa
 
 
 def _hectares(area: Bool[np.ndarray, "y x"], cell_m: float) -> str:
-    value = np.count_nonzero(area) * cell_m**2 / 1e4
+    value = np.count_nonzero(area) * cell_m**2 / HECTARE
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
 
 

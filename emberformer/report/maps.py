@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from emberformer.data.fires import UNKNOWN
+from emberformer.geometry import HECTARE
+from emberformer.outputs import colours
+from emberformer.outputs.map_furniture import exaggeration
 from emberformer.report.cases import Case
 from emberformer.report.figures import Picture, data_uri
 
@@ -24,9 +27,7 @@ THRESHOLD_COLOUR, UNKNOWN_COLOUR = "#0072B2", "#dcdcdc"
 # Fills for any colour vision by Paul Tol (technical note SRON/EPS/TN/09-002, "light"), without blue, a third paler.
 FUEL_COLOURS = ("#F4E9B2", "#D3DE7B", "#86D3BF", "#F4B29C", "#C8C859", "#FFC8D3")
 OTHER_FUEL_COLOUR = "#E4E4E4"
-PROBABILITY = LinearSegmentedColormap.from_list(
-    "burn", ["#ffffff", "#fee8c8", "#fdbb84", "#ef6548", "#b30000", "#5c0000"]
-)
+PROBABILITY = LinearSegmentedColormap.from_list("burn", ["#ffffff", *colours.PROBABILITY.values()])
 PERIMETERS = LinearSegmentedColormap.from_list("perimeters", ["#f6d9a8", "#d98a4a", "#7a2a0c"])
 SIDE, DPI = 3.4, 170  # inches, dots per inch
 COMPASS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
@@ -75,7 +76,7 @@ def draw_case(case: Case, fuels: Mapping[float, str]) -> list[Panel]:
 def hillshade(elevation: np.ndarray | None, cell_m: float) -> np.ndarray | None:
     """Brightness of the ground in light from the upper left, 45 degrees high: max(0, normal . light).
 
-    Flat terrain is exaggerated up to five times, so that it shows its forms.
+    Flat terrain is exaggerated, see `exaggeration`.
 
     Args:
         elevation: m [y, x]; NaN = unknown, drawn as level ground at the mean height.
@@ -87,9 +88,8 @@ def hillshade(elevation: np.ndarray | None, cell_m: float) -> np.ndarray | None:
     if elevation is None or min(elevation.shape) < 2 or not np.isfinite(elevation).any():
         return None
     down, right = np.gradient(np.where(np.isfinite(elevation), elevation, np.nanmean(elevation)) / cell_m)
-    steep = np.percentile(np.hypot(down, right), 95)
-    exaggeration = float(np.clip(0.7 / max(steep, 1e-6), 1, 5))
-    down, right = down * exaggeration, right * exaggeration
+    times = exaggeration(down, right)
+    down, right = down * times, right * times
     # normal = (-right, -down, 1) in (x right, y down, up); light = (-1/2, -1/2, 1/sqrt 2)
     return np.clip((right / 2 + down / 2 + np.sqrt(0.5)) / np.sqrt(1 + right**2 + down**2), 0, 1)
 
@@ -142,7 +142,7 @@ def _last_burned(case: Case, shade: np.ndarray | None) -> Panel:
             _outline(axes, frame == 1, PERIMETERS(0.8 - 0.8 * step / max(1, len(case.burned) - 1)), 0.8)
         _outline(axes, burned, "black", 1.4)
 
-    area = np.count_nonzero(burned) * case.cell_m**2 / 1e4
+    area = np.count_nonzero(burned) * case.cell_m**2 / HECTARE
     keys = [Key("#4a4a4a", f"burned by map {case.step + 1}, {area:,.0f} ha")]
     keys += [Key(to_hex(PERIMETERS(0.3)), "earlier perimeters, first one darkest")] * (case.step > 0)
     alt = f"Burned area on map {case.step + 1}, {area:,.0f} hectares, with {case.step} earlier perimeters."

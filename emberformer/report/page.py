@@ -17,6 +17,7 @@ from emberformer.data.fires import open_fires, stays_burned
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.rows import POOLED
 from emberformer.forecast_store import open_forecasts
+from emberformer.geometry import HECTARE
 from emberformer.layout import Layout
 from emberformer.report.animation import Animation, animate_leads, animate_steps
 from emberformer.report.answer import kept_aside, plain_answer
@@ -251,7 +252,7 @@ def _heading(case: Case) -> str:
 
 def _sentence(case: Case) -> str:
     grown = int(np.count_nonzero(case.open_to_fire & (case.observed == 1)))
-    hectares = grown * case.cell_m**2 / 1e4
+    hectares = grown * case.cell_m**2 / HECTARE
     when = f" (until {str(case.valid_time.astype('datetime64[m]')).replace('T', ' ')})" if case.valid_time else ""
     since = f", {duration_text(case.elapsed_s)} after the first one" if case.step else ""
     return (

@@ -116,7 +116,7 @@ def test_missing_steps_are_named(fires, theirs, tmp_path):
     one.isel(forecast=[0, 1, 2, 4, 5]).to_zarr(tmp_path / "short.zarr", zarr_format=3, consolidated=False)
     stores = {"demo_valley": write_small_fires(fires, tmp_path / "fires.zarr")}
     methods = {"persistence": {"demo_valley": still}, "simulator": {"demo_valley": tmp_path / "short.zarr"}}
-    with pytest.raises(InputError, match=r"by simulator\n.*fire sequence_1 of demo_valley: from step 1 at lead 1"):
+    with pytest.raises(InputError, match=r"by simulator\n.*sequence_1 of demo_valley: from step 1 at lead 1"):
         evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
 
 
