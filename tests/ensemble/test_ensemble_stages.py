@@ -448,3 +448,13 @@ def test_the_command_line_names_what_is_missing(trained, tmp_path):
     )  # fmt: skip
     assert run.returncode != 0
     assert "add `ensemble: {}`" in run.stderr
+
+
+def test_a_checkpoint_of_another_version_is_named(trained, tmp_path):
+    content = torch.load(trained[2], weights_only=True)
+    settings, weights = content["settings"] | {"renamed": 1}, dict(content["state"])
+    weights.popitem()
+    for other, named in (({"settings": settings}, "renamed"), ({"state": weights}, "Missing key")):
+        torch.save(content | other, tmp_path / "model.ckpt")
+        with pytest.raises(InputError, match=rf"(?s){named}.*this version trains.*train again"):
+            load_ensemble(tmp_path / "model.ckpt")
