@@ -275,7 +275,7 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         if about["calibration"] is None:
             raise KeyError("calibration")
     except ValidationError as error:
-        raise _of_another_version(path, described(error)) from error
+        raise of_another_version(path, described(error)) from error
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer train`", "train first, or name another file"
@@ -287,14 +287,24 @@ def load_model(path: Path) -> tuple[SpreadNetwork, Sizes, Settings, dict]:
         from emberformer.finetuned_checkpoint import fine_tuned, read_encodings  # PEFT takes seconds to import
 
         model = fine_tuned(model, settings, phase, read_encodings(told), told["weights_sha256"], path)
-    try:
-        model.load_state_dict(content["state"])
-    except RuntimeError as error:
-        raise _of_another_version(path, str(error)) from error
+    load_weights(model, content["state"], path)
     return model.eval(), sizes, settings, about
 
 
-def _of_another_version(path: Path, found: str) -> InputError:
+def load_weights(network: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Raises:
+        InputError: they are of another network.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise of_another_version(path, str(error)) from error
+
+
+def of_another_version(path: Path, found: str) -> InputError:
+    """The error for a checkpoint whose settings or weights are not such as this version writes."""
     expected = "a checkpoint of a network that this version trains"
     return InputError(path, found, expected, "train again, or use the version that the checkpoint's `provenance` names")
 

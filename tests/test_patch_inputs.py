@@ -8,6 +8,7 @@ from emberformer.checkpoint import Sizes, open_landscapes
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
+from emberformer.features.rendering import valid_share
 from emberformer.model_settings import ModelSettings
 from tests.stores import prepare, tiny_experiment
 
@@ -16,33 +17,39 @@ INPUTS = ("occupancy", "terrain_means", "wind", "valid_t", "fire_pixels", "terra
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    experiment, layout = tiny_experiment(tmp_path_factory.mktemp("means"), {"tiny": (28, 42), "other": (42, 56)})
+    experiment, layout = tiny_experiment(tmp_path_factory.mktemp("means"), {"tiny": (26, 39), "other": (40, 53)})
     prepare(experiment, layout)
     split = read_split(layout.split)
     return split, open_landscapes(layout, Sizes.of(layout, split))
 
 
-def pooled(values: torch.Tensor) -> torch.Tensor:
-    """Means over patches of 14 x 14 pixels."""
-    return torch.nn.functional.avg_pool2d(values, 14)
+def pooled(values: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Means over the pixels of patches of 14 x 14 that lie on the raster, so large a share of them."""
+    return torch.nn.functional.avg_pool2d(values, 14) / share
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_they_are_the_means_of_what_is_served_at_full_resolution(opened, flip):
-    """Windows are whole patches; where all pixels are known, the means of normalised pixels are the same."""
+    """Where all pixels on the raster are known, the means of normalised pixels are the same."""
     split, landscapes = opened
     steps = list_steps(landscapes, split, "train")
-    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=flip, inputs=INPUTS)
+    dataset = FireSteps(landscapes, steps, 3, crop=2, flip=flip, inputs=(*INPUTS, "patch_index"))
     channels = landscapes[0].normaliser.channels
-    for item in (dataset[n] for n in range(len(dataset))):
+    partly = 0
+    for item, step in zip((dataset[n] for n in range(len(dataset))), steps, strict=True):
         assert "frame_patches" not in item
-        assert torch.allclose(item["occupancy"], pooled(item["history_pixels"].float()), atol=1e-6)
+        fires = landscapes[step.landscape].fires
+        whole = torch.from_numpy(valid_share(fires.sizes["y"], fires.sizes["x"], 14))
+        share = whole.flatten()[item["patch_index"]]
+        partly += int((share < 1).sum())
+        assert torch.allclose(item["occupancy"], pooled(item["history_pixels"].float(), share), atol=1e-6)
         assert (item["occupancy"][~item["valid_t"]] == 0).all()
-        means, expected = item["terrain_means"][: len(channels)], pooled(item["terrain_pixels"])
+        means, expected = item["terrain_means"][: len(channels)], pooled(item["terrain_pixels"], share)
         assert torch.allclose(means[-1], expected[-1], atol=1e-6)
         known = expected[-1] > 0.9999
         assert known.any()
         assert torch.allclose(means[:, known], expected[:, known], atol=1e-4)
+    assert partly
 
 
 def test_the_most_frequent_code_is_flagged(opened):

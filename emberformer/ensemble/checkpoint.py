@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from emberformer.checkpoint import Sizes, load_model, trained_parent, write_checkpoint
+from emberformer.checkpoint import Sizes, load_model, load_weights, of_another_version, trained_parent, write_checkpoint
 from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
@@ -19,7 +20,7 @@ from emberformer.errors import InputError
 from emberformer.feature_key import features_key
 from emberformer.layout import Layout
 from emberformer.provenance import provenance
-from emberformer.settings import Settings
+from emberformer.settings import Settings, described
 
 
 @dataclass(frozen=True)
@@ -122,19 +123,20 @@ def load_ensemble(path: Path) -> EnsembleModel:
     """A trained ensemble.
 
     Raises:
-        InputError: there is no checkpoint, or it is of no ensemble.
+        InputError: there is no checkpoint, or it is of no ensemble, or of another version.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         sizes = Sizes.from_dict(content["sizes"])
         reach, text_features = content["reach"], content["text_features"]
         about = {key: content[key] for key in ("features", "parent", "seed", "validation_loss", "provenance")}
-        settings = content["settings"]
+        settings = Settings.model_validate(content["settings"])
+    except ValidationError as error:
+        raise of_another_version(path, described(error)) from error
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer ensemble train`", "train first, or name another file"
         ) from error
-    settings = Settings.model_validate(settings)
     generator = new_generator(sizes, ensemble_settings(settings, path), text_features)
-    generator.load_state_dict(content["state"])
+    load_weights(generator, content["state"], path)
     return EnsembleModel(generator.eval(), sizes, settings, reach, text_features, about)

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from emberformer.arithmetic import autocast
 from emberformer.features.backbone import Backbone
 from emberformer.features.blocks import block_arguments, blocks_of, embed, final_norm
+from emberformer.features.extraction import BATCH_TOKENS, images_at_once
 from emberformer.model.lora import adapter_parameters, add_adapter
 from emberformer.model.recomputation import recomputed
 from emberformer.training_settings import FinetuningSettings
 
 Encoder = Literal["fire", "terrain"]
-AT_ONCE = 2048  # tokens that pass together on a CPU, see `emberformer.features.extraction`
 
 
 @dataclass
@@ -195,8 +195,8 @@ class TunedBackbone(nn.Module):
             first: as in `encode`.
             layers: numbers of the blocks, from 1, all after `first`.
         """
-        tokens = grid[0] * grid[1] + self.about.prefix_tokens
-        at_once = max(1, AT_ONCE // tokens) if values.device.type == "cpu" else len(values)
+        cpu = values.device.type == "cpu"
+        at_once = images_at_once(BATCH_TOKENS["cpu"], grid, self.about.prefix_tokens) if cpu else len(values)
         parts = [self._encode(encoder, part, grid, first, layers) for part in values.split(max(1, at_once))]
         return torch.cat(parts)[:, :, self.about.prefix_tokens :].unflatten(2, grid)
 

@@ -439,3 +439,13 @@ def test_the_command_line_names_what_is_missing(tmp_path, monkeypatch, capsys):
     assert code == 2
     assert "add `ensemble: {}`" in printed
     assert "Traceback" not in printed
+
+
+def test_a_checkpoint_of_another_version_is_named(trained, tmp_path):
+    content = torch.load(trained[2], weights_only=True)
+    settings, weights = content["settings"] | {"renamed": 1}, dict(content["state"])
+    weights.popitem()
+    for other, named in (({"settings": settings}, "renamed"), ({"state": weights}, "Missing key")):
+        torch.save(content | other, tmp_path / "model.ckpt")
+        with pytest.raises(InputError, match=rf"(?s){named}.*this version trains.*train again"):
+            load_ensemble(tmp_path / "model.ckpt")
