@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from emberformer.data.fires import UNKNOWN, fire_rows, held, observed
+from emberformer.data.fires import UNKNOWN, fire_rows, held, observed, stays_burned
 from emberformer.geometry import HECTARE
 from emberformer.report.cases import Choice, cut_around, growth, has_calendar, terrain_of, wind_of
 from emberformer.report.durations import duration_text
@@ -63,6 +63,7 @@ class Step(NamedTuple):
     held: UInt8[np.ndarray, "y x"]
     observed: UInt8[np.ndarray, "y x"]
     probability: Float32[np.ndarray, "y x"]
+    stays_burned: bool
     begun: str
     ahead: str
     wind: str
@@ -149,6 +150,7 @@ def _read(place: int, lead_index: int, choice: Choice, fires: xr.Dataset, foreca
         begun = f"{duration_text(step * seconds)} after the first map"
     return Step(
         held=held(fires, row),
+        stays_burned=stays_burned(fires),
         observed=observed(fires, row + lead),
         probability=forecasts.probability[place, lead_index].values,
         begun=begun,
@@ -171,8 +173,8 @@ def _moment(step: Step, cut: tuple[slice, slice], threshold: float, cell_m: floa
     areas = [_hectares(known & of, cell_m) for of in (fire, called & fire, called & ~fire)]
     grown, marked, false_alarm = areas
     said = (
-        f"From {step.begun}, {step.ahead} ahead, {step.wind}: {grown} ha burned anew, {marked} ha of it were marked; "
-        f"{false_alarm} ha of false alarm."
+        f"From {step.begun}, {step.ahead} ahead, {step.wind}: {grown} ha burned{' anew' * step.stays_burned}, "
+        f"{marked} ha of it were marked; {false_alarm} ha of false alarm."
     )
     highest = f"highest probability of new fire {100 * float(np.max(probability[known], initial=0)):.0f} %"
     about = f"Forecast from {step.begun}, {step.ahead} ahead: {highest}."

@@ -80,7 +80,7 @@ def plain_answer(
     if sees_wind:
         asked.append("It was told the wind of the time it forecasts, as if the weather forecast had been perfect.")
     rows = {method: _hundred(board, method) for method in [board.headline, *board.others]}
-    said = [_about(board.headline, rows[board.headline]), *_rivals(board, rows)]
+    said = [_about(board.headline, rows[board.headline], stays_burned), *_rivals(board, rows)]
     if (last := board.leads[-1]) > board.lead:
         later = _hundred(board, board.headline, last)
         said.append(f"Asked {ahead[last]} ahead, {subject} finds {later.found} of 100, and {later.right} are right.")
@@ -105,9 +105,9 @@ def _hundred(board: Scoreboard, method: str, lead: int | None = None) -> Hundred
     return Hundred(method_label(method), PLAIN.get(method, ""), found, right, method != board.headline)
 
 
-def _about(method: str, row: Hundred) -> str:
-    said = f"Of every 100 hectares that burned anew, {network_label(method)} had marked {row.found}; of every 100 "
-    return f"{said}hectares that it marked, {row.right} burned."
+def _about(method: str, row: Hundred, stays_burned: bool) -> str:
+    found = f"Of every 100 hectares that burned{' anew' * stays_burned}, {network_label(method)} had marked {row.found}"
+    return f"{found}; of every 100 hectares that it marked, {row.right} burned."
 
 
 def _rivals(board: Scoreboard, rows: dict[str, Hundred]) -> list[str]:

@@ -234,7 +234,10 @@ def _fires(board: Scoreboard, layout: Layout, fires: Mapping[str, xr.Dataset]) -
     shown = () if middle is None else (middle, fires[middle.dataset], forecasts[middle.dataset], threshold)
     by_lead = animate_leads(*shown) if shown else None
     return {
-        "maps": [FireMaps(_heading(of), _sentence(of), draw_case(of, colours[of.choice.dataset])) for of in cases],
+        "maps": [
+            FireMaps(_heading(of), _sentence(of, fires[of.choice.dataset]), draw_case(of, colours[of.choice.dataset]))
+            for of in cases
+        ],
         "threshold": threshold,
         "steps_played": Played(_title(shown[0]), animate_steps(*shown)) if shown else None,
         "leads_played": Played(_title(shown[0]), by_lead) if shown and by_lead else None,
@@ -250,14 +253,15 @@ def _heading(case: Case) -> str:
     return f"{choice.rank} test fire: {choice.fire_id} of {choice.dataset}, new-fire AP {choice.average_precision:.3f}"
 
 
-def _sentence(case: Case) -> str:
+def _sentence(case: Case, fires: xr.Dataset) -> str:
     grown = int(np.count_nonzero(case.open_to_fire & (case.observed == 1)))
     hectares = grown * case.cell_m**2 / HECTARE
     when = f" (until {str(case.valid_time.astype('datetime64[m]')).replace('T', ' ')})" if case.valid_time else ""
     since = f", {duration_text(case.elapsed_s)} after the first one" if case.step else ""
     return (
         f"From map {case.step + 1} of the fire{since}, "
-        f"{duration_text(case.step_s)} ahead{when}: {hectares:,.0f} ha ({grown:,} cells) burned anew."
+        f"{duration_text(case.step_s)} ahead{when}: {hectares:,.0f} ha ({grown:,} cells) burned"
+        f"{' anew' * stays_burned(fires)}."
     )
 
 

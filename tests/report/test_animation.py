@@ -80,7 +80,7 @@ def test_where_fires_go_out_what_burns_on_is_a_hit(stores):
     animation = animate_steps(CHOICE, stores[0].assign_attrs(fire_kind="active"), stores[1], THRESHOLD)
     middle = animation.moments[1]
     assert count(middle.outcome, OUTCOME_COLOURS["hit"]) == 81
-    assert "15 ha burned anew, 7.3 ha of it were marked" in middle.text
+    assert "15 ha burned, 7.3 ha of it were marked" in middle.text
     assert "burned before" not in {key.text for key in animation.keys}
 
 

@@ -48,6 +48,7 @@ def test_where_fires_go_out_the_last_map_repeated_finds_fire(board):
     out = plain_answer(replace(board, scores=scores), {1: "1 day"}, SplitSettings(), None, stays_burned=False)
     assert "The last map repeated (persistence) finds 25 of 100, and 25 of 100 that it marks are right." in out.said
     assert "Ground that burns by then is called new fire, also where it burned on the last map" in out.asked[1]
+    assert out.said[0].startswith("Of every 100 hectares that burned, EmberFormer had marked 80")
     stays = plain_answer(board, {1: "30 min"}, SplitSettings(), None)
     assert "The last map repeated (persistence) marks no new fire at all." in stays.said
     assert "Ground that was not burned on the last map and burns by then is called new fire." in stays.asked
