@@ -69,7 +69,12 @@ def replacing_file(path: Path, ending: str = "") -> Iterator[Path]:
         raise
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text in UTF-8; after an error, or an interruption at any moment, it is as it was."""
+    with replacing_file(path) as partial:
+        partial.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON without NaN, whole or not at all."""
-    with replacing_file(path) as partial:
-        partial.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    write_whole(path, json.dumps(content, allow_nan=False))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import xarray as xr
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from emberformer.atomic import replacing_file
 from emberformer.data.fires import fire_rows
 from emberformer.data.given_splits import split_as_published, split_by_sequence, split_by_year
 from emberformer.data.leakage import twin_keys
@@ -209,8 +209,10 @@ def _check_not_empty(assigned: dict[str, dict[str, str]], settings: SplitSetting
 
 def write_split(path: Path, split: dict) -> None:
     """Write a split as JSON, whole or not at all."""
-    with replacing_file(path) as partial:
-        partial.write_text(json.dumps(split, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(split, indent=1) + "\n")
+    os.replace(partial, path)
 
 
 def read_split(path: Path) -> dict[str, dict[str, str]]:

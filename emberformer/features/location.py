@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from emberformer.atomic import replacing_file
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.features.sealed import seal, unseal
 
@@ -81,8 +81,9 @@ def write_files(location: Path | str, files: dict[str, bytes]) -> None:
             system.pipe({f"{root.rstrip('/')}/{name}": data for name, data in files.items()})
             return
         for name, data in files.items():
-            with replacing_file(Path(location) / name) as partial:
-                partial.write_bytes(data)
+            path = Path(location) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data)
     except InputError:
         raise
     except Exception as error:  # storage libraries raise errors of their own kinds

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emberformer.atomic import replacing_file
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.features.block import write_error
 
@@ -21,8 +21,8 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
         InputError: the folder cannot be written to.
     """
     try:
-        with replacing_file(path) as partial:
-            partial.write_bytes(seal(content))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, seal(content))
     except OSError as error:
         raise write_error(path, error) from error
 

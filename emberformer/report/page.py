@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from emberformer.atomic import replacing_file
 from emberformer.data.fires import open_fires
 from emberformer.evaluate.names import parse_method
 from emberformer.evaluate.rows import POOLED
@@ -263,6 +263,8 @@ def _day(time: np.datetime64) -> str:
 
 def _write(path: Path, page: str) -> Path:
     """Whole or not at all."""
-    with replacing_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    os.replace(partial, path)
     return path
