@@ -2,7 +2,7 @@
 
 import pytest
 
-from emberformer.atomic import replacing, replacing_file, write_json
+from emberformer.atomic import replacing, replacing_file, write_json, write_whole
 
 
 def test_a_file_takes_its_place_when_the_block_ends_well(tmp_path):
@@ -33,6 +33,12 @@ def test_after_an_error_a_file_is_as_it_was(tmp_path, begun):
         _stopped(path, begun)
     assert path.read_text() == "one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_and_bytes_are_written_into_a_new_folder(tmp_path):
+    for content in ("día", "día".encode()):
+        write_whole(tmp_path / "new" / "a", content)
+        assert (tmp_path / "new" / "a").read_bytes() == "día".encode()
 
 
 def test_json_that_cannot_be_written_leaves_what_was_there(tmp_path):
