@@ -9,6 +9,7 @@ from emberformer.baselines import write_baseline
 from emberformer.errors import InputError
 from emberformer.evaluate.tables import evaluate
 from emberformer.hindcast import hindcast
+from emberformer.interpretation import attribution
 from emberformer.interpretation.run import interpret
 from emberformer.interpretation.subject import band_channels, open_subject
 from emberformer.layout import Layout
@@ -33,6 +34,14 @@ def evaluated(folder, **changes):
     stores = {method: {"tiny": layout.forecasts(method, "tiny")} for method in layout.methods}
     evaluate(stores, {"tiny": layout.fires("tiny")}, layout.scores, settings.evaluation)
     return settings, layout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Some of the steps are attributed, which takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribution, "STEPS", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
