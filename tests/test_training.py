@@ -290,7 +290,7 @@ def test_a_full_disk_leaves_the_mark_of_a_run_as_it_was(tmp_path, monkeypatch):
     run.begin()
 
     def full(path: Path, content: bytes) -> None:
-        path.touch()
+        path.open("wb").close()  # nothing of it is written
         raise OSError(errno.ENOSPC, "no space")
 
     monkeypatch.setattr(Path, "write_bytes", full)
