@@ -18,10 +18,10 @@ from emberformer.feature_key import content_or_place, features_key, weights_cont
 from emberformer.settings import Settings, digest, expand
 from emberformer.training_settings import Phase
 
-MODEL_SCHEMA = 7  # raise it when the code trains another model from the same settings
+MODEL_SCHEMA = 8  # raise it when the code trains another model from the same settings
 
-ENSEMBLE_SCHEMA = 2  # likewise, of the ensemble
-DETECTOR_SCHEMA = 2  # likewise, of the detector
+ENSEMBLE_SCHEMA = 3  # likewise, of the ensemble
+DETECTOR_SCHEMA = 3  # likewise, of the detector
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from emberformer.arrival_leads import observed_lead
-from emberformer.data.fires import fire_rows, held
+from emberformer.data.fires import fire_rows, held, observed
 from emberformer.errors import InputError
 from emberformer.evaluate.names import HEADLINE_ENSEMBLE, parse_method, representatives
 from emberformer.evaluate.rows import POOLED
@@ -154,8 +154,10 @@ def _members(layout: Layout, fires: Mapping[str, xr.Dataset]) -> list[Picture]:
         if grown:
             _, place, row = grown[len(grown) // 2]
             leads, fire_id = store.sizes["lead"], str(store.fire_id.values[place])
-            observed = observed_lead(of.burned[row : row + leads + 1].values)
+            seen = [held(of, row), *(observed(of, row + lead) for lead in range(1, leads + 1))]
             ahead = duration_text(leads * float(of.attrs["seconds_per_frame"]))
             title = f"{dataset}, fire {fire_id}: {ahead} ahead from frame {int(store.init_step[place])}"
-            pictures.append(members_picture(observed, store.arrival_lead[place].values, leads, title))
+            pictures.append(
+                members_picture(observed_lead(np.stack(seen)), store.arrival_lead[place].values, leads, title)
+            )
     return pictures
