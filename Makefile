@@ -29,6 +29,8 @@ CONFIG ?= config/config.yaml
 ARGS ?=
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Without bytecode every command and every worker of the tests would compile the package anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup tools demo run test lint bench coverage mutants docs notebooks schema pins unlock
 
