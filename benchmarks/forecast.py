@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.machine import cores
 from benchmarks.made_fires import NAME, make_features, make_fires
-from emberformer.checkpoint import Sizes, build_model, open_landscapes
+from emberformer.checkpoint import build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -28,6 +28,7 @@ from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.rendering import dino_input
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.rollout import probability_of
 
 SIDE, HISTORY, REPEATS = 400, 6, 7

@@ -19,7 +19,7 @@ from benchmarks.forecast import SIDE, seconds
 from benchmarks.machine import cores
 from benchmarks.made_fires import NAME, make_features, make_fires
 from emberformer.calibration import Calibration
-from emberformer.checkpoint import Sizes, build_model, open_landscapes
+from emberformer.checkpoint import build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -29,6 +29,7 @@ from emberformer.ensemble.drawing import Futures
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.model_settings import ModelSettings
+from emberformer.network_sizes import Sizes
 
 SCALE, SEED, REPEATS = 0.5, 0, 3
 REACH = {"all of its frame": SIDE, "a quarter of its frame": SIDE // 4}  # pixels

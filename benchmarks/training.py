@@ -26,13 +26,14 @@ from benchmarks.plain_stage2 import PlainStage2
 from benchmarks.ratios import interleaved
 from benchmarks.small_store import CACHED_INPUTS
 from emberformer.ahead import ahead
-from emberformer.checkpoint import Sizes, build_model, open_landscapes
+from emberformer.checkpoint import build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.architectures import untrained
 from emberformer.loading import BUFFERS
 from emberformer.losses import SpreadLoss, open_pixels
+from emberformer.network_sizes import Sizes
 from emberformer.training_settings import LossSettings
 
 HISTORY, BATCH, REPEATS = 5, 4, 3

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.made_fires import make_features
 from benchmarks.skill import counts_of_fires, scores_of
 from benchmarks.turned_world import VIEWS, write_world
-from emberformer.checkpoint import Sizes, load_model, open_landscape
+from emberformer.checkpoint import load_model, open_landscape
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
@@ -38,6 +38,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.options import open_configuration
 from emberformer.sampling import evenly_spaced
 from emberformer.settings import FeatureSettings

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes, trained_parent
+from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes, trained_parent
 from emberformer.data.split import read_split
 from emberformer.dataset import hidden_inputs, terrain_rasters
 from emberformer.errors import InputError
@@ -25,6 +25,7 @@ from emberformer.finetuning import training_of
 from emberformer.headwind import Slope
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.run import EachEpoch, make_trainer
 from emberformer.settings import Settings
 from emberformer.training import Beginning, Penalty, SpreadTraining, fit, make_loaders

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from emberformer.checkpoint import Sizes, load_model, open_landscapes, trained_parent
+from emberformer.checkpoint import load_model, open_landscapes, trained_parent
 from emberformer.data.split import read_split
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
@@ -22,6 +22,7 @@ from emberformer.model.finetuned import FinetunedEmberFormer
 from emberformer.model.lora import apart_from_orthogonal
 from emberformer.model.tuned import TunedBackbone
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.run import EachEpoch, make_trainer
 from emberformer.settings import Settings
 from emberformer.training import Beginning, SpreadTraining, fit, make_loaders

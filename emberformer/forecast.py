@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Float
 from rasterio import Affine
 
-from emberformer.checkpoint import Sizes, load_model
+from emberformer.checkpoint import load_model
 from emberformer.data.fires import Band, FireSource, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.new_fire import NewFire
@@ -31,6 +31,7 @@ from emberformer.features.store import write_index
 from emberformer.forecast_store import valid_times
 from emberformer.landscape import Landscape
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.outputs.fire_forecast import fire_forecast
 from emberformer.outputs.members import write_member_files
 from emberformer.outputs.writing import PROBABILITIES, check_wanted, refuse_foreign_files, write_outputs

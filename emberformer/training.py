@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from emberformer.calibration import Calibration
-from emberformer.checkpoint import Sizes, begin_model, model_inputs, open_landscapes, save_model
+from emberformer.checkpoint import begin_model, model_inputs, open_landscapes, save_model
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
@@ -35,6 +35,7 @@ from emberformer.losses import SpreadLoss, counted_pixels, loss_inputs, over_pro
 from emberformer.model.decoders.pretrained import pretrained_decoders
 from emberformer.model.emberformer import EmberFormer
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.optimisation import parameter_groups, warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunLogs

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from emberformer.baselines import write_baseline
-from emberformer.checkpoint import Sizes, build_model, load_model, open_landscapes
+from emberformer.checkpoint import build_model, load_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps, terrain_rasters
@@ -21,6 +21,7 @@ from emberformer.layout import Layout
 from emberformer.model.emberformer import EmberFormer
 from emberformer.model_settings import ModelSettings
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.settings import Settings, parse_settings
 from emberformer.training import train
 from emberformer.views import turned as in_view

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.small_store import CACHED_INPUTS
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.fires import observed, open_fires
 from emberformer.data.normalise import TerrainNormaliser, wind_input
 from emberformer.data.split import read_split
@@ -16,6 +16,7 @@ from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from emberformer.landscape import Landscape, PackedFrames
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.views import turned
 from emberformer.windows import turn
 from tests.stores import ingest_all, prepare, tiny_experiment

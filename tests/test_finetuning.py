@@ -5,7 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes
 from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -16,6 +16,7 @@ from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.model.finetuned import FinetunedEmberFormer
+from emberformer.network_sizes import Sizes
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
 from emberformer.training_settings import Phase

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes
 from emberformer.checks.first_batch import first_batch
 from emberformer.checks.network import check_batch
 from emberformer.data.fires import observed
@@ -15,6 +15,7 @@ from emberformer.dataset import FireSteps, Step, list_steps
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned
 from emberformer.layout import Layout
 from emberformer.losses import open_pixels
+from emberformer.network_sizes import Sizes
 from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train

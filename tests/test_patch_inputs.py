@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.features.rendering import valid_share
 from emberformer.model_settings import ModelSettings
+from emberformer.network_sizes import Sizes
 from tests.stores import prepare, tiny_experiment
 
 INPUTS = ("occupancy", "terrain_means", "wind", "valid_t", "fire_pixels", "terrain_pixels", "history_pixels")

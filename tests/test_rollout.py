@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from emberformer.calibration import NOT_CALIBRATED
-from emberformer.checkpoint import Sizes, build_model, open_landscapes
+from emberformer.checkpoint import build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step
@@ -16,6 +16,7 @@ from emberformer.future_arrays import coming_winds
 from emberformer.hindcast import hindcast
 from emberformer.model.adjustment import past_steps
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.rollout import Rollout, make_rollout, told_ahead
 from emberformer.settings import ForecastSettings, Settings
 from emberformer.training import train

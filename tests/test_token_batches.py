@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from benchmarks.small_store import CACHED_INPUTS
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
+from emberformer.network_sizes import Sizes
 from tests.kinds import BACKBONE
 from tests.stores import MODEL, prepare, tiny_experiment
 

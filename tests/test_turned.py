@@ -11,7 +11,7 @@ from benchmarks.skill import counts_of_fires
 from benchmarks.turned import VIEWS, Asked, features_for, fires_of_test, measure_turned, open_world, table
 from benchmarks.turned_world import turned_angle, turned_weather, write_world
 from emberformer.calibration import NOT_CALIBRATED
-from emberformer.checkpoint import Sizes, build_model, open_landscape, save_model
+from emberformer.checkpoint import build_model, open_landscape, save_model
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window, fire_transform, open_fires
 from emberformer.data.fires_writing import write_fires
 from emberformer.data.split import read_split
@@ -21,6 +21,7 @@ from emberformer.evaluate.scores import average_precision_of_counts
 from emberformer.layout import Layout
 from emberformer.model.travel_time import TravelTime
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.settings import FeatureSettings
 from emberformer.views import turned_vector
 from tests.stores import MODEL, prepare, save_settings, tiny_experiment

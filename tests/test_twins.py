@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, hidden_inputs, list_steps
 from emberformer.features.reading import FeatureReader
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.losses import open_pixels
+from emberformer.network_sizes import Sizes
 from emberformer.rollout import probability_of
 from emberformer.settings import Settings
 from emberformer.training import train

@@ -11,13 +11,14 @@ import lightning
 import torch
 from torch import Tensor
 
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.distillation import begin_distillation, distillation_settings
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of, fine_tuned
 from emberformer.finetuning import begin_finetuning
 from emberformer.layout import Layout
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.settings import Settings
 from emberformer.training import Beginning, SpreadTraining, begin_training
 from emberformer.training_settings import Phase

@@ -153,6 +153,8 @@ def _group(source: CameraSource, image: CocoImage) -> str:
 
 def _divided(groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
     """Split of each image; those of one group stay together, those without one do not."""
+    if not groups:  # all sets are given their split, and there may be no shares
+        return []
     keys = [group or f"\0{place}" for place, group in enumerate(groups)]
     names, sizes = np.unique(keys, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))

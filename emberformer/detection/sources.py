@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import list_steps
 from emberformer.detection.boxes import to_shares
@@ -32,6 +32,7 @@ from emberformer.feature_key import features_key
 from emberformer.finetuned_checkpoint import backbone_hash, encodings_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.settings import Split, expand
 
 Samples = FireObjectSamples | CameraSamples

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from emberformer.checkpoint import Sizes, load_model, load_weights, of_another_version, trained_parent, write_checkpoint
+from emberformer.checkpoint import load_model, load_weights, of_another_version, trained_parent, write_checkpoint
 from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.provenance import provenance
 from emberformer.settings import Settings, described
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emberformer.arrival_leads import UNKNOWN
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.split import read_split
 from emberformer.ensemble.arrival_field import field_of
 from emberformer.ensemble.batches import make_batches, margin_of, reach_of, read_priors, read_texts
@@ -35,6 +35,7 @@ from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.finetuning import training_of
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.optimisation import warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
 from emberformer.run_logs import RunDescription, RunLogs

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from emberformer.checkpoint import Sizes, open_landscape
+from emberformer.checkpoint import open_landscape
 from emberformer.data.normalise import wind_input
 from emberformer.data.split import read_split
 from emberformer.errors import InputError
@@ -18,6 +18,7 @@ from emberformer.features.reading import Cut
 from emberformer.foresight_settings import ForesightSettings
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.sampling import evenly_spaced
 from emberformer.settings import Split
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from emberformer.calibration import Calibration
-from emberformer.checkpoint import Sizes, load_model, model_inputs, open_landscape
+from emberformer.checkpoint import load_model, model_inputs, open_landscape
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps
 from emberformer.errors import InputError
@@ -19,6 +19,7 @@ from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.model.emberformer import EmberFormer
 from emberformer.network import SpreadNetwork
+from emberformer.network_sizes import Sizes
 from emberformer.sampling import evenly_spaced
 from emberformer.settings import Settings
 from emberformer.training_settings import Phase

@@ -5,7 +5,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import Step
 from emberformer.detection import examples
@@ -16,6 +16,7 @@ from emberformer.detection.found import Detections, Objects
 from emberformer.detection.pictures import fire_pixels
 from emberformer.detection.samples import DetectionSamples
 from emberformer.detection.sources import told
+from emberformer.network_sizes import Sizes
 from tests.stores import prepare, tiny_experiment
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import Step
@@ -18,6 +18,7 @@ from emberformer.detection.fire_samples import LOUDNESS, FireObjectSamples
 from emberformer.detection.samples import DetectionSamples
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
+from emberformer.network_sizes import Sizes
 from emberformer.views import turned
 from emberformer.windows import padded, pixel_slices
 from tests.stores import prepare, save_settings, tiny_experiment

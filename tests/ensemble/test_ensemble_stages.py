@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from emberformer.arrival_leads import NEVER, UNKNOWN, burn_probability, observed_lead
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.data.texts import Texts
@@ -25,6 +25,7 @@ from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
 from emberformer.member_store import open_members
+from emberformer.network_sizes import Sizes
 from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train

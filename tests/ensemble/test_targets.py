@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from emberformer.arrival_leads import observed_lead
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.fires import observed
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
 from emberformer.ensemble.batches import reach_of
+from emberformer.network_sizes import Sizes
 from tests.stores import prepare, tiny_experiment
 
 

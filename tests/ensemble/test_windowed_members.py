@@ -4,11 +4,12 @@ import numpy as np
 import torch
 
 from emberformer.arrival_leads import NEVER, UNKNOWN
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.split import read_split
 from emberformer.ensemble.checkpoint import new_generator
 from emberformer.ensemble.drawing import Futures
 from emberformer.ensemble.hindcast import member_blocks
+from emberformer.network_sizes import Sizes
 from tests.stores import prepare, tiny_experiment
 
 ENSEMBLE = {

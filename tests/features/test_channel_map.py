@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.small_store import CACHED_INPUTS
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.cli import app
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
@@ -32,6 +32,7 @@ from emberformer.features.rendering import dino_input, render_terrain
 from emberformer.features.store import open_features
 from emberformer.features.verify import verify
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.settings import FeatureSettings
 from tests.features.small_backbones import TINY, normalised
 from tests.stores import prepare, save_settings, tiny_experiment

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.small_store import CACHED_INPUTS
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -21,6 +21,7 @@ from emberformer.features.copying import Codec, copy_store, holds, named
 from emberformer.features.location import write_files
 from emberformer.features.rows import MappedRows, Memory, ZarrRows
 from emberformer.features.store import open_features
+from emberformer.network_sizes import Sizes
 from tests.kinds import store_of_kind
 from tests.stores import prepare, tiny_experiment
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks.small_store import CACHED_INPUTS
 from emberformer.ahead import ahead
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.cli import app
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -21,6 +21,7 @@ from emberformer.features.location import file_system, is_remote, read_files, si
 from emberformer.features.reading import Cut, FeatureReader
 from emberformer.features.rows import Memory, ZarrRows
 from emberformer.features.store import open_features
+from emberformer.network_sizes import Sizes
 from tests.kinds import patches_by_zarr, store_of_kind
 from tests.stores import prepare, tiny_experiment
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from benchmarks.small_store import CACHED_INPUTS
-from emberformer.checkpoint import Sizes, open_landscapes
+from emberformer.checkpoint import open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
@@ -24,6 +24,7 @@ from emberformer.features.reading import Cut, FeatureReader
 from emberformer.features.rows import Memory
 from emberformer.features.shape import AXES, Axis
 from emberformer.features.store import open_features, write_index
+from emberformer.network_sizes import Sizes
 from emberformer.views import turned
 from tests.kinds import KINDS, patches_by_zarr, store_of_kind
 from tests.stores import ingest_all, prepare, tiny_experiment

@@ -2,9 +2,10 @@
 
 import torch
 
-from emberformer.checkpoint import Sizes, build_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, model_inputs, open_landscapes
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, list_steps
+from emberformer.network_sizes import Sizes
 from tests.stores import prepare, tiny_experiment
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from emberformer.checkpoint import Sizes, build_model, load_model, model_inputs, open_landscapes
+from emberformer.checkpoint import build_model, load_model, model_inputs, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.normalise import TerrainNormaliser
 from emberformer.data.split import read_split
@@ -12,6 +12,7 @@ from emberformer.dataset import FireSteps, list_steps
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.losses import open_pixels
+from emberformer.network_sizes import Sizes
 from emberformer.optimisation import parameter_groups
 from emberformer.rollout import probability_of
 from emberformer.settings import Settings
