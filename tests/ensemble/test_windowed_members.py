@@ -36,6 +36,7 @@ def test_members_of_a_window_lie_on_the_raster(tmp_path):
         fire = names.index(block.fire_id)
         burned = landscape.fires.burned[int(landscape.row_start[fire]) + block.init_step].values
         assert block.arrival_lead.shape == (2, 42, 56)
+        assert block.burn_probability is not None
         assert block.burn_probability.shape == (1, 42, 56)
         assert ((block.arrival_lead == 0) == (burned == 1)).all()
         assert ((block.arrival_lead == UNKNOWN) == (burned == 255)).all()
