@@ -301,7 +301,8 @@ def main() -> None:
     logging.captureWarnings(True)
     for told_already in NOT_FOR_USERS:
         warnings.filterwarnings("ignore", message=told_already)
-    for chatty in ("httpx", "rasterio", "asyncio", "matplotlib", "fontTools", "PIL", "pyogrio"):
+    rank_zero = "lightning.pytorch.utilities.rank_zero"  # which devices there are, and advertisements, each twice
+    for chatty in ("httpx", "rasterio", "asyncio", "matplotlib", "fontTools", "PIL", "pyogrio", rank_zero):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         app()
