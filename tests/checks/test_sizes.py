@@ -62,9 +62,10 @@ def test_what_is_kept_for_the_backward_pass_is_counted_to_the_byte():
 
 
 def test_a_step_takes_at_least_what_it_keeps():
-    one, nine = step_bytes(large(1)), step_bytes(large(9))
-    if one is None or nine is None:
+    if step_bytes(large(1)) is None:
         pytest.skip("the system does not tell its peak")
+    # The middle of five: the allocator hands memory of earlier tests out again at one time, and not at another.
+    one, nine = (sorted(step_bytes(large(number)) or 0 for _ in range(5))[2] for number in (1, 9))
     assert one > 0.8 * kept_bytes(large(1))
     assert 4 * 16 * MIB < nine - one < 24 * 16 * MIB  # eight maps more, give or take what the allocator does
 
