@@ -67,13 +67,8 @@ def write_fires(path: Path, source: FireSource) -> None:
 
 def _warn_about_times(source: FireSource) -> None:
     seconds = source.seconds_per_frame
-    uneven = [
-        fire.fire_id
-        for fire in source.fires
-        if (
-            abs(np.diff(fire.valid_time.astype("datetime64[s]")).astype(float) - seconds) > 1
-        ).any()  # times are whole seconds
-    ]
+    steps = {fire.fire_id: np.diff(fire.valid_time.astype("datetime64[s]")).astype(float) for fire in source.fires}
+    uneven = [name for name, of in steps.items() if (abs(of - seconds) > 1).any()]  # times are whole seconds
     if uneven:
         said = "%s: the times of %d fires (first %s) are not %g minutes a frame; check them and `minutes_per_frame`"
         log.warning(said, source.dataset, len(uneven), uneven[0], seconds / 60)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from emberformer.atomic import replacing_file
 from emberformer.evaluate.bootstrap import percentile_interval
 from emberformer.evaluate.names import parse_method, representatives
 from emberformer.evaluate.pooling import REGIONS, Score, fire_table, scores_of
@@ -183,9 +184,8 @@ def estimated(values: np.ndarray, size: Size) -> dict[str, float]:
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, whole or not at all; undefined values are empty."""
-    partial = path.with_suffix(".partial")
-    table.to_csv(partial, index=False, float_format="%.6g")
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
 
 
 def _column(score: Score) -> str:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from emberformer.atomic import replacing_file
 from emberformer.errors import InputError
+from emberformer.evaluate import rows
 from emberformer.foresight.clips import read_clips
 from emberformer.foresight.similarity import change_maps, similarity_sums, similarity_table, tested
 from emberformer.foresight.standard import fit_cls, fit_standard
@@ -53,8 +54,7 @@ def write_similarity(settings: Settings, layout: Layout) -> Path:
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table whole or not at all; six significant digits."""
-    with replacing_file(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6g")
+    rows.write(table, path)
     return path
 
 
