@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def parameter_groups(parts: Mapping[str, list[nn.Module]], model: nn.Module, rates: Mapping[str, float]) -> list[dict]:
@@ -44,3 +45,13 @@ def warm_cosine(optimizer: torch.optim.Optimizer, warmup: float, total_steps: in
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total_steps - warm))))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, course)
+
+
+def exponential_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of a model for the exponential average of its weights and buffers, which no optimiser changes.
+
+    Args:
+        model: what learns; `update_parameters` of what is returned takes it after every step.
+        decay: part of the average that stays.
+    """
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True).requires_grad_(False)

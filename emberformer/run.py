@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 from zipfile import BadZipFile, ZipFile
 
 import lightning
@@ -70,6 +71,18 @@ def make_trainer(
         log_every_n_steps=1,
         enable_model_summary=False,
     )
+
+
+def best_weights(trainer: lightning.Trainer) -> tuple[dict[str, torch.Tensor], float]:
+    """All weights of the best epoch, on the CPU, and the score that was watched; NaN if there is none."""
+    best = cast(ModelCheckpoint, trainer.checkpoint_callback)
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    return state, math.nan if best.best_model_score is None else float(best.best_model_score)
+
+
+def part_of(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The weights of one part of a module, by its own names."""
+    return {key.removeprefix(prefix): of for key, of in state.items() if key.startswith(prefix)}
 
 
 @runtime_checkable

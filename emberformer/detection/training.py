@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,7 @@ import lightning
 import numpy as np
 import torch
 from jaxtyping import Float
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emberformer.detection.asking import Asking
 from emberformer.detection.boxes import to_pixels
@@ -35,8 +32,8 @@ from emberformer.errors import InputError
 from emberformer.finetuning import ORTHOGONAL, AdaptiveRanks
 from emberformer.layout import Layout
 from emberformer.model.lora import apart_from_orthogonal
-from emberformer.optimisation import warm_cosine
-from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
+from emberformer.optimisation import exponential_average, warm_cosine
+from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings
 
@@ -68,9 +65,7 @@ class DetectionTraining(lightning.LightningModule):
         self.told: list[Objects] = []
         self.found: list[Detections] = []
         self.detector, self.total_steps, self.teaching, self.tail = detector, total_steps, teaching, tail
-        self.average = AveragedModel(
-            detector, multi_avg_fn=get_ema_multi_avg_fn(detector.of.average), use_buffers=True
-        ).requires_grad_(False)
+        self.average = exponential_average(detector, detector.of.average)
         self.asking = Asking(
             self.averaged, detector.of.asking.model_copy(update={"minimum_score": 0.0, "values_at_once": False})
         )
@@ -219,9 +214,9 @@ def fit_detector(
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks += [EachEpoch(batches, seed), RunDescription(settings)]  # type: ignore[attr-defined]
     trainer.fit(module, batches, watched, ckpt_path=run.checkpoint, weights_only=False)
-    state, score = _best(trainer)
-    told = None if tail is None else {**tail.told(), "state": _part(state, "tail.")}
-    kept = _part(state, "average.module.")
+    state, score = best_weights(trainer)
+    told = None if tail is None else {**tail.told(), "state": part_of(state, "tail.")}
+    kept = part_of(state, "average.module.")
     path = save_detector(folder, kept, settings, training.channels, training.categories, features, seed, score, told)
     logs.end(trainer, path)
     run.end()
@@ -241,18 +236,6 @@ def _teaching(
         return None
     teacher = load_teacher(of.distillation.teacher, detector, samples.channels, samples.categories, features)
     return Teaching(teacher, detector, of.distillation)
-
-
-def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
-    """All weights of the best epoch, and its score on validation."""
-    best = cast(ModelCheckpoint, trainer.checkpoint_callback)
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    score = math.nan if best.best_model_score is None else float(best.best_model_score)
-    return state, score
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): of for key, of in state.items() if key.startswith(prefix)}
 
 
 def _in_pixels(shares: Tensor) -> Float[np.ndarray, "n 4"]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import cast
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emberformer.arrival_leads import UNKNOWN
 from emberformer.checkpoint import open_landscapes
@@ -36,8 +33,8 @@ from emberformer.errors import InputError
 from emberformer.finetuning import training_of
 from emberformer.layout import Layout
 from emberformer.network_sizes import Sizes
-from emberformer.optimisation import warm_cosine
-from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
+from emberformer.optimisation import exponential_average, warm_cosine
+from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings
 
@@ -69,9 +66,7 @@ class FlowTraining(lightning.LightningModule):
         super().__init__()
         self.generator, self.settings, self.total_steps = generator, settings, total_steps
         self.margin, self.places = margin, places
-        averaging = get_ema_multi_avg_fn(settings.average)
-        self.average = AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True)
-        self.average.requires_grad_(False)
+        self.average = exponential_average(generator, settings.average)
 
     @property
     def averaged(self) -> Generator:
@@ -216,19 +211,11 @@ def train_ensemble(
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks.append(RunDescription(settings))  # type: ignore[attr-defined]
     trainer.fit(training, batches.training, batches.validation, ckpt_path=run.checkpoint, weights_only=False)
-    averaged, score = _best(trainer)
+    weights, score = best_weights(trainer)
     model = EnsembleModel(generator, sizes, settings, reach, text_features, {})
-    logs.end(trainer, save_ensemble(folder, averaged, model, layout, seed, score))
+    logs.end(trainer, save_ensemble(folder, part_of(weights, "average.module."), model, layout, seed, score))
     run.end()
     return folder / "model.ckpt"
-
-
-def _best(trainer: lightning.Trainer) -> tuple[dict[str, Tensor], float]:
-    """Averaged weights of the best epoch, and its validation loss."""
-    best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    score = math.nan if best.best_model_score is None else float(best.best_model_score)
-    return {key.removeprefix("average.module."): of for key, of in state.items() if "average.module." in key}, score
 
 
 def _state(path: Path) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 import xarray as xr
 
+from emberformer.atomic import replacing_file
 from emberformer.data.fires import bands_of
 from emberformer.errors import InputError
 from emberformer.feature_key import STORE_SCHEMA
@@ -87,8 +87,8 @@ def begin_store(
 
 
 def _write_identity(folder: Path, identity: dict[str, Any], encoding: Encoding) -> None:
-    save_encoding(encoding, folder / "encoding.partial")
-    os.replace(folder / "encoding.partial", folder / ENCODING)
+    with replacing_file(folder / ENCODING) as partial:
+        save_encoding(encoding, partial)
     content = {"identity": identity, "encoding_sha256": _sha256(folder / ENCODING)}
     write_sealed(folder / IDENTITY, content)  # last: who reads it finds the encoding too
 

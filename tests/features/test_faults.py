@@ -221,7 +221,7 @@ def test_what_killed_jobs_left_behind_is_not_taken_for_anything(whole, empty):
     (folder / "metadata" / "zarr.json").write_text("{")
     for name in ("plan.json.partial", "catalogue.json.partial", "identity.json.partial", "shard-0.json.partial"):
         (folder / name).write_text("half")
-    (folder / "encoding.partial").write_bytes(b"half")
+    (folder / "encoding.npz.partial").write_bytes(b"half")
     empty.make()
     assert contents(empty.store) == contents(whole.store)
 
