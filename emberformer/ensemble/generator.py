@@ -50,15 +50,15 @@ class Generator(nn.Module):
             batch: arrays of `inputs`; with `origin [B 2]`, row and column of the window's corner in patches.
             prior: probability of the deterministic network that a pixel is burned after each coming step.
         """
-        ground = self.pixel_input.ground(batch["terrain_pixels"].float(), batch["categories"])
-        pixels = [torch.cat(ground, -1).permute(0, 3, 1, 2)]
+        pixels = self.pixel_input.ground(batch["terrain_pixels"].float(), batch["categories"])
         if self.mask_channel:
-            pixels.append(batch["fire_pixels"])
+            pixels.append(batch["fire_pixels"].permute(0, 2, 3, 1))
         mean = shares = None
         if prior is not None:
             shares = level_shares(prior)
             mean = 2 * (1 - prior).mean(1, keepdim=True) - 1
-            pixels.append(torch.logit(prior, 1e-6).clamp(-LOGIT_LIMIT, LOGIT_LIMIT) / LOGIT_LIMIT)
+            logit = torch.logit(prior, 1e-6).clamp(-LOGIT_LIMIT, LOGIT_LIMIT) / LOGIT_LIMIT
+            pixels.append(logit.permute(0, 2, 3, 1))
         told = (batch[name] for name in ("wind", "coming_wind", "valid_t", "fire_pixels", "resolution"))
         context, context_mask = context_tokens(*told)
         patches, valid, grid = None, None, self._grid(batch)
@@ -67,7 +67,8 @@ class Generator(nn.Module):
             patches = torch.cat([batch["frame_patches"][:, -1].float(), terrain], -1).flatten(1, 2)
             valid = batch["patch_valid"].flatten(1)
         return Conditioning(
-            context, context_mask, batch["frame_cls"].float(), patches, valid, grid, torch.cat(pixels, 1), mean, shares,
+            context, context_mask, batch["frame_cls"].float(), patches, valid, grid,
+            self.pixel_input.side_by_side(pixels), mean, shares,
             batch.get("text"), batch.get("text_mask"), batch.get("origin"),
         )  # fmt: skip
 

@@ -149,7 +149,7 @@ class NanoDiT(nn.Module):
         sequence, bias = (torch.cat([part[n] for part in parts.values()], 1) for n in (0, 1))
         conditions = tuple(block.key_values(sequence, bias) for block in self._dit_blocks)
         lengths = {name: part[0].shape[1] for name, part in parts.items()}
-        return Prepared(signal, tokens, conditions, self.refinement.ground(of.pixels), of.mean, of.shares, lengths)
+        return Prepared(signal, tokens, conditions, self.refinement.known(of.pixels), of.mean, of.shares, lengths)
 
     def velocity(
         self, x_t: Float[Tensor, "B 1 H W"], t: Float[Tensor, " B"], prepared: Prepared

@@ -27,7 +27,7 @@ class Prepared:
     signal: Float[Tensor, "B D"]
     tokens: Float[Tensor, "B N D"]
     conditions: tuple[KeyValues, ...]
-    ground: Float[Tensor, "B R H W"]
+    ground: Float[Tensor, "B H W R"]
     mean: Float[Tensor, "B 1 H W"] | None
     shares: Float[Tensor, "B V H W"] | None
     lengths: dict[str, int]

@@ -45,23 +45,36 @@ class FieldRefinement(nn.Module):
         self.coarse = silent(nn.Linear(d_model, values)) if values > 1 else None
         self.modulation = nn.Sequential(nn.SiLU(), silent(nn.Linear(d_model, 4 * channels)))
 
+    def known(self, pixels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B H W R"]:
+        """What the convolutions make of all that no step of a sampler changes; channels stand last."""
+        return self.ground(pixels).permute(0, 2, 3, 1)
+
     def forward(
         self,
         tokens: Float[Tensor, "B N D"],
         field: Float[Tensor, "B F H W"],
-        ground: Float[Tensor, "B R H W"],
+        ground: Float[Tensor, "B H W R"],
         signal: Float[Tensor, "B D"],
     ) -> Float[Tensor, "B V H W"]:
-        """Values of every pixel."""
+        """Values of every pixel; `ground` is what `known` made."""
         height, width = (side // self.side for side in field.shape[2:])
-        cells = self.to_pixels(tokens).unflatten(-1, (FROM_TOKENS, self.side, self.side)).unflatten(1, (height, width))
-        fine = cells.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        told = torch.cat([field.permute(0, 2, 3, 1).contiguous(), self._pixels_of(tokens, (height, width))], -1)
         scale1, shift1, scale2, shift2 = self.modulation(signal).chunk(4, -1)
-        hidden = self.first(torch.cat([field, fine], 1)) + ground
+        hidden = self.first(told.permute(0, 3, 1, 2)) + ground.permute(0, 3, 1, 2)
         hidden = norm_relu(self.norms[0], hidden, 1 + scale1, shift1)  # type: ignore[arg-type]
         hidden = norm_relu(self.norms[1], self.second(hidden), 1 + scale2, shift2)  # type: ignore[arg-type]
         if self.coarse is None:
-            return self.last(hidden)
+            return self.last(hidden).contiguous()
         coarse = self.coarse(tokens).transpose(1, 2).unflatten(2, (height, width))
         shared = functional.interpolate(coarse, field.shape[2:], mode="bilinear", align_corners=False)
-        return self.last(hidden) + shared
+        return self.last(hidden).contiguous() + shared
+
+    def _pixels_of(self, tokens: Float[Tensor, "B N D"], grid: tuple[int, int]) -> Float[Tensor, "B H W C"]:
+        """Each token's linear map to its pixels. Channels stand last, as convolutions run fastest; the weights are
+        turned for that, and not the many pixels.
+        """
+        shape = (FROM_TOKENS, self.side, self.side)
+        weight = self.to_pixels.weight.unflatten(0, shape).permute(1, 2, 0, 3).flatten(0, 2)
+        bias = self.to_pixels.bias.unflatten(0, shape).permute(1, 2, 0).flatten()
+        cells = functional.linear(tokens, weight, bias).unflatten(-1, (self.side, self.side, -1)).unflatten(1, grid)
+        return cells.transpose(2, 3).flatten(3, 4).flatten(1, 2)
