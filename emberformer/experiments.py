@@ -166,7 +166,7 @@ def plan_study(settings: Settings, path: Path) -> Study:
     """The study of an experiment file on a configuration.
 
     The configuration's own variants, later phases, further systems and baselines are left out, but for those that the
-    hypotheses name.
+    hypotheses name. A variant with an ensemble changes that of the configuration.
 
     Raises:
         InputError: the file is no experiment, a variant does not fit the configuration, or a hypothesis names a method
@@ -178,10 +178,11 @@ def plan_study(settings: Settings, path: Path) -> Study:
     training = {"seeds": experiment.seeds, "epochs": experiment.epochs}
     changes: Mapping[str, Any] = {
         "training": {key: value for key, value in training.items() if value is not None},
-        "evaluation": {"baselines": baselines},
-        "variants": experiment.variants,
+        "evaluation": {"baselines": baselines, "reference": None},  # which may be no method of the study
+        "variants": {name: _on_ensemble(settings, variant) for name, variant in experiment.variants.items()},
     }
-    kept = settings.model_dump(mode="json", exclude=set(NOT_INHERITED))
+    left_out = set(NOT_INHERITED) - ({"ensemble"} if "emberformer-ensemble" in named else set())
+    kept = settings.model_dump(mode="json", exclude=left_out)
     layout = Layout(parse_settings(merged(kept, dict(changes)), path))
     for number, hypothesis in enumerate(experiment.hypotheses):
         for key, name, known in (
@@ -200,6 +201,14 @@ def plan_study(settings: Settings, path: Path) -> Study:
             where, found = f"{path}: hypotheses.{number}.metric", f"{hypothesis.metric} of a baseline"
             raise InputError(where, found, "two trained networks", "choose a score, or other methods")
     return Study(path.stem, experiment, layout)
+
+
+def _on_ensemble(settings: Settings, variant: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A variant whose ensemble is that of the configuration but for what it names."""
+    if settings.ensemble is None or not variant.get("ensemble"):
+        return variant
+    own = settings.ensemble.model_dump(mode="json", exclude={"rivals"})
+    return {**variant, "ensemble": merged(own, variant["ensemble"])}
 
 
 def write_study(study: Study) -> None:

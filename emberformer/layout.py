@@ -95,7 +95,8 @@ class Layout:
             features = features_key(settings.features)
             word = "frozen" if settings.model.network == "emberformer" else settings.model.network
             network = settings.built_model.model_dump(mode="json")
-            if (folder := expand(Path(settings.model.decoder_weights))).is_dir():
+            weights = settings.model.decoder_weights
+            if weights != "random" and (folder := expand(Path(weights))).is_dir():
                 network["decoder_weights"] = weights_content("model.decoder_weights", folder)
             return f"{word}-{digest(MODEL_SCHEMA, network, training, features, self._split_key, order)}"
         of_phase = settings.distillation if phase == "student" else getattr(settings, phase)

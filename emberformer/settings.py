@@ -212,6 +212,8 @@ class Settings(Stage):
                 raise ValueError(f"variants.{name}: this name is taken; choose another")
             if unknown := set(changes) - set(VARIED):
                 raise ValueError(f"variants.{name}: {sorted(unknown)} cannot differ; only {', '.join(VARIED)} can")
+            if "rivals" in (changes.get("ensemble") or {}):
+                raise ValueError(f"variants.{name}.ensemble.rivals: rivals are of the configuration's own network")
             self.variant(name)
         return self
 

@@ -7,7 +7,9 @@ import yaml
 
 from emberformer.errors import InputError
 from emberformer.experiments import find_experiments, plan_study
+from emberformer.layout import Layout
 from emberformer.settings import load_settings, parse_settings
+from emberformer.stage import merged
 from tests.tiny import tiny_settings
 
 ROOT = Path(__file__).parents[1]
@@ -95,3 +97,26 @@ def test_a_study_leaves_further_systems_out(settings, tmp_path):
     assert study.methods == ["emberformer-seed-0", "added-seed-0"]
     of = study.layout.settings
     assert (of.ensemble, of.foresight, of.detection) == (None, None, None)
+
+
+def test_ensembles_of_a_study_are_the_configurations_but_for_what_they_name():
+    whole = load_settings(ROOT / "config" / "ensemble.yaml")
+    two = {"ensemble": {"leads": 2}, "forecast": {"leads": 2}, "model": {"lead_times": 2}}
+    settings = parse_settings(merged(whole.model_dump(mode="json"), two))
+    study = plan_study(settings, FOLDER / "on_request" / "ensemble_patches.yaml").layout
+    assert "emberformer-ensemble" not in study.trained
+    assert study.trained["both-ensemble"].key == Layout(settings).trained["emberformer-ensemble"].key
+    other = study.trained["cls_only-ensemble"].layout.settings.ensemble
+    assert (other.patches, other.epochs, other.leads) == (False, 16, 2)
+
+
+def test_a_hypothesis_may_ask_about_the_configurations_own_ensemble(settings, tmp_path):
+    whole = parse_settings(settings.model_dump(mode="json") | {"ensemble": {"rivals": []}})
+    hypotheses = [{"claim": "It helps", "better": "emberformer-ensemble", "than": "emberformer"}]
+    study = plan_study(whole, written(tmp_path, variants={}, hypotheses=hypotheses))
+    assert study.methods == ["emberformer-seed-0", "emberformer-ensemble-seed-0"]
+
+
+def test_a_study_asks_for_no_reference_that_it_does_not_score(settings, tmp_path):
+    whole = parse_settings(settings.model_dump(mode="json") | {"evaluation": {"reference": "persistence"}})
+    assert plan_study(whole, written(tmp_path)).layout.settings.evaluation.reference is None

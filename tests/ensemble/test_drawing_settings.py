@@ -30,8 +30,13 @@ def test_one_ensemble_drawn_in_two_ways_is_refused(settings, own):
 
 
 def test_another_ensemble_or_the_same_again_is_not_refused(settings):
-    variants = {"wide": {"ensemble": {"d_model": 64, "steps": 50}}, "rivals": {"ensemble": {"rivals": []}}}
-    assert {"wide-ensemble", "rivals-ensemble"} < set(Layout(changed(settings, {"variants": variants})).trained)
+    variants = {"wide": {"ensemble": {"d_model": 64, "steps": 50}}, "again": {"ensemble": {"members": 16}}}
+    assert {"wide-ensemble", "again-ensemble"} < set(Layout(changed(settings, {"variants": variants})).trained)
+
+
+def test_a_variant_has_no_rivals_of_its_own(settings):
+    with pytest.raises(InputError, match="variants.own.ensemble.rivals"):
+        changed(settings, {"variants": {"own": {"ensemble": {"rivals": []}}}})
 
 
 @pytest.mark.parametrize(
