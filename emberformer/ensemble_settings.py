@@ -57,7 +57,7 @@ class EnsembleSettings(Stage):
         default={}, description="data set -> Zarr store of text embeddings a fire (docs/ensemble.md); empty: no text"
     )
     # Conditions that training leaves out
-    unconditional: float = Field(default=0.10, ge=0, le=1, description="share of samples that are told nothing")
+    unconditional: float = Field(default=0.10, ge=0, le=1, description="share of samples told neither")
     context_only: float = Field(default=0.30, ge=0, le=1, description="share that is told weather and text alone")
     dino_only: float = Field(default=0.05, ge=0, le=1, description="share that is told the cached features alone")
     # Training
@@ -125,6 +125,11 @@ class EnsembleSettings(Stage):
         Additive guidance never has: at scales of 1 it adds what the two conditions do each by itself.
         """
         return self.guidance == "nested" and self.context_scale == self.dino_scale == 1
+
+    @property
+    def drawn_as_learned(self) -> EnsembleSettings:
+        """The same without guidance."""
+        return self.model_copy(update={"guidance": "nested", "context_scale": 1.0, "dino_scale": 1.0})
 
     @property
     def drawing(self) -> dict[str, Any]:

@@ -169,6 +169,7 @@ def forecast_files(
     formats: Sequence[str] | None = None,
     device: str = "auto",
     ensemble: Path | None = None,
+    members: int | None = None,
 ) -> dict[str, Path]:
     """Forecast a new fire and write the files that docs/forecast-files.md describes.
 
@@ -181,6 +182,7 @@ def forecast_files(
         formats: which of `emberformer.outputs.writing.FORMATS`; None: the usual ones.
         device: auto, cpu, cuda or cuda:N.
         ensemble: checkpoint of an ensemble that starts from this network, whose members go to the folder's `members`.
+        members: how many futures the ensemble draws; None: as many as it was trained to be drawn with.
 
     Returns:
         What a file holds -> the file.
@@ -195,25 +197,25 @@ def forecast_files(
         refuse_foreign_files(of_members)
     variables = list(fire.source.weather_variables)
     winds = fire.lead_weather[:, [variables.index("wind_u"), variables.index("wind_v")]]
-    futures = None if ensemble is None else ensemble_of(trained, ensemble, len(winds))
-    found, members = forecast_fire(trained, fire.source, winds, told, device, futures)
+    futures = None if ensemble is None else ensemble_of(trained, ensemble, len(winds), members)
+    found, drawn = forecast_fire(trained, fire.source, winds, told, device, futures)
     found.attrs["provenance"]["notes"] = list(fire.notes)
     bands = [band.name for band in fire.source.bands]
     elevation = None
     if "elevation" in bands:
         elevation = fire.source.terrain(fire.source.fires[0].window)[bands.index("elevation")]
     files = write_outputs(found, folder, probabilities=told_probabilities, elevation=elevation, formats=formats)
-    if members is not None:
-        shared = found.assign(probability=(found.probability.dims, members.burn_probability))
-        files |= write_member_files(shared, members.arrival_lead, of_members)
+    if drawn is not None:
+        shared = found.assign(probability=(found.probability.dims, drawn.burn_probability))
+        files |= write_member_files(shared, drawn.arrival_lead, of_members)
     return files
 
 
-def ensemble_of(trained: LoadedModel, checkpoint: Path, leads: int) -> EnsembleModel:
-    """A trained ensemble for a network.
+def ensemble_of(trained: LoadedModel, checkpoint: Path, leads: int, members: int | None = None) -> EnsembleModel:
+    """A trained ensemble for a network, to be drawn as it was learned: the share of its members is a probability.
 
     Raises:
-        InputError: it starts from another network, tells other leads, was trained with a text, or is guided.
+        InputError: it starts from another network, tells other leads, or was trained with a text.
     """
     from emberformer.ensemble.checkpoint import digest_of, ensemble_settings, load_ensemble
 
@@ -224,13 +226,11 @@ def ensemble_of(trained: LoadedModel, checkpoint: Path, leads: int) -> EnsembleM
         raise InputError(checkpoint, f"an ensemble of another network than {trained.checkpoint}", "its own", remedy)
     if of.leads != leads:
         raise InputError("--leads", str(leads), f"{of.leads}, as the ensemble tells", f"use --leads {of.leads}")
-    if not of.draws_as_learned:
-        remedy = "set ensemble.guidance: nested, context_scale: 1 and dino_scale: 1, and train it again"
-        raise InputError(checkpoint, "members that are guided", "members whose share is a probability", remedy)
     if ensemble.text_features is not None:
         remedy = "train an ensemble without `text` for new fires"
         raise InputError(checkpoint, "an ensemble that is told a text", "one without", remedy)
-    return ensemble
+    drawn = of.drawn_as_learned.model_copy(update={"members": members or of.members})
+    return replace(ensemble, settings=ensemble.settings.model_copy(update={"ensemble": drawn}))
 
 
 def model_bands(trained: LoadedModel, given: Sequence[str] = ()) -> tuple[Band, ...]:

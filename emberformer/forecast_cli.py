@@ -50,7 +50,10 @@ def forecast(
     ] = None,
     leads: Annotated[int, typer.Option(min=1, help="Steps to forecast.")] = 1,
     feedback: Annotated[Feedback, typer.Option(help="What a forecast becomes in the next step.")] = "stochastic",
-    members: Annotated[int, typer.Option(min=1, help="Of a stochastic rollout.")] = 5,
+    members: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of --ensemble; by default as its configuration says. Of a stochastic rollout, 5."),
+    ] = None,
     ensemble: Annotated[
         Path | None,
         typer.Option(help="model.ckpt of an ensemble that starts from this network: its futures go to OUT_members."),
@@ -117,8 +120,9 @@ def forecast(
         history=trained.settings.model.history,
         name=name,
     )
-    told = ForecastSettings(leads=leads, feedback=feedback, members=members)
-    for what, path in forecast_files(trained, fire, told, out, probability, formats, device, ensemble).items():
+    told = ForecastSettings(leads=leads, feedback=feedback, members=members or ForecastSettings().members)
+    files = forecast_files(trained, fire, told, out, probability, formats, device, ensemble, members)
+    for what, path in files.items():
         typer.echo(f"{what}: {path}")
 
 

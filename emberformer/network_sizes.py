@@ -27,7 +27,7 @@ class Sizes:
     normaliser: TerrainNormaliser
     decoder: str | None = None  # `architecture` of `decoder_weights`
     conditions: TerrainNormaliser | None = None
-    layer_features: int | None = None  # of a hidden layer's token; None: as many as `features`
+    layer_features: int | None = None  # of a hidden layer's and of a CLS token; None: as many as `features`
 
     @property
     def raster_channels(self) -> list[str]:

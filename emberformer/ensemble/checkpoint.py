@@ -61,6 +61,7 @@ def new_generator(sizes: Sizes, of: EnsembleSettings, text_features: int | None)
     return build_generator(
         of,
         features=sizes.features,
+        cls_features=sizes.layer_features,
         terrain_channels=len(sizes.channels),
         patch_pixels=sizes.pixels,
         raster_channels=len(sizes.raster_channels),

@@ -1,8 +1,9 @@
 """What a future is conditioned on, and which of it is left out in training so that a network can be asked without it.
 
-Classes of a training sample: 10 % know nothing, 30 % the context (weather, fire summary, text) alone, 5 % the cached
-features alone, 55 % both. They exclude each other. Leaving the features out leaves out their CLS token in both of its
-places and all patches.
+Classes of a training sample: 10 % are told neither, 30 % the context (weather, fire summary, text) alone, 5 % the
+cached features alone, 55 % both. They exclude each other. Leaving the features out leaves out their CLS token in both
+of its places and all patches. What is known of every pixel is left out of none: terrain, the newest burned area and,
+where the ensemble starts from one, the deterministic forecast, which was made from wind and features.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Futures:
         """
         of, network = self.settings, self.generator.network
         burned = batch["fire_pixels"][:, 0] > 0.5
-        rows, columns = self.window(burned[0] & ~unknown[0])
+        rows, columns = self.window(burned[0] & ~unknown[0] & of.mask_channel)  # else it would tell where the fire is
         pixels = network.side * network.finer
         y, x = (slice(part.start * pixels, part.stop * pixels) for part in (rows, columns))
         told = cut(batch, rows, columns, pixels)

@@ -82,6 +82,7 @@ def build_generator(
     settings: EnsembleSettings,
     *,
     features: int,
+    cls_features: int | None = None,
     terrain_channels: int,
     patch_pixels: int,
     raster_channels: int,
@@ -92,7 +93,8 @@ def build_generator(
 
     Args:
         settings: of the ensemble.
-        features: length of a cached token.
+        features: length of a cached token of a patch.
+        cls_features: length of a frame's CLS token, which is stored whole; None: as long as a patch's.
         terrain_channels: images of the terrain.
         patch_pixels: raster pixels on a side of a patch.
         raster_channels: continuous channels of the rasters.
@@ -107,7 +109,7 @@ def build_generator(
     network = NanoDiT(
         pixel_channels=pixel_input.ground_channels + told,
         context_features=CONTEXT_FEATURES,
-        cls_features=features,
+        cls_features=cls_features or features,
         patch_features=2 * features if settings.patches else None,
         text_features=text_features,
         side=settings.side,

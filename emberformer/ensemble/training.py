@@ -188,8 +188,11 @@ def train_ensemble(
     split, folder = read_split(layout.split, settings.split.leakage), layout.model(seed, "ensemble")
     found = load_prior(settings, layout, seed)
     sizes = Sizes.of(layout, split) if found is None else found[1]
-    told = training_of(settings.training, of).model_copy(update={"patience": of.epochs})  # never stopped early
-    in_training = settings.model_copy(update={"training": told})
+    told = {"patience": of.epochs}  # never stopped early
+    if not of.mask_channel:
+        told["crop"] = None  # windows lie about the fire, and would tell where it is
+    training = training_of(settings.training, of).model_copy(update=told)
+    in_training = settings.model_copy(update={"training": training})
     trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
@@ -202,7 +205,7 @@ def train_ensemble(
     reach = reach_of(landscapes, split, of.leads)
     margin = margin_of(landscapes, reach, in_training, of)
     places = max(PLACES, *(side for landscape in landscapes for side in landscape.grid))
-    training = FlowTraining(generator, of, len(batches.training) * of.epochs, margin, places)
+    module = FlowTraining(generator, of, len(batches.training) * of.epochs, margin, places)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     run = UnfinishedRun(folder, [one.content for one in landscapes])
@@ -210,7 +213,7 @@ def train_ensemble(
     log.info("parameters: %d", sum(p.numel() for p in generator.parameters()))
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks.append(RunDescription(settings))  # type: ignore[attr-defined]
-    trainer.fit(training, batches.training, batches.validation, ckpt_path=run.checkpoint, weights_only=False)
+    trainer.fit(module, batches.training, batches.validation, ckpt_path=run.checkpoint, weights_only=False)
     weights, score = best_weights(trainer)
     model = EnsembleModel(generator, sizes, settings, reach, text_features, {})
     logs.end(trainer, save_ensemble(folder, part_of(weights, "average.module."), model, layout, seed, score))

@@ -1,18 +1,19 @@
 """How members are drawn: one way for each trained ensemble, as learned or not at all a probability, at every place."""
 
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import torch
 
+from emberformer.ensemble.checkpoint import EnsembleModel
 from emberformer.ensemble.flow import FlowTerms
-from emberformer.ensemble.generator import build_generator
+from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.training import FlowTraining
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
 from emberformer.forecast import LoadedModel, ensemble_of
 from emberformer.layout import Layout
+from emberformer.network_sizes import Sizes
 from emberformer.overrides import changed
 from tests.stores import tiny_experiment
 
@@ -35,7 +36,7 @@ def test_another_ensemble_or_the_same_again_is_not_refused(settings):
 
 
 def test_a_variant_has_no_rivals_of_its_own(settings):
-    with pytest.raises(InputError, match="variants.own.ensemble.rivals"):
+    with pytest.raises(InputError, match=r"variants\.own\.ensemble\.rivals"):
         changed(settings, {"variants": {"own": {"ensemble": {"rivals": []}}}})
 
 
@@ -47,13 +48,15 @@ def test_only_nested_guidance_of_1_draws_what_was_learned(told, as_learned):
     assert EnsembleSettings(**told).draws_as_learned == as_learned
 
 
-def test_a_guided_ensemble_forecasts_no_new_fire(settings, monkeypatch, tmp_path):
-    guided = SimpleNamespace(settings=changed(settings, {"ensemble.context_scale": 2.0}), about={"parent": None})
+def test_futures_of_a_new_fire_are_drawn_as_learned_and_as_many_as_asked(settings, monkeypatch, tmp_path):
+    told = changed(settings, {"ensemble.context_scale": 2.0, "ensemble.steps": 7})
+    guided = EnsembleModel(Mock(spec=Generator), Mock(spec=Sizes), told, 3, None, {"parent": None})
     monkeypatch.setattr("emberformer.ensemble.checkpoint.load_ensemble", lambda path: guided)
     network = Mock(spec=LoadedModel, checkpoint=tmp_path / "model.ckpt")
     network.checkpoint.write_bytes(b"")
-    with pytest.raises(InputError, match="members that are guided"):
-        ensemble_of(network, tmp_path, 1)
+    found = [ensemble_of(network, tmp_path, 1, members).settings.ensemble for members in (None, 4)]
+    assert all(of.draws_as_learned and of.steps == 7 for of in found)
+    assert [of.members for of in found] == [16, 4]
 
 
 def test_windows_lie_at_every_place_of_a_large_frame(monkeypatch):

@@ -19,7 +19,7 @@ from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
-from emberformer.ensemble.training import train_ensemble
+from emberformer.ensemble.training import FlowTraining, train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -317,14 +317,24 @@ def test_an_ensemble_is_a_method_beside_its_network(trained):
     assert (of.patches, of.leads) == (False, 2)  # the rest is the configuration's
 
 
-def test_without_patches_mask_and_prior_there_is_an_ensemble_too(trained):
+def test_without_patches_mask_and_prior_no_window_tells_where_the_fire_is(trained, monkeypatch):
     settings, _, _ = trained
     bare = {"patches": False, "alignment": 0.0, "prior": False, "mask_channel": False, "epochs": 1, "leads": 1}
-    settings = changed(settings, {"ensemble": bare, "forecast.leads": 1})
-    layout = Layout(settings)
+    settings = changed(settings, {"ensemble": bare, "forecast.leads": 1, "training.crop": 2})
+    layout, learned, told = Layout(settings), set(), []
+    loss, window = FlowTraining.terms, Futures.window
+    monkeypatch.setattr(
+        FlowTraining, "terms", lambda self, of, batch, *more: learned.add(batch["arrival_lead"].shape[1:])
+        or loss(self, of, batch, *more),
+    )  # fmt: skip
+    monkeypatch.setattr(Futures, "window", lambda self, burned: told.append(burned.any()) or window(self, burned))
     model = load_ensemble(train_ensemble(settings, layout, 0, "cpu"))
     assert "frame_patches" not in model.generator.inputs
+    grids = [landscape.grid for landscape in open_landscapes(layout, model.sizes)]
+    assert learned == {tuple(side * model.sizes.pixels for side in grid) for grid in grids}
     hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
+    assert told
+    assert not any(told)
 
 
 def test_a_text_is_told(trained, tmp_path):
