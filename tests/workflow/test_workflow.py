@@ -173,6 +173,14 @@ def test_evaluation_settings_only_evaluate_anew(run):
     assert run.changed(evaluation={"replicates": 200}).snakemake("--dry-run") == SCORED
 
 
+def test_deleted_sums_and_tables_are_made_again_though_the_report_stands(run):
+    scores = run.folder / run.layout.scores
+    for path in (next((scores / "sums").glob("*.nc")), scores / "strata.csv"):
+        aside = path.rename(run.folder / path.name)
+        assert run.snakemake("--dry-run") == SCORED
+        aside.rename(path)
+
+
 def test_settings_of_a_data_set_ingest_it_anew(run):
     source = run.content["datasets"]["tiny"] | {"minutes_per_frame": 60}
     planned = run.changed(datasets={"tiny": source}).snakemake("--dry-run")

@@ -1,13 +1,17 @@
 # Everything -> one self-contained page.
 
+TABLES = [
+    *rules.evaluate.output,
+    *(rules.ensemble_evaluate.output if settings.ensemble else []),
+    *(FORESIGHT if settings.foresight else []),
+    *(DETECTION if settings.detection else []),
+]
+
 
 rule report:
     """Tables, curves and maps in one file that opens offline."""
     input:
-        rules.evaluate.output,
-        rules.ensemble_evaluate.output if settings.ensemble else [],
-        FORESIGHT if settings.foresight else [],
-        DETECTION if settings.detection else [],
+        TABLES,
         layout.split,
         ALL_FIRES,
         ALL_FORECASTS,
