@@ -31,7 +31,8 @@ from emberformer.rivals.tiny_3d import Tiny3D
 from emberformer.rivals.unet import pixel_unet
 from emberformer.rivals.unet_grid import grid_unet
 from emberformer.rivals.utae import UTAE
-from emberformer.settings import Settings, described
+from emberformer.settings import Settings
+from emberformer.stage import described
 from emberformer.training_settings import Phase
 
 ABOUT = ("features", "seed", "phase", "backbone", "validation_new_ap", "provenance")

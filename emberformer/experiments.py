@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.layout import Layout
-from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, described, parse_settings, read_yaml
-from emberformer.stage import Stage, merged
+from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, parse_settings, read_yaml
+from emberformer.stage import Stage, described, merged
 
 Metric = Literal[
     "average_precision", "f1", "iou", "precision", "recall", "boundary_f1", "hausdorff_95_m", "brier", "ece",

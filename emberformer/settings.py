@@ -25,8 +25,14 @@ from emberformer.feature_settings import FeatureSettings
 from emberformer.foresight_settings import ForesightSettings
 from emberformer.model_settings import ModelSettings
 from emberformer.protocols import PROTOCOLS, FollowedProtocol, ProtocolName, with_protocol
-from emberformer.stage import Stage, merged
-from emberformer.training_settings import DistillationSettings, FinetuningSettings, LoggingSettings, TrainingSettings
+from emberformer.stage import Stage, described, merged
+from emberformer.training_settings import (
+    DistillationSettings,
+    FinetuningSettings,
+    LoggingSettings,
+    Phase3Settings,
+    TrainingSettings,
+)
 
 Split = Literal["train", "validation", "test"]
 BaselineName = Literal["persistence", "dilation", "distance", "logistic"]
@@ -93,7 +99,7 @@ class Settings(Stage):
     model: ModelSettings = Field(default=ModelSettings(), description="the network")
     training: TrainingSettings = Field(default=TrainingSettings(), description="phase 1, from cached features")
     phase2: FinetuningSettings | None = Field(default=None, description="null: there is no phase 2")
-    phase3: FinetuningSettings | None = Field(default=None, description="from the best of phase 2; null: none")
+    phase3: Phase3Settings | None = Field(default=None, description="from the best of phase 2; null: none")
     distillation: DistillationSettings | None = Field(default=None, description="a small network for deployment")
     ensemble: EnsembleSettings | None = Field(
         default=None, description="an ensemble of futures beside the forecasts; null: none"
@@ -295,18 +301,6 @@ def parse_settings(content: object, where: object = "configuration") -> Settings
     except ValidationError as error:
         expected = "keys and values of config/config.schema.json"
         raise InputError(where, described(error), expected, "correct the named keys") from error
-
-
-def described(error: ValidationError) -> str:
-    """Every key at fault, with its full path, what is wrong and what stands there."""
-    return "; ".join(f"{_key(e['loc'])}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors())
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    """Path of a key as it stands in the file, without the source of a data set, which pydantic puts in."""
-    if place[:1] == ("datasets",) and len(place) > 2:
-        place = (*place[:2], *place[3:])
-    return ".".join(map(str, place)) or "(top level)"
 
 
 def digest(*parts: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # Keys of several stages; the default is each stage's own.
 Heads = Annotated[int, Field(ge=1, description="attention heads; they divide d_model")]
@@ -39,6 +39,18 @@ def merged(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         inner = result.get(key)
         result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return result
+
+
+def described(error: ValidationError) -> str:
+    """Every key at fault, with its full path, what is wrong and what stands there."""
+    return "; ".join(f"{_key(e['loc'])}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors())
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Path of a key as it stands in the file, without the source of a data set, which pydantic puts in."""
+    if place[:1] == ("datasets",) and len(place) > 2:
+        place = (*place[:2], *place[3:])
+    return ".".join(map(str, place)) or "(top level)"
 
 
 def check_shares(train: float, validation: float, test: float) -> None:

@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
 from emberformer.overrides import changed
-from emberformer.settings import Settings, described, read_yaml
+from emberformer.settings import Settings, read_yaml
+from emberformer.stage import described
 from emberformer.stage import Stage
 
 

@@ -141,6 +141,13 @@ class FinetuningSettings(Stage):
         return self
 
 
+class Phase3Settings(FinetuningSettings):
+    """Phase 3 goes on from a backbone that is tuned already: at half the rate, and held harder (more weight decay)."""
+
+    learning_rate: float = Field(default=5e-6, gt=0, description="of fusion and temporal part")
+    weight_decay: WeightDecay = 1e-3
+
+
 class DistillationSettings(Stage):
     """A small network learns the forecasts of the last phase (Hinton et al. 2015, arXiv:1503.02531)."""
 

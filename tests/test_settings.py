@@ -105,6 +105,16 @@ def test_data_sets_that_have_test_fires(split, tested):
     assert settings.tested == tested
 
 
+def test_defaults_are_those_that_the_design_documents_ask_for():
+    of = settings(phase2={}, phase3={}, ensemble={})
+    sizes = ("d_model", "heads", "layers", "feedforward", "dropout", "d_wind", "refinement_channels")
+    assert [getattr(of.model, key) for key in sizes] == [256, 4, 4, 1024, 0.1, 32, 32]
+    assert [of.training.learning_rate, of.phase2.learning_rate, of.phase3.learning_rate] == [1e-3, 1e-5, 5e-6]
+    assert [of.training.weight_decay, of.phase2.weight_decay, of.phase3.weight_decay] == [1e-4, 1e-4, 1e-3]
+    assert [of.training.batch_size, of.phase2.batch_size, of.training.epochs, of.phase2.epochs] == [8, 4, 30, 20]
+    assert [of.ensemble.unconditional, of.ensemble.context_only, of.ensemble.dino_only] == [0.10, 0.30, 0.05]
+
+
 def test_every_key_says_what_it_is():
     schema = Settings.model_json_schema()
     groups = {"": schema, **schema["$defs"]}

@@ -21,7 +21,8 @@ from emberformer.feature_key import features_key
 from emberformer.layout import Layout
 from emberformer.network_sizes import Sizes
 from emberformer.provenance import provenance
-from emberformer.settings import Settings, described
+from emberformer.settings import Settings
+from emberformer.stage import described
 
 
 @dataclass(frozen=True)
