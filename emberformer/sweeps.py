@@ -18,8 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from emberformer.errors import InputError
 from emberformer.overrides import changed
 from emberformer.settings import Settings, read_yaml
-from emberformer.stage import described
-from emberformer.stage import Stage
+from emberformer.stage import Stage, described
 
 
 class Parameter(Stage):

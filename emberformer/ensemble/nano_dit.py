@@ -143,7 +143,8 @@ class NanoDiT(nn.Module):
         if self.dino_patch_proj is not None:
             known, bias = self._patches(of, no_dino)
             if self.injection is not None:
-                tokens = tokens + self._at_tokens(self.injection(known), of.grid)
+                real = torch.isfinite(bias)[..., None]  # a patch without a real pixel says nothing at its place either
+                tokens = tokens + self._at_tokens(self.injection(known) * real, of.grid)
             if self.inject != "add":
                 parts["patches"] = (known, bias)
         sequence, bias = (torch.cat([part[n] for part in parts.values()], 1) for n in (0, 1))

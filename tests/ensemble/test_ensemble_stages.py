@@ -17,7 +17,7 @@ from emberformer.dataset import FireSteps, Step, list_steps
 from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_texts
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
-from emberformer.ensemble.drawing import Futures, cut
+from emberformer.ensemble.drawing import AT_ONCE, Futures, cut
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
 from emberformer.ensemble.training import FlowTraining, train_ensemble
 from emberformer.errors import InputError
@@ -403,6 +403,29 @@ def test_a_warm_start_tells_what_it_found(trained, caplog):
     before = load_ensemble(path).generator.state_dict()
     assert all(torch.allclose(started[name], before[name], atol=1e-4) for name in before)
     assert "entries copied" in caplog.text
+
+
+def test_a_warm_start_with_patches_from_one_without_says_what_is_new(trained, caplog, tmp_path):
+    settings, _, _ = trained
+    told = {"alignment": 0.0, "epochs": 1, "steps_per_fire": 1, "validation_steps_per_fire": 1}
+    plain = changed(settings, {"ensemble": told | {"patches": False}})
+    path = train_ensemble(plain, Layout(plain), 0, "cpu")
+    warm = changed(settings, {"ensemble": told | {"warm_start": str(path), "learning_rate": 1e-9}})
+    with caplog.at_level("INFO"):
+        started = load_ensemble(train_ensemble(warm, Layout(warm), 0, "cpu")).generator.state_dict()
+    before = load_ensemble(path).generator.state_dict()
+    assert all(torch.allclose(started[name], before[name], atol=1e-4) for name in before)
+    (said,) = [record.message for record in caplog.records if "entries copied" in record.message]
+    new = said.partition("new: ")[2].split(", ")
+    assert set(new) == started.keys() - before.keys()
+    assert "network.dino_patch_proj.weight" in new
+
+
+def test_members_pass_the_network_one_by_one_on_a_cpu_and_as_many_as_fit_on_a_gpu():
+    window = (slice(0, 4), slice(2, 6))
+    assert Futures._at_once(torch.device("cpu"), window) == 1
+    assert Futures._at_once(torch.device("cuda"), window) == AT_ONCE // 16
+    assert Futures._at_once(torch.device("cuda"), (slice(0, 2000), slice(0, 2000))) == 1
 
 
 def refused(settings, match, **ensemble):

@@ -71,6 +71,10 @@ def test_times_are_told_apart():
     codes = sinusoids(torch.tensor([0.0, 0.1, 1.0]) * TIME_SCALE, 64)
     likeness = torch.nn.functional.cosine_similarity(codes[:1], codes[1:])
     assert likeness.max() < 0.5
+    network, told = small_network(d_model=64), []
+    network.time.register_forward_pre_hook(lambda layer, inputs: told.append(inputs[0]))
+    network(noise(3), torch.tensor([0.0, 0.1, 1.0]), conditions(3))
+    assert torch.allclose(told[0], codes)
     blind = sinusoids(torch.tensor([0.0, 1.0]), 64)
     assert torch.nn.functional.cosine_similarity(blind[:1], blind[1:]) > 0.9
 
@@ -113,6 +117,25 @@ def test_padding_of_the_context_changes_nothing():
     other = of.context.clone()
     other[:, -1] = 100.0
     assert torch.equal(network(x, t, of), network(x, t, replace(of, context=other)))
+
+
+@pytest.mark.parametrize("inject", ["cross", "add", "both"])
+def test_a_patch_without_a_real_pixel_changes_nothing(inject):
+    network, x, t, of = awake(small_network(inject=inject)), noise(2), torch.tensor([0.2, 0.7]), conditions(2)
+    assert of.patches is not None
+    assert of.patch_mask is not None
+    mask, other = of.patch_mask.clone(), of.patches.clone()
+    mask[:, -1] = False
+    other[:, -1] = 100.0
+    of = replace(of, patch_mask=mask)
+    assert torch.equal(network(x, t, of), network(x, t, replace(of, patches=other)))
+
+
+def test_null_tokens_begin_at_zero():
+    network = small_network(text_features=5)
+    for null in (network.null_context, network.null_dino, network.null_text, network.null_dino_patches):
+        assert null is not None
+        assert not null.any()
 
 
 def test_a_sample_does_not_depend_on_its_batch():
