@@ -6,8 +6,9 @@ members from the map's probabilities: one threshold, independent pixels, and noi
 correlation are chosen on fires for validation. The oracle simulates with the hidden cause drawn anew: nothing can do
 better but by chance.
 
-The wind is then told wrongly, guidance is turned up, and without the newest burned area among the known pixels it is
-seen what the cached features bring by themselves. Everything is printed as JSON, seed by seed.
+The wind is then told wrongly, guidance is turned up, the features are left out, and without the newest burned area
+among the known pixels it is seen what the cached features bring by themselves. Everything is printed as JSON, seed by
+seed.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ SETTINGS = EnsembleSettings(
     side=7, d_model=64, depth=4, heads=4, prior=False, predicts="field", time_shift=4.0, batch_size=16, shared_noise=0.0
 )
 SCALES = (2.0, 4.0)  # of guidance; 1 is as learned
+CONTEXT_ALONE = Guidance(context=1.0, dino=0.0, form="additive")  # the cached features are left out
 THRESHOLDS = tuple(np.arange(0.1, 0.91, 0.05).tolist())
 CORRELATIONS = tuple(np.arange(0, 1.01, 0.1).tolist())
 WITHOUT_MASK = {
@@ -166,7 +168,8 @@ def measure_guidance(generator: Generator, test: Part, settings: EnsembleSetting
         for name, guidance in (("context", Guidance(context=scale)), ("DINO", Guidance(dino=scale))):
             drawn = draw_members(generator, test.told, settings, OF_CHANGES, guidance)
             found[f"{name} scale {scale:g}"] = _with_cosine(drawn, test.states, settings.leads)
-    return found
+    drawn = draw_members(generator, test.told, settings, OF_CHANGES, CONTEXT_ALONE)
+    return found | {"context alone": _with_cosine(drawn, test.states, settings.leads)}
 
 
 def swap_cosines(
@@ -190,13 +193,13 @@ def measure_without_mask(
     for name, changed in WITHOUT_MASK.items():
         of = settings.model_copy(update={"mask_channel": False, **changed})
         generator = train_generator(world.train.told, of, effort.without_mask, seed)
-        as_told, swapped = (
-            draw_members(generator, given, of, OF_CHANGES) <= of.leads for given in (told, told.with_features_of(other))
-        )
+        given = ((told, Guidance()), (told.with_features_of(other), Guidance()), (told, CONTEXT_ALONE))
+        as_told, swapped, alone = (draw_members(generator, one, of, OF_CHANGES, how) <= of.leads for one, how in given)
         found[f"without mask, {name}"] = {
             "overlap": overlap(as_told, burned),
             "swapped, overlap with the swapped fire": overlap(swapped, burned[other.numpy()]),
             "swapped, overlap with its own fire": overlap(swapped, burned),
+            "context alone, overlap": overlap(alone, burned),
         }
     return found
 

@@ -7,6 +7,16 @@ import pytest
 import torch
 
 from benchmarks import hidden_cause
+from benchmarks.ensemble_truth import (
+    SETTINGS,
+    Effort,
+    make_world,
+    measure_generator,
+    measure_guidance,
+    measure_rivals,
+    measure_wind,
+    measure_without_mask,
+)
 from benchmarks.hidden_cause import (
     BASE_RATE,
     NEIGHBOURS,
@@ -23,6 +33,7 @@ from benchmarks.hidden_cause import (
 )
 from benchmarks.hidden_cause_scores import brier, fair_brier, growth_cosine, new_areas, overlap, score_futures
 from benchmarks.hidden_cause_states import HISTORY, draw_states, draw_test_states, told_states
+from benchmarks.hidden_cause_training import train_generator
 from emberformer.arrival_leads import NEVER
 
 NORTH, SOUTH, EAST, WEST = ((-1, 0), (1, 0), (0, 1), (0, -1))
@@ -127,6 +138,35 @@ def test_what_is_told_is_of_the_state_and_nothing_of_the_truth():
     assert np.allclose(told["coming_wind"][0].numpy(), states.coming_wind[2])
     assert np.array_equal(told["fire_pixels"][0, 0].numpy() == 1, states.burned[2])
     assert np.array_equal(told["terrain_pixels"][0, 0].numpy(), states.ground.fuel[2].astype(np.float32))
+
+
+def test_features_of_other_states_are_swapped_and_nothing_else():
+    told = told_states(draw_states(2, 1, 3))
+    own, other = torch.arange(len(told)), torch.arange(len(told)).flip(0)
+    as_told, swapped, taken = told.batch(own), told.with_features_of(other).batch(own), told.batch(other)
+    features = {"frame_patches", "frame_cls", "terrain_patches"}
+    for name in as_told:
+        assert torch.equal(swapped[name], (taken if name in features else as_told)[name]), name
+        assert name not in features or not torch.equal(taken[name], as_told[name])
+    assert torch.equal(told.with_wind(-told.arrays["coming_wind"]).batch(own)["coming_wind"], -as_told["coming_wind"])
+
+
+@pytest.mark.slow
+def test_all_that_is_measured_on_the_truth_is_a_number():
+    world, effort = make_world(1, fires=(3, 2, 2)), Effort(2, 2, 2)
+    settings = SETTINGS.model_copy(update={"d_model": 16, "depth": 1, "steps": 2, "batch_size": 4})
+    generator = train_generator(world.train.told, settings, effort.generator, 0)
+    found = measure_rivals(world, effort, settings, 0) | {
+        "generator": measure_generator(generator, world.test, settings)
+    }
+    found |= measure_wind(generator, world.test, settings) | measure_guidance(generator, world.test, settings)
+    found |= measure_without_mask(world, effort, settings, 0)
+    assert {"map", "correlated", "opposite wind, oracle", "context alone", "DINO scale 4"} < found.keys()
+    alone = found["without mask, cross-attention"]
+    assert all(0 <= score <= 1 for score in alone.values())
+    assert "context alone, overlap" in alone
+    wrong = {(name, key): v for name, of in found.items() for key, v in of.items() if not np.isfinite(v)}
+    assert {key for _, key in wrong} <= {"wind_cosine", "told", "true"}, wrong  # where nothing grows
 
 
 def rows(*arrivals: list[int]) -> np.ndarray:
