@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "requirements.md"
@@ -76,3 +77,9 @@ def test_what_a_row_names_exists(row):
     for name in _quoted(test):
         path, _, function = name.partition("::")
         assert function in _tests(ROOT / path), f"{row}: no test {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "experiments").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_rows_that_an_experiment_serves_name_it(path):
+    served = yaml.safe_load(path.read_text()).get("rows", [])
+    assert [row for row in served if f"`{path.relative_to(ROOT)}`" not in ROWS[row][1]] == []
