@@ -186,5 +186,7 @@ class LoggingSettings(Stage):
         default=(), description="of the runs in Weights & Biases; network, phase and data sets are added"
     )
     watch: bool = Field(default=False, description="histograms of gradients and weights (W&B)")
-    previews: int = Field(default=4, ge=0, description="forecasts of validation fires drawn after an epoch")
+    previews: int = Field(
+        default=4, ge=0, description="forecasts of validation fires drawn after an epoch of a deterministic network"
+    )
     artifact: bool = Field(default=False, description="upload the finished model (W&B)")

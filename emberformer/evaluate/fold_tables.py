@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emberformer.atomic import write_whole
 from emberformer.errors import InputError
 from emberformer.evaluate.folds import over_folds
 from emberformer.evaluate.rows import POOLED, write
@@ -76,7 +77,7 @@ def write_fold_tables(scores: Mapping[int, Path], folder: Path, note: str) -> Pa
                 lines.append([method, label, *("" if np.isnan(value) else f"{value:.4f}" for value in row)])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     page = folder / "folds.md"
-    page.write_text(f"# Scores over {len(folds)} folds\n\n{note}\n\n{text}\n")
+    write_whole(page, f"# Scores over {len(folds)} folds\n\n{note}\n\n{text}\n")
     return page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -76,7 +75,11 @@ def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> 
         forecasts: an opened forecast store.
         fires: the opened fires store of the same data set.
         part: which of them.
+
+    Raises:
+        InputError: see `require_known_steps`.
     """
+    require_known_steps(forecasts, fires)
     size = dict(zip(fires.fire_id.values.tolist(), fires.row_size.values.tolist(), strict=True))
     about = (
         forecasts[name].values[~_too_early(forecasts, part)].tolist() for name in ("fire_id", "split", "init_step")
@@ -85,7 +88,7 @@ def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> 
         (fire_id, step, lead, split)
         for fire_id, split, step in zip(*about, strict=True)
         for lead in forecasts.lead.values.tolist()
-        if step + lead < size.get(fire_id, math.inf)  # a fire that is not there is refused where it is scored
+        if step + lead < size[fire_id]
     }
 
 
@@ -131,27 +134,39 @@ def observed_frames(
     rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
     locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
     leads = whole_leads(forecasts.lead.values, where)
+    require_known_steps(forecasts, fires)
     fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values.tolist()
-    steps = list(zip(fire_ids, init_steps, strict=True))
-    if len(set(steps)) < len(steps):
-        fire_id, step = next(step for step, times in Counter(steps).items() if times > 1)
-        raise mismatch(where, f"several forecasts of {fire_id} from step {step}")
     history, early = forecasts.history_length.values, _too_early(forecasts, part)
     crop = cache(lambda fire_id: crop_of(fires, fire_id, part.crop))
     for k in tqdm(range(len(fire_ids)), desc=f"{purpose} {where}", unit="forecast", mininterval=1):
-        if fire_ids[k] not in locations:
-            raise mismatch(where, f"fire {fire_ids[k]!r}, which is not in the fires store")
-        fire, step = locations[fire_ids[k]], init_steps[k]
-        if not 0 <= step < fire.row_size:
-            raise mismatch(where, f"a forecast of {fire_ids[k]} from step {step}, of steps 0 to {fire.row_size - 1}")
         if early[k]:
             continue
+        fire, step = locations[fire_ids[k]], init_steps[k]
         window = crop(fire_ids[k])
         targets = {
             lead: observed(fires, fire.row_start + step + lead)[window] for lead in leads if step + lead < fire.row_size
         }
         burned, seen = held(fires, fire.row_start + step)[window], min(int(history[k]), HISTORY_LENGTHS[-1])
         yield ObservedFrame(k, fire_ids[k], step, seen, window, burned, targets)
+
+
+def require_known_steps(forecasts: xr.Dataset, fires: xr.Dataset) -> None:
+    """Refuse forecasts that are of no fire of the store or from no frame of it, and several of one step.
+
+    Raises:
+        InputError: with the fire and the step.
+    """
+    where = where_of(forecasts)
+    size = dict(zip(fires.fire_id.values.tolist(), fires.row_size.values.tolist(), strict=True))
+    steps = list(zip(forecasts.fire_id.values.tolist(), forecasts.init_step.values.tolist(), strict=True))
+    if len(set(steps)) < len(steps):
+        fire_id, step = next(step for step, times in Counter(steps).items() if times > 1)
+        raise mismatch(where, f"several forecasts of {fire_id} from step {step}")
+    for fire_id, step in steps:
+        if fire_id not in size:
+            raise mismatch(where, f"fire {fire_id!r}, which is not in the fires store")
+        if not 0 <= step < size[fire_id]:
+            raise mismatch(where, f"a forecast of {fire_id} from step {step}, of steps 0 to {size[fire_id] - 1}")
 
 
 def _too_early(forecasts: xr.Dataset, part: ScoredPart) -> np.ndarray:

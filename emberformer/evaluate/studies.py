@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emberformer.atomic import replacing
+from emberformer.atomic import replacing, write_whole
 from emberformer.errors import InputError
 from emberformer.evaluate.curves import read_curve
 from emberformer.evaluate.hypotheses import Verdict, curve_values, judge, of_curves, score_values
@@ -92,8 +92,8 @@ def summarise(tables: Sequence[Path], folder: Path) -> Path:
     title, text = "Experiments", f"{len(joined)} hypotheses of {len(read)} experiments: {said}."
     folder.mkdir(parents=True, exist_ok=True)
     write(joined, folder / "summary.csv")
-    (folder / "summary.html").write_text(html_page(title, text, summary_rows(joined)))
-    (folder / "summary.md").write_text(markdown_page(title, text, summary_rows(joined)))
+    write_whole(folder / "summary.html", html_page(title, text, summary_rows(joined)))
+    write_whole(folder / "summary.md", markdown_page(title, text, summary_rows(joined)))
     return folder / "summary.md"
 
 

@@ -125,7 +125,7 @@ def write_report(settings: Settings, layout: Layout) -> Path:
 
 def _scores(board: Scoreboard, settings: Settings) -> dict[str, object]:
     """What follows from the verification tables alone."""
-    datasets = list(settings.datasets)
+    datasets = settings.tested
     fires, steps, prevalence = board.size()
     return {
         "verdict": verdict(board),

@@ -120,6 +120,16 @@ def test_missing_steps_are_named(fires, theirs, tmp_path):
         evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
 
 
+def test_steps_that_no_fire_has_are_refused_before_anything_is_looked_up(fires, theirs, tmp_path):
+    one = xr.open_zarr(theirs[0], consolidated=False).load().drop_encoding()
+    later = one.assign_coords(init_step=one.init_step + 9)
+    later.to_zarr(tmp_path / "later.zarr", zarr_format=3, consolidated=False)
+    stores = {"demo_valley": write_small_fires(fires, tmp_path / "fires.zarr")}
+    methods = {"simulator": {"demo_valley": tmp_path / "later.zarr"}}
+    with pytest.raises(InputError, match="of sequence_0 from step 9, of steps 0 to 2"):
+        evaluate(methods, stores, tmp_path / "scores", EvaluationSettings(replicates=100))
+
+
 def test_a_data_set_whose_fires_are_all_in_training_has_no_rows(fires, theirs, tmp_path):
     none = tmp_path / "none.zarr"
     about = {"method": "persistence", "dataset": "plain", "score_kind": "probability", "provenance": {}}
