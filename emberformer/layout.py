@@ -20,7 +20,7 @@ from emberformer.training_settings import Phase
 
 MODEL_SCHEMA = 8  # raise it when the code trains another model from the same settings
 
-ENSEMBLE_SCHEMA = 3  # likewise, of the ensemble
+ENSEMBLE_SCHEMA = 4  # likewise, of the ensemble
 DETECTOR_SCHEMA = 3  # likewise, of the detector
 
 

@@ -1,11 +1,14 @@
 """Sweeps: shipped files fit, keys are checked before anything runs, and a stopped sweep goes on."""
 
 import itertools
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 import yaml
+from optuna.trial import FrozenTrial, TrialState
 from wandb.sdk.launch.sweeps import utils as agent
 
 from emberformer import sweeping
@@ -180,3 +183,17 @@ def test_another_preset_sets_what_the_file_left_to_the_first(settings):
     again = changed(parse_settings(content), {"detection.preset": "small", "detection.queries": 100}).detection
     assert again is not None
     assert again.queries == 100
+
+
+def test_hours_that_are_left_are_those_of_the_middle_trial():
+    study = optuna.create_study(direction="maximize")
+    assert sweeping._so_far(study, 10) == "no trial yet"
+    begun = datetime(2026, 1, 31)
+    for number, hours in enumerate((1, 2, 30)):
+        ended = begun + timedelta(hours=hours)
+        study.add_trial(
+            FrozenTrial(
+                number, TrialState.COMPLETE, 0.5 + number / 10, begun, ended, {}, {}, {}, {}, {}, number
+            )  # fmt: skip
+        )
+    assert sweeping._so_far(study, 10) == "best 0.7000, 14.0 h left for one process"
