@@ -190,10 +190,7 @@ def test_hours_that_are_left_are_those_of_the_middle_trial():
     assert sweeping._so_far(study, 10) == "no trial yet"
     begun = datetime(2026, 1, 31)
     for number, hours in enumerate((1, 2, 30)):
-        ended = begun + timedelta(hours=hours)
-        study.add_trial(
-            FrozenTrial(
-                number, TrialState.COMPLETE, 0.5 + number / 10, begun, ended, {}, {}, {}, {}, {}, number
-            )  # fmt: skip
-        )
+        ended, score = begun + timedelta(hours=hours), 0.5 + number / 10
+        trial = FrozenTrial(number, TrialState.COMPLETE, score, begun, ended, {}, {}, {}, {}, {}, number)
+        study.add_trial(trial)
     assert sweeping._so_far(study, 10) == "best 0.7000, 14.0 h left for one process"
