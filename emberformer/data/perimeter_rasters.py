@@ -65,11 +65,7 @@ def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, m
     frames = _read_bands(paths[0], start) if len(paths) == 1 else [_read_file(path, start) for path in paths]
     for frame in frames[1:]:
         _check_same_place(frames[0], frame)
-    seen = np.unique([frame.burned for frame in frames]).tolist()
-    if UNKNOWN in seen and 0 not in seen:
-        found = "no pixel that is known to be unburned: all but the fire is without data"
-        remedy = "if its no-data value is 0, and 0 means unburned: gdal_edit.py -unsetnodata FILE"
-        raise InputError(frames[0].name, found, "1 burned, 0 not; no data only where nobody looked", remedy)
+    check_unburned(frames[0].name, [frame.burned for frame in frames], "gdal_edit.py -unsetnodata FILE")
     return order_frames(
         str(paths[0] if len(paths) == 1 else paths[0].parent),
         [frame.name for frame in frames],
@@ -80,6 +76,23 @@ def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, m
         minutes,
         paths if len(paths) > 1 else (),
     )
+
+
+def check_unburned(where: object, frames: Sequence[UInt8[np.ndarray, "y x"]], command: str) -> None:
+    """Masks that know the fire know also where it is not.
+
+    Args:
+        where: the first of them, for messages.
+        frames: 0, 1, 255 = unknown.
+        command: takes the mark of no data out of the file.
+
+    Raises:
+        InputError: no pixel of any frame is known to be unburned, and some are unknown.
+    """
+    if any((burned == UNKNOWN).any() for burned in frames) and not any((burned == 0).any() for burned in frames):
+        found = "no pixel that is known to be unburned: all but the fire is without data"
+        remedy = f"if the value of no data is 0, and 0 means unburned: {command}"
+        raise InputError(where, found, "1 burned, 0 not; no data only where nobody looked", remedy)
 
 
 def order_frames(

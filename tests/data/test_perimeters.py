@@ -300,6 +300,16 @@ def test_netcdf_arrival_times(tmp_path, values):
     _assert_the_fire(_read(path, start=START)[0])
 
 
+def test_netcdf_masks_that_know_the_fire_alone_are_refused(tmp_path):
+    time = ("time", times().astype("datetime64[ns]"))
+    path = write_netcdf(tmp_path / "fire.nc", burned=(("time", "y", "x"), grow(), {"_FillValue": 0}), time=time)
+    with pytest.raises(InputError, match=r"(?s)fire\.nc.*known to be unburned.*ncatted -a _FillValue,burned,d,,"):
+        _read(path)
+    burned = np.where(np.arange(SHAPE[1]) < 2, 9, grow()).astype(np.uint8)
+    path = write_netcdf(tmp_path / "part.nc", burned=(("time", "y", "x"), burned, {"_FillValue": 9}), time=time)
+    assert (_read(path)[0].burned == np.where(burned == 9, 255, burned)).all()
+
+
 @pytest.mark.parametrize(
     ("crs", "arrays", "message"),
     [
