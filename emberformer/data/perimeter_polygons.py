@@ -238,7 +238,7 @@ def _read_times(
         minutes = values.to_numpy(float)
         if (abs(minutes) > MOST_MINUTES).any():
             found, remedy = f"the number {abs(minutes).max():.0f}", "write times as in 2024-01-31T12:30"
-            raise InputError(where, found, "minutes since --start, or times in ISO 8601", remedy)
+            raise InputError(where, found, "minutes since the start, or times in ISO 8601", remedy)
         offset = np.round(minutes * 60).astype("timedelta64[s]")
         return (FIRST_TIME if start is None else start) + offset, start is not None
     words = values.astype(str).str.strip().str.replace("/", "-")
@@ -247,7 +247,7 @@ def _read_times(
     if unread.any():
         found, remedy = (
             repr(values.to_numpy()[unread][0]),
-            "write times as in 2024-01-31T12:30, or minutes since --start",
+            "write times as in 2024-01-31T12:30, or minutes since the start",
         )
         raise InputError(where, found, "times in ISO 8601", remedy)
     return times.dt.tz_localize(None).to_numpy("datetime64[s]"), True

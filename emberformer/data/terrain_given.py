@@ -150,7 +150,7 @@ def to_model_unit(values: Float32[np.ndarray, "y x"], given: GivenBand, band: Ba
             values = slope_in_degrees(values)
         elif stated not in ("", "deg"):
             _refuse_unit(given, stated, "'deg' or 'percent'")
-        remedy = "say that it is in percent (--terrain slope_deg=FILE@percent), or leave it out: elevation gives it"
+        remedy = "say that it is in percent (FILE@percent), or leave it out: elevation gives it"
         _check_range(values, given, 0, 90, "degrees", remedy)
     elif band.unit == "m" and stated == "ft":
         values = values * np.float32(FOOT)
