@@ -329,10 +329,25 @@ def test_observed_perimeters_of_arkadia(tmp_path):
     assert (elevation < 1237).all()  # as the landscape file says
 
 
+def _renamed(root: Path, name: str) -> dict[str, object]:
+    """The table of `write_table` with another name for `home`, and how it is read."""
+    table = geopandas.read_file(write_table(root) / "all.gpkg")
+    table.replace({"incident": {"home": name}}).to_file(root / "all.gpkg")
+    return {"fires": "all.gpkg", "fire_column": "incident", "cell_m": 30}
+
+
 @pytest.mark.parametrize("name", ["Creek/Ridge", "../up", ".hidden"])
 def test_a_fire_of_a_table_has_a_name_that_a_file_can_have(tmp_path, name):
-    root = write_table(tmp_path / "raw")
-    table = geopandas.read_file(root / "all.gpkg")
-    table.replace({"incident": {"home": name}}).to_file(root / "all.gpkg")
-    with pytest.raises(InputError, match=rf"(?s)column 'incident'.*{re.escape(name)}.*rename it"):
-        read(tmp_path, root, fires="all.gpkg", fire_column="incident", cell_m=30)
+    changes = _renamed(tmp_path / "raw", name)
+    with pytest.raises(InputError, match=rf"(?s)all\.gpkg.*{re.escape(name)}.*rename it"):
+        read(tmp_path, tmp_path / "raw", **changes)
+    store = read(tmp_path, tmp_path / "raw", **changes, on_error="skip")
+    assert store.fire_id.values.tolist() == ["east"]
+    assert [of["fire_id"] for of in store.attrs["fires_skipped"]] == [name]
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_polygons_of_no_fire_are_not_one(tmp_path, name):
+    changes = _renamed(tmp_path / "raw", name)
+    with pytest.raises(InputError, match=r"(?s)column 'incident'.*no fire in \d+ of \d+ features.*fill it in"):
+        read(tmp_path, tmp_path / "raw", **changes, on_error="skip")
