@@ -120,18 +120,23 @@ def check_numbers(paths: Sequence[Path], minutes: float) -> None:
     Raises:
         InputError: some names end in a number and others do not, two end in one number, or one is missing.
     """
-    numbers = [_number(path) for path in paths]
-    if all(number is None for number in numbers) or _are_hours(paths, minutes):
+    numbers, apart = [_number(path) for path in paths], _hours_apart(paths, minutes)
+    if all(number is None for number in numbers) or (apart is not None and apart.all()):
         return
     where, expected = paths[0].parent, "frames numbered without a gap, such as fire_000 and fire_001"
     if None in numbers:
         bare = paths[numbers.index(None)].name
         raise InputError(where, f"{bare} without a number among numbered files", expected, "number it, or remove it")
     steps = np.diff(np.array(numbers, int))
-    if (steps != 1).any():
-        first = int(np.argmax(steps != 1))
-        pair = f"{paths[first].name} and {paths[first + 1].name}"
-        found = f"{pair}, {'of one number' if steps[first] == 0 else 'and frames missing between them'}"
+    wrong = steps != 1
+    if wrong.any():
+        if apart is not None:
+            wrong = wrong & ~apart if (wrong & ~apart).any() else ~apart
+        first = int(np.argmax(wrong))
+        fault = "of one number" if steps[first] == 0 else "and frames missing between them"
+        if apart is not None:
+            fault = f"neither {minutes:g} minutes apart nor numbered without a gap"
+        found = f"{paths[first].name} and {paths[first + 1].name}, {fault}"
         remedy = "supply the frames, or write each frame's time into its name (fire_20240131T1230.tif)"
         raise InputError(where, found, expected, remedy)
 
@@ -141,13 +146,13 @@ def _number(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _are_hours(paths: Sequence[Path], minutes: float) -> bool:
-    """Whether two digits behind the dates of all names, taken as hours, make frames that are `minutes` apart."""
+def _hours_apart(paths: Sequence[Path], minutes: float) -> np.ndarray | None:
+    """Which frames are `minutes` behind the one before, if two digits behind the dates are hours; None: not all are."""
     dates = [DOUBTFUL.search(path.stem) for path in paths]
     times = [_moment("{}-{}-{}T{}:00".format(*date.groups())) for date in dates if date]
     if len(times) < len(paths) or None in times:
-        return False
-    return bool((np.diff(np.array(times)) == np.timedelta64(round(60 * minutes), "s")).all())
+        return None
+    return np.diff(np.array(times, "datetime64[s]")) == np.timedelta64(round(60 * minutes), "s")
 
 
 def check_increasing(times: np.ndarray, names: Sequence[str], where: object) -> None:

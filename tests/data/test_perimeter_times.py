@@ -111,9 +111,11 @@ def test_hours_behind_dates_are_a_step_apart_where_they_are_no_numbers():
     check_numbers(paths("0131_23", "0201_00", "0201_01"), 60)
     check_numbers(paths("0131_12", "0201_12"), 1440)
     check_numbers(paths("0131_01", "0131_02"), 30)
-    with pytest.raises(InputError, match=r"20240131_23\.tif and 20240201_01\.tif, and frames missing"):
-        check_numbers(paths("0131_23", "0201_01"), 60)
-    with pytest.raises(InputError, match=r"20240131_12\.tif and 20240201_12\.tif, of one number"):
+    with pytest.raises(InputError, match=r"20240201_00\.tif and 20240201_02\.tif, neither 60 minutes apart nor"):
+        check_numbers(paths("0131_23", "0201_00", "0201_02"), 60)
+    with pytest.raises(InputError, match=r"20240201_12\.tif and 20240201_13\.tif, neither 1440 minutes apart nor"):
+        check_numbers(paths("0131_12", "0201_12", "0201_13"), 1440)
+    with pytest.raises(InputError, match=r"20240131_12\.tif and 20240201_12\.tif, neither 60 minutes apart nor"):
         check_numbers(paths("0131_12", "0201_12"), 60)
 
 
