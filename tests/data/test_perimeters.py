@@ -115,9 +115,9 @@ def test_of_a_file_of_frames_the_bands_tell_the_time_and_not_its_name(tmp_path):
     path = write_raster(tmp_path / "creek_20240131_12.tif", *grow())
     _assert_the_fire(_read(path)[0], dated=False)
     doubtful = [f"202401{day}_12" for day in range(28, 32)]
-    for told in ({"names": doubtful}, {"tags": [{"valid_time": word} for word in doubtful]}):
+    for names, tags in ((doubtful, ()), ((), [{"valid_time": word} for word in doubtful])):
         with pytest.raises(InputError, match=r"(?s)named\.tif, band 1.*'20240128_12': an hour or a number"):
-            _read(write_raster(tmp_path / "named.tif", *grow(), **told))
+            _read(write_raster(tmp_path / "named.tif", *grow(), names=names, tags=tags))
 
 
 def test_above_zero_burns_and_no_data_is_unknown(tmp_path):

@@ -51,6 +51,7 @@ def test_hours_that_are_not_known_keep_their_lines(tmp_path):
     lines[1] = "#"
     table = _table(tmp_path, lines)
     np.testing.assert_allclose(drive_frames(table, 0, 4)[:, 0] / 0.44704, [0, np.nan, 2, 3], rtol=1e-6)
+    assert table.time is not None
     assert np.isnat(table.time).tolist() == [False, True, False, False]
 
 
