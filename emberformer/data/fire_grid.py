@@ -121,7 +121,9 @@ def suitable_crs(crs: CRS, bounds: Bounds) -> CRS:
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(longitude, latitude, longitude, latitude))
     if not zones:
         found = f"a fire at longitude {longitude:g}, latitude {latitude:g}, in no UTM zone"
-        raise InputError("the fire's grid", found, "a projected CRS", "give --crs, or correct the perimeters")
+        raise InputError(
+            "the fire's grid", found, "a projected CRS", "give --crs (crs of a data set), or correct the perimeters"
+        )
     return CRS.from_epsg(int(zones[0].code))
 
 
@@ -138,7 +140,7 @@ def grid_over(bounds: Bounds, crs: CRS, cell_m: float, margin_m: float = 0.0) ->
         InputError: the rectangle is not finite, or has more than 10,000 pixels a side.
     """
     if not np.isfinite(bounds).all():
-        remedy = "correct the coordinates or the CRS of the perimeters, or give another --crs"
+        remedy = "correct the coordinates or the CRS of the perimeters, or give another --crs (crs of a data set)"
         raise InputError("the fire's grid", f"a fire that has no place in {name_crs(crs)}", "one", remedy)
     unit = crs.linear_units_factor[1]
     cell, margin = cell_m / unit, margin_m / unit
@@ -150,7 +152,7 @@ def grid_over(bounds: Bounds, crs: CRS, cell_m: float, margin_m: float = 0.0) ->
             "the fire's grid",
             f"{height} x {width} pixels of {cell_m:g} m",
             f"at most {MOST_PIXELS} pixels a side",
-            "give a larger --cell, or correct coordinates of the perimeters that lie far from the others",
+            "give a larger --cell (cell_m of a data set), or correct coordinates that lie far from the others",
         )
     return Grid(crs, Affine(cell, 0, low[0] * cell, 0, -cell, high[1] * cell), height, width)
 

@@ -64,16 +64,15 @@ def regular_history(observations: Observations, minutes: float, frames: int | No
             where,
             f"no burned pixel in the newest of {len(time)} perimeters ({time[-1]})",
             "a fire: a forecast starts from what has burned",
-            "remove this perimeter, or correct what stands for burned (--encoding for images; values above 0 in "
-            "rasters; a smaller --cell for polygons that are smaller than a pixel)",
+            "remove this perimeter, or correct what stands for burned (values above 0 in rasters; of images what "
+            "--encoding of `forecast` says), or give polygons smaller pixels (--cell; cell_m of a data set)",
         )
     burned, notes = accumulate(observations.burned, [str(moment) for moment in time])
-    step = np.timedelta64(round(60 * minutes), "s")
-    steps = int((time[-1] - time[0] + LATE * step) // step)
-    kept = min(steps + 1, frames or MOST_FRAMES)
+    step, available = np.timedelta64(round(60 * minutes), "s"), count_frames(time, minutes)
+    kept = min(available, frames or MOST_FRAMES)
     chosen = time[-1] - np.arange(kept - 1, -1, -1) * step
-    if steps + 1 > kept:
-        notes.append(f"the newest {kept} of {steps + 1} frames are kept")
+    if available > kept:
+        notes.append(f"the newest {kept} of {available} frames are kept")
     rows = np.searchsorted(time, chosen + (LATE * step).astype("timedelta64[s]"), side="right") - 1
     notes += _describe_steps(time, rows, minutes)
     history = burned[rows]
@@ -81,6 +80,16 @@ def regular_history(observations: Observations, minutes: float, frames: int | No
     if empty:
         notes.append(f"{empty} frames before the first burned pixel are left out")
     return History(history[empty:], chosen[empty:], tuple(notes))
+
+
+def count_frames(time: np.ndarray, minutes: float) -> int:
+    """Frames that are `minutes` apart, end with the newest time and do not begin before the first.
+
+    >>> count_frames(np.array(["2024-01-31T12:00", "2024-01-31T13:29"], "datetime64[s]"), 30)
+    3
+    """
+    step = np.timedelta64(round(60 * minutes), "s")
+    return 1 + int((time[-1] - time[0] + LATE * step) // step)
 
 
 def accumulate(burned: UInt8[np.ndarray, "n y x"], names: list[str]) -> tuple[UInt8[np.ndarray, "n y x"], list[str]]:

@@ -116,6 +116,7 @@ class FireSource:
         weather_variables: name -> unit, wind_u and wind_v first.
         cell_m: side of a pixel in metres.
         seconds_per_frame: time between two frames.
+        closes_gaps: whether longer times between two frames are wanted.
         fire_kind: frames show what has burned by then (cumulative), or what burns at the time and may go out (active).
         conditions: bands of the frames' own rasters, such as daily weather; those of frame k are known when the step
             from k to k + 1 is forecast.
@@ -131,6 +132,7 @@ class FireSource:
     weather_variables: Mapping[str, str]
     cell_m: float
     seconds_per_frame: float
+    closes_gaps: bool = False
     fire_kind: FireKind = "cumulative"
     conditions: tuple[Band, ...] = ()
     fires_skipped: Mapping[str, str] = field(default_factory=dict)

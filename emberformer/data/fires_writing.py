@@ -66,6 +66,8 @@ def write_fires(path: Path, source: FireSource) -> None:
 
 
 def _warn_about_times(source: FireSource) -> None:
+    if source.closes_gaps:
+        return
     seconds = source.seconds_per_frame
     steps = {fire.fire_id: np.diff(fire.valid_time.astype("datetime64[s]")).astype(float) for fire in source.fires}
     uneven = [name for name, of in steps.items() if (abs(of - seconds) > 1).any()]  # times are whole seconds

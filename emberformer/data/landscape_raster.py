@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,17 @@ def _stated_crs(path: Path, stated: CRS | None, told: CRS | None) -> CRS | None:
 def same_crs(one: CRS, other: CRS) -> bool:
     """Whether two are one, however they are written."""
     return one == other or (one.to_epsg() is not None and one.to_epsg() == other.to_epsg())
+
+
+@cache
+def crs_key(crs_wkt: str) -> str:
+    """What texts of one CRS have in common, however they are written: its EPSG code, or the text where it has none.
+
+    >>> crs_key(CRS.from_epsg(32610).to_wkt()), crs_key("")
+    ('EPSG:32610', '')
+    """
+    code = CRS.from_wkt(crs_wkt).to_epsg() if crs_wkt else None
+    return crs_wkt if code is None else f"EPSG:{code}"
 
 
 def check_one_grid(landscapes: Sequence[Landscape], remedy: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 import xarray as xr
 
+from emberformer.data.landscape_raster import crs_key
 from emberformer.errors import InputError
 
 FireKey = tuple[str, str]  # data set, fire_id
@@ -155,7 +156,7 @@ def _window_box(name: str, fires: xr.Dataset, fire: int) -> tuple[str, shapely.G
     row, column, ground = (int(fires[key].values[fire]) for key in ("window_row", "window_col", "ground_index"))
     a, _, c, _, e, f = fires["transform"].values[ground].tolist()
     left, top = c + a * column, f + e * row
-    crs = str(fires["crs_wkt"].values[ground])
+    crs = crs_key(str(fires["crs_wkt"].values[ground]))
     box = shapely.box(left, top + e * fires.sizes["y"], left + a * fires.sizes["x"], top)
     return crs or f"{name}, ground {ground}", box
 

@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from emberformer.data.fire_grid import Grid, move_burned, parse_crs, window_around
-from emberformer.data.fire_history import MOST_FRAMES, History, regular_history
+from emberformer.data.fire_history import MOST_FRAMES, History, count_frames, regular_history
 from emberformer.data.fires import Band, Fire, FireSource, Frame, Ground, Window
 from emberformer.data.perimeter_polygons import FireTable, read_fire_tables
 from emberformer.data.perimeters import (
@@ -104,9 +104,10 @@ def list_fires(root: Path, settings: ObservedSettings) -> dict[str, Path | FireT
     """What the perimeters of each fire are read from, sorted by name.
 
     Raises:
-        InputError: there is nothing, two entries have one name, or the table does not fit.
+        InputError: there is nothing, it lies out of the root, two entries have one name, or the table does not fit.
     """
     remedy = "correct `root` and `fires` of the data set"
+    _refuse_outside(root, settings.fires)
     entries = sorted(entry for entry in root.glob(settings.fires) if not entry.name.startswith("."))
     if not entries:
         raise InputError(root / settings.fires, "nothing", "perimeters, an entry a fire or one table", remedy)
@@ -149,8 +150,8 @@ def read_fire(source: Path | FireTable, settings: ObservedSettings) -> ObservedF
     else:
         _refuse_images(source)
         observed, grid = read_perimeters(source, options)
-    if (frames := 1 + (observed.time[-1] - observed.time[0]) / np.timedelta64(round(60 * minutes), "s")) > MOST_FRAMES:
-        found, expected = f"{frames:.0f} frames, from {observed.time[0]} on", f"at most {MOST_FRAMES}"
+    if (frames := count_frames(observed.time, minutes)) > MOST_FRAMES:
+        found, expected = f"{frames} frames, from {observed.time[0]} on", f"at most {MOST_FRAMES}"
         raise InputError(observed.where, found, expected, "a longer minutes_per_frame, or correct the times")
     past = regular_history(observed, minutes)
     if len(past.time) < 2:
@@ -206,14 +207,23 @@ def _under(root: Path, file: str, fire_id: str) -> str:
     """A file under the root, with the fire's name put in; a number stays one.
 
     Raises:
-        InputError: it lies elsewhere, where no one would notice that it changes.
+        InputError: it lies elsewhere.
     """
     with suppress(ValueError):
         return str(float(file))
+    _refuse_outside(root, file)
+    return str(root / file.replace("{fire}", fire_id))
+
+
+def _refuse_outside(root: Path, file: str) -> None:
+    """Files lie under the root.
+
+    Raises:
+        InputError: one lies elsewhere, where no one would notice that it changes.
+    """
     if Path(file).is_absolute() or ".." in Path(file).parts:
         remedy = "copy or link the file there: the workflow follows what lies under `root`"
         raise InputError(f"settings of the data set, {file!r}", "a path out of `root`", f"one under {root}", remedy)
-    return str(root / file.replace("{fire}", fire_id))
 
 
 def _fire(name: str, ground: int, found: ObservedFire, root: Path, settings: ObservedSettings) -> Fire:

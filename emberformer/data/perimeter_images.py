@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from emberformer.data.fire_history import Observations
 from emberformer.data.frame_images import decode_burned, open_image
 from emberformer.data.perimeter_rasters import order_frames
-from emberformer.data.perimeter_times import sort_files, time_in
+from emberformer.data.perimeter_times import sort_files, told_time
 from emberformer.data_settings import EncodingSettings
 from emberformer.errors import InputError
 
@@ -36,7 +36,7 @@ def read_image_perimeters(
         if burned.shape != images[0].shape:
             found, expected = ("{} x {} pixels".format(*image.shape) for image in (burned, images[0]))
             raise InputError(path, found, f"{expected}, as {paths[0].name}", "supply frames of one size")
-    times = [time_in(path.stem) for path in paths]
+    times = [told_time([path.stem], path, start) for path in paths]
     names = [path.name for path in paths]
     return order_frames(str(paths[0].parent), names, np.stack(images), times, None, start, minutes, paths)
 

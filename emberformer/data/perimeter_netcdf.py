@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 
 from emberformer.data.fire_grid import Grid
 from emberformer.data.fire_history import Observations
-from emberformer.data.perimeter_rasters import burned_where_positive
+from emberformer.data.perimeter_rasters import burned_where_positive, check_unburned
 from emberformer.data.perimeter_times import check_increasing
 from emberformer.data.weather import FIRST_TIME
 from emberformer.errors import InputError
@@ -91,6 +91,7 @@ def _masks(path: Path, burned: xr.DataArray, grid: Grid | None, start: np.dateti
     unknown = burned.encoding.get("_FillValue", burned.attrs.get("_FillValue"))
     values = np.ma.masked_equal(burned.values, unknown) if unknown is not None else np.ma.array(burned.values)
     masks = np.stack([burned_where_positive(frame) for frame in values])
+    check_unburned(f"{path}, variable burned", list(masks), "ncatted -a _FillValue,burned,d,, FILE")
     return Observations(str(path), masks, time, dated, grid)
 
 

@@ -91,8 +91,11 @@ class FireTable:
         """Its polygons.
 
         Raises:
-            InputError: see `read_outlines`.
+            InputError: see `read_outlines`; or no file can have the fire's name.
         """
+        if "/" in self.fire or self.fire.startswith("."):
+            expected = "names that files can have: no / in them, and no . before"
+            raise InputError(self.path, f"a fire named {self.fire!r}", expected, "rename it in the table")
         try:
             found = _outlines(self.path, self.features, self.time_column, None)
         except InputError as error:
@@ -111,20 +114,16 @@ def read_fire_tables(path: Path, fire_column: str, time_column: str | None, laye
         layer: layer of a file that has several, or None.
 
     Raises:
-        InputError: the file is unreadable, there is no such column, or a polygon is of no fire, or of one whose name no
-            file can have.
+        InputError: the file is unreadable, there is no such column, or a polygon is of no fire.
     """
     table = _read_table(path, layer)
     if fire_column not in table:
         remedy = "correct fire_column"
         raise InputError(path, f"no column {fire_column!r}; columns {list(table)}", "which fire each is of", remedy)
-    if missing := int(table[fire_column].isna().to_numpy().sum()):
+    names = table[fire_column].astype(str)
+    if missing := int((table[fire_column].isna() | (names.str.strip() == "")).to_numpy().sum()):
         found, remedy = f"no fire in {missing} of {len(table)} features", "fill it in, or remove these features"
         raise InputError(f"{path}, column {fire_column!r}", found, "the fire of each polygon", remedy)
-    names = table[fire_column].astype(str)
-    if unfit := [name for name in names if "/" in name or name.startswith(".")]:
-        where, expected = f"{path}, column {fire_column!r}", "names that files can have: no / in them, and no . before"
-        raise InputError(where, f"a fire named {unfit[0]!r}", expected, "rename it in the table")
     return {
         str(fire): FireTable(path, str(fire), geopandas.GeoDataFrame(rows), time_column)
         for fire, rows in table.groupby(names)
@@ -238,7 +237,7 @@ def _read_times(
         minutes = values.to_numpy(float)
         if (abs(minutes) > MOST_MINUTES).any():
             found, remedy = f"the number {abs(minutes).max():.0f}", "write times as in 2024-01-31T12:30"
-            raise InputError(where, found, "minutes since --start, or times in ISO 8601", remedy)
+            raise InputError(where, found, "minutes since the start, or times in ISO 8601", remedy)
         offset = np.round(minutes * 60).astype("timedelta64[s]")
         return (FIRST_TIME if start is None else start) + offset, start is not None
     words = values.astype(str).str.strip().str.replace("/", "-")
@@ -247,7 +246,7 @@ def _read_times(
     if unread.any():
         found, remedy = (
             repr(values.to_numpy()[unread][0]),
-            "write times as in 2024-01-31T12:30, or minutes since --start",
+            "write times as in 2024-01-31T12:30, or minutes since the start",
         )
         raise InputError(where, found, "times in ISO 8601", remedy)
     return times.dt.tz_localize(None).to_numpy("datetime64[s]"), True

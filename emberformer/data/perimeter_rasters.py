@@ -14,12 +14,11 @@ from emberformer.data.fire_grid import Grid
 from emberformer.data.fire_history import Observations
 from emberformer.data.fires import UNKNOWN
 from emberformer.data.perimeter_times import (
-    check_doubtful,
     check_increasing,
     check_numbers,
     count_times,
     sort_files,
-    time_in,
+    told_time,
 )
 from emberformer.data.raster_files import opened_raster, read_known
 from emberformer.errors import InputError
@@ -63,14 +62,10 @@ def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, m
         InputError: naming the first file that does not fit, or where there is no data wherever nothing burned.
     """
     paths = sort_files(paths)
-    frames = _read_bands(paths[0]) if len(paths) == 1 else [_read_file(path) for path in paths]
+    frames = _read_bands(paths[0], start) if len(paths) == 1 else [_read_file(path, start) for path in paths]
     for frame in frames[1:]:
         _check_same_place(frames[0], frame)
-    seen = np.unique([frame.burned for frame in frames]).tolist()
-    if UNKNOWN in seen and 0 not in seen:
-        found = "no pixel that is known to be unburned: all but the fire is without data"
-        remedy = "if its no-data value is 0, and 0 means unburned: gdal_edit.py -unsetnodata FILE"
-        raise InputError(frames[0].name, found, "1 burned, 0 not; no data only where nobody looked", remedy)
+    check_unburned(frames[0].name, [frame.burned for frame in frames], "gdal_edit.py -unsetnodata FILE")
     return order_frames(
         str(paths[0] if len(paths) == 1 else paths[0].parent),
         [frame.name for frame in frames],
@@ -81,6 +76,23 @@ def read_raster_perimeters(paths: Sequence[Path], start: np.datetime64 | None, m
         minutes,
         paths if len(paths) > 1 else (),
     )
+
+
+def check_unburned(where: object, frames: Sequence[UInt8[np.ndarray, "y x"]], command: str) -> None:
+    """Masks that know the fire know also where it is not.
+
+    Args:
+        where: the first of them, for messages.
+        frames: 0, 1, 255 = unknown.
+        command: takes the mark of no data out of the file.
+
+    Raises:
+        InputError: no pixel of any frame is known to be unburned, and some are unknown.
+    """
+    if any((burned == UNKNOWN).any() for burned in frames) and not any((burned == 0).any() for burned in frames):
+        found = "no pixel that is known to be unburned: all but the fire is without data"
+        remedy = f"if the value of no data is 0, and 0 means unburned: {command}"
+        raise InputError(where, found, "1 burned, 0 not; no data only where nobody looked", remedy)
 
 
 def order_frames(
@@ -111,15 +123,13 @@ def order_frames(
     told = [time is not None for time in times]
     if start is None and any(told) and not all(told):
         found = f"{names[told.index(True)]} tells its time, {names[told.index(False)]} does not"
-        remedy = "give the time in all files, or --start for the first: frames are then --minutes apart"
+        remedy = "give the time in all files; with --start `forecast` counts them in steps of --minutes instead"
         raise InputError(where, found, "a time for each frame, or for none", remedy)
     if start is None and all(told):
         known = np.array(times, "datetime64[s]")
         check_increasing(known, names, where)
         return Observations(where, burned, known, True, grid)
-    if start is None:
-        check_doubtful(names)
-    check_numbers(paths)
+    check_numbers(paths, minutes)
     notes = [f"{len(burned)} frames are taken to be {minutes:g} minutes apart"] if len(burned) > 1 else []
     if start is not None and any(told):
         notes.append(f"times in the files are not used: the first frame is of {start}, as --start says")
@@ -148,25 +158,25 @@ def _check_same_place(first: RasterFrame, other: RasterFrame) -> None:
     raise InputError(other.name, found, f"{expected}, as {first.name}", remedy)
 
 
-def _read_file(path: Path) -> RasterFrame:
-    frames = _read_bands(path)
+def _read_file(path: Path, start: np.datetime64 | None) -> RasterFrame:
+    frames = _read_bands(path, start)
     if len(frames) != 1:
         remedy = "give one file with a band a frame, or files with one band each"
         raise InputError(path, f"{len(frames)} bands in one of many files", "one band", remedy)
     return frames[0]._replace(name=str(path))
 
 
-def _read_bands(path: Path) -> list[RasterFrame]:
+def _read_bands(path: Path, start: np.datetime64 | None) -> list[RasterFrame]:
     with opened_raster(path, "supply the file again, or remove it from the perimeters") as raster:
         grid, frames = place_of(raster), []
         for number, description in enumerate(raster.descriptions, 1):
+            name = f"{path}, band {number}"
             tags = raster.tags(number) | (raster.tags() if raster.count == 1 else {})
             words = [tags[tag] for tag in TIME_TAGS if tag in tags]
             words += [description or "", path.stem if raster.count == 1 else ""]
             words.append(tags.get(SAVED, "").replace(":", "-", 2))  # TIFF writes its dates as 2024:01:31
-            time = next((time for word in words if (time := time_in(word)) is not None), None)
-            burned = burned_where_positive(read_known(raster, number))
-            frames.append(RasterFrame(f"{path}, band {number}", burned, grid, time))
+            time = told_time(words, name, start)
+            frames.append(RasterFrame(name, burned_where_positive(read_known(raster, number)), grid, time))
     return frames
 
 

@@ -171,7 +171,11 @@ def _place(observed: Observations, template: Grid | None, terrain: Sequence[Path
     Raises:
         InputError: none has their size.
     """
-    shape, remedy = observed.burned.shape[1:], "give --template, a raster that lies where the images lie"
+    shape = observed.burned.shape[1:]
+    remedy = (
+        "write their place into them (gdal_translate -a_srs EPSG:<code> -a_ullr <west> <north> <east> <south> IN OUT); "
+        "`forecast` also takes --template, a raster that lies where they lie"
+    )
     if template:
         if template.shape != shape:
             found = f"{shape[0]} x {shape[1]} pixels without a place"

@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from emberformer.atomic import write_whole
 from emberformer.data.fires import fire_rows
 from emberformer.data.given_splits import split_as_published, split_by_sequence, split_by_year
+from emberformer.data.landscape_raster import crs_key
 from emberformer.data.leakage import refuse_leaks, twin_keys
 from emberformer.data_settings import SplitSettings
 from emberformer.errors import InputError
@@ -160,18 +161,21 @@ def _blocks(fires: xr.Dataset, block_km: float) -> list[str]:
     """Row and column of the block in which each fire begins, and what the two count from.
 
     On one ground that is its upper left corner. Several of one projected CRS count on the map, northward and eastward,
-    with the CRS behind the two; where there is none, the number of the ground stands behind them.
+    with the CRS behind the two (of several texts of one the first in the order of the alphabet); where there is none,
+    the number of the ground stands behind them.
     """
     of_ground = ("window_row", "window_col", "ground_index")
     side, keys = 1000 * block_km, []
+    written = {crs_key(text): text for text in sorted(set(fires["crs_wkt"].values.tolist()), reverse=True)}
     for name, *place in zip(fires["fire_id"].values.tolist(), *(fires[key].values for key in of_ground), strict=True):
         centre, (row, column, ground) = first_burned_centre(fires, name), map(int, place)
         several = fires.sizes["ground"] > 1
-        metres = _metres(str(fires["crs_wkt"].values[ground])) if several else 0.0
+        crs_wkt = written[crs_key(str(fires["crs_wkt"].values[ground]))] if several else ""
+        metres = _metres(crs_wkt)
         at = np.array([centre[0] + row, centre[1] + column])
         if metres:
             a, _, c, _, e, f = fires["transform"].values[ground].tolist()
-            at, origin = metres * (np.array([f, c]) + np.array([e, a]) * at), fires["crs_wkt"].values[ground]
+            at, origin = metres * (np.array([f, c]) + np.array([e, a]) * at), crs_wkt
         else:
             at, origin = fires.attrs["cell_m"] * at, ground
         down, right = np.floor(at / side).astype(int).tolist()

@@ -74,11 +74,11 @@ def _check_complete(given: dict[str, GivenBand], wanted: Sequence[Band]) -> None
     if missing:
         taken = ", ".join(f"{band.name} ({band.kind}, {band.unit})" for band in wanted)
         raise InputError(
-            "--terrain",
+            "the terrain",
             f"no band {', '.join(missing)}; given: {', '.join(given) or 'none'}",
             f"all bands that the model takes: {taken}",
-            f"give --terrain {missing[0]}=FILE, or {missing[0]}=NUMBER where it is the same everywhere; slope_deg and "
-            "aspect_deg follow from elevation",
+            f"give --terrain {missing[0]}=FILE, or {missing[0]}=NUMBER where it is the same everywhere (`file` of the "
+            "band of a data set); slope_deg and aspect_deg follow from elevation",
         )
 
 

@@ -27,6 +27,7 @@ UNIT_NAMES = {"metre": "m", "meter": "m", "metres": "m", "meters": "m", "feet": 
               "us survey foot": "ft", "degrees": "deg", "%": "percent"}  # fmt: skip
 FOOT = 0.3048
 ELEVATIONS = (-500.0, 9000.0)  # m: above and below there is no ground
+CONVERT = "convert the raster (gdal_calc.py), or correct the unit it states"
 FORM = "NAME=FILE, NAME=FILE:BAND, either with @UNIT behind it, NAME=NUMBER, or FILE with named bands"
 
 
@@ -150,20 +151,20 @@ def to_model_unit(values: Float32[np.ndarray, "y x"], given: GivenBand, band: Ba
             values = slope_in_degrees(values)
         elif stated not in ("", "deg"):
             _refuse_unit(given, stated, "'deg' or 'percent'")
-        remedy = "say that it is in percent (--terrain slope_deg=FILE@percent), or leave it out: elevation gives it"
+        remedy = "say that it is in percent (FILE@percent), or leave it out: elevation gives it"
         _check_range(values, given, 0, 90, "degrees", remedy)
     elif band.unit == "m" and stated == "ft":
         values = values * np.float32(FOOT)
     elif stated and stated != band.unit and (given.unit or band.kind == "continuous"):  # files state no fuel model
-        _refuse_unit(given, stated, repr(band.unit))
+        same = f"take @{given.unit} out if its codes are those that the model was trained on; else "
+        _refuse_unit(given, stated, repr(band.unit), CONVERT if band.kind == "continuous" else same + CONVERT)
     if band.name == "elevation":
         remedy = "say that it is in feet (@ft), or which value stands for no data: gdal_edit.py -a_nodata <value>"
         _check_range(values, given, *ELEVATIONS, "m", remedy)
     return values.astype(np.float32)
 
 
-def _refuse_unit(given: GivenBand, stated: str, expected: str) -> None:
-    remedy = "convert the raster (gdal_calc.py), or correct the unit it states"
+def _refuse_unit(given: GivenBand, stated: str, expected: str, remedy: str = CONVERT) -> None:
     raise InputError(given.where, f"unit {stated!r}", f"unit {expected}", remedy)
 
 

@@ -25,7 +25,8 @@ class WeatherTable:
     Args:
         path: the file.
         columns: its numeric columns as they stand there, name -> values [row].
-        time: time of each row, datetime64[s] [row]; None where the column `datetime` is missing or unreadable.
+        time: time of each row, datetime64[s] [row], NaT in a row that tells none; None where the column `datetime` is
+            missing or unreadable.
     """
 
     path: Path

@@ -80,7 +80,10 @@ def read_wind(path: Path, time: np.ndarray, dated: bool, minutes: float, leads: 
         InputError: a column is missing, a time or a wind is not usable, or the table does not cover all steps.
     """
     if not dated:
-        remedy = "give the time of the first perimeter as --start, or one wind as --wind-speed and --wind-direction"
+        remedy = (
+            "write the time of each frame into its file or the file's name (20240131T1230); `forecast` also takes that "
+            "of the first as --start, or one wind as --wind-speed and --wind-direction"
+        )
         raise InputError("the perimeters", "no times, but a weather table", "the time of each frame", remedy)
     table = _read_table(path)
     names = {key: _find(path, table, key) for key in COLUMNS}

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyproj
 import pytest
 import xarray as xr
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from tests.small_fires import small_fires
 from tests.stores import save_settings
 from tests.wsts_files import dates_from, made_days, write_geotiffs
 
+UTM = pyproj.CRS.from_epsg(32719).to_wkt("WKT1_GDAL")
 EMPTY = np.zeros((4, 6), np.uint8)
 
 
@@ -42,20 +44,22 @@ def placed(corners: dict[str, tuple[float, float]], crs: str = "", terrain=None,
 
 def test_windows_are_compared_on_the_map():
     """4 x 6 pixels of 30 m: two columns and one row are shared, 2 of 24; another CRS shares nothing."""
-    fires = placed({"a": (0, 0), "b": (120, 90)}, "EPSG:32719")
+    fires = placed({"a": (0, 0), "b": (120, 90)}, UTM)
     split = {"d": {"a": "test", "b": "train"}}
     assert shared_ground({"d": fires}, split) == pytest.approx(2 / 24)
-    other = placed({"b": (0, 0)}, "EPSG:32720")
+    other = placed({"b": (0, 0)}, pyproj.CRS.from_epsg(32720).to_wkt("WKT1_GDAL"))
     apart = {"d": fires, "e": other}
     assert shared_ground(apart, {"d": {"a": "test"}, "e": {"b": "train"}}) == 0
+    written = {"d": fires, "e": placed({"b": (120, 90)}, pyproj.CRS.from_epsg(32719).to_wkt("WKT1_ESRI"))}
+    assert shared_ground(written, {"d": {"a": "test"}, "e": {"b": "train"}}) == pytest.approx(2 / 24)
     unknown = placed({"a": (0, 0), "b": (0, 0)})
     assert shared_ground({"d": unknown}, split) == 0
     assert np.isnan(shared_ground({"d": fires}, {"d": {"a": "test"}}))
 
 
 def test_held_out_ground_that_training_windows_cover_is_a_leak():
-    known = placed({"a": (0, 0)}, "EPSG:32719", digests="p")
-    held_out = placed({"b": (120, 90)}, "EPSG:32719", digests="q")
+    known = placed({"a": (0, 0)}, UTM, digests="p")
+    held_out = placed({"b": (120, 90)}, UTM, digests="q")
     fires, split = {"known": known, "new": held_out}, {"known": {"a": "train"}, "new": {"b": "test"}}
     (line,) = audit(fires, split, held_out=("new",))
     assert "8 % of the ground of new, held out" in line

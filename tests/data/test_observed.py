@@ -59,6 +59,13 @@ def write_table(root: Path) -> Path:
     return root
 
 
+def _frames(folder: Path, *names: str, **options) -> Path:
+    for name, frame in zip(names, grow(len(names)), strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_raster(folder / f"{name}.tif", frame, **options)
+    return folder
+
+
 def test_folders_and_a_table_hold_the_same_fires(tmp_path):
     folders = read(tmp_path / "a", write_fires(tmp_path / "raw"))
     table = read(tmp_path / "b", write_table(tmp_path / "table"), fires="all.gpkg", fire_column="incident", cell_m=30)
@@ -183,11 +190,11 @@ def test_a_perimeter_that_comes_while_fires_are_read_is_noticed(tmp_path):
 
 
 def test_more_frames_than_a_fire_may_have_are_refused(tmp_path):
-    for time, frame in zip(("20240131T0000", "20240202T0000"), grow(2), strict=True):
-        (tmp_path / "raw" / "fires" / "one").mkdir(parents=True, exist_ok=True)
-        write_raster(tmp_path / "raw" / "fires" / "one" / f"{time}.tif", frame)
+    _frames(tmp_path / "long" / "fires" / "one", "20240131T0000", "20240202T0000")
     with pytest.raises(InputError, match=r"(?s)2881 frames, from 2024-01-31.*at most 1000.*longer minutes_per_frame"):
-        read(tmp_path, tmp_path / "raw", minutes_per_frame=1)
+        read(tmp_path, tmp_path / "long", minutes_per_frame=1)
+    _frames(tmp_path / "raw" / "fires" / "one", "20240131T0000", "20240131T163930")  # 999.5 steps
+    assert read(tmp_path, tmp_path / "raw", minutes_per_frame=1).sizes["frame"] == 1000
 
 
 def test_every_index_is_another_fire_and_time(tmp_path):
@@ -223,11 +230,44 @@ def test_a_fire_that_cannot_be_read_stops_or_is_listed(tmp_path):
         ({"weather": "wind.csv"}, r"no times, but a weather table"),
         ({"weather": "../wind.csv"}, r"'\.\./wind\.csv'.*a path out of `root`"),
         ({"bands": {"elevation": {"file": "/dem.tif", "kind": "continuous"}}}, r"'/dem\.tif'.*out of `root`.*copy"),
+        ({"fires": "../raw/fires/*"}, r"'\.\./raw/fires/\*'.*a path out of `root`"),
+        ({"fires": "/data/feds.gpkg"}, r"'/data/feds\.gpkg'.*a path out of `root`"),
+        ({"bands": {"slope_deg": {"kind": "continuous", "unit": "deg"}}}, r"no band slope_deg"),
+        ({"crs": "EPSG:4326"}, r"not projected"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, changes, said):
-    with pytest.raises(InputError, match=f"(?s){said}"):
+    with pytest.raises(InputError, match=f"(?s){said}") as refused:
         read(tmp_path, write_fires(tmp_path / "raw"), **changes)
+    assert_fits_a_data_set(refused.value)
+
+
+def assert_fits_a_data_set(error: InputError) -> None:
+    """What to do is not an option of `emberformer forecast` alone."""
+    assert "--" not in error.remedy or "data set" in error.remedy or "`forecast`" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (("20240131_12", "20240131_13"), {}, "an hour or a number"),
+        (("20240131T1200", "b"), {}, "a time for each frame, or for none"),
+        (("a20240131T1200", "b20240131T1200"), {}, "the same time as"),
+        (("0", "1"), {"crs": None, "transform": Affine.identity()}, "without a coordinate reference system"),
+    ],
+)
+def test_perimeters_that_do_not_fit_are_mended_without_options(tmp_path, names, options, said):
+    _frames(tmp_path / "raw" / "fires" / "one", *names, **options)
+    with pytest.raises(InputError, match=f"(?s){said}") as refused:
+        read(tmp_path, tmp_path / "raw")
+    assert_fits_a_data_set(refused.value)
+
+
+def test_polygons_smaller_than_a_pixel_are_mended_without_options(tmp_path):
+    root = write_table(tmp_path / "raw")
+    with pytest.raises(InputError, match="no burned pixel") as refused:
+        read(tmp_path, root, fires="all.gpkg", fire_column="incident", cell_m=3000)
+    assert_fits_a_data_set(refused.value)
 
 
 def test_images_are_refused_with_what_to_do_instead(tmp_path):
@@ -289,10 +329,25 @@ def test_observed_perimeters_of_arkadia(tmp_path):
     assert (elevation < 1237).all()  # as the landscape file says
 
 
+def _renamed(root: Path, name: str) -> dict[str, object]:
+    """The table of `write_table` with another name for `home`, and how it is read."""
+    table = geopandas.read_file(write_table(root) / "all.gpkg")
+    table.replace({"incident": {"home": name}}).to_file(root / "all.gpkg")
+    return {"fires": "all.gpkg", "fire_column": "incident", "cell_m": 30}
+
+
 @pytest.mark.parametrize("name", ["Creek/Ridge", "../up", ".hidden"])
 def test_a_fire_of_a_table_has_a_name_that_a_file_can_have(tmp_path, name):
-    root = write_table(tmp_path / "raw")
-    table = geopandas.read_file(root / "all.gpkg")
-    table.replace({"incident": {"home": name}}).to_file(root / "all.gpkg")
-    with pytest.raises(InputError, match=rf"(?s)column 'incident'.*{re.escape(name)}.*rename it"):
-        read(tmp_path, root, fires="all.gpkg", fire_column="incident", cell_m=30)
+    changes = _renamed(tmp_path / "raw", name)
+    with pytest.raises(InputError, match=rf"(?s)all\.gpkg.*{re.escape(name)}.*rename it"):
+        read(tmp_path, tmp_path / "raw", **changes)
+    store = read(tmp_path, tmp_path / "raw", **changes, on_error="skip")
+    assert store.fire_id.values.tolist() == ["east"]
+    assert [of["fire_id"] for of in store.attrs["fires_skipped"]] == [name]
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_polygons_of_no_fire_are_not_one(tmp_path, name):
+    changes = _renamed(tmp_path / "raw", name)
+    with pytest.raises(InputError, match=r"(?s)column 'incident'.*no fire in \d+ of \d+ features.*fill it in"):
+        read(tmp_path, tmp_path / "raw", **changes, on_error="skip")

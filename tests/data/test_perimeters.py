@@ -82,7 +82,18 @@ def test_an_hour_that_may_be_a_number_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"(?s)2024-01-31_12\.tif.*an hour or a number"):
         _read(path)
     assert _read(path, start=START)[0].time.tolist() == [START]
+    write_raster(path, grow(1)[0], TIFFTAG_DATETIME="2025:05:05 10:00:00")  # which is no way out
+    with pytest.raises(InputError, match=r"(?s)2024-01-31_12\.tif.*an hour or a number"):
+        _read(path)
     assert _read(write_raster(path, grow(1)[0], valid_time="2024-01-31T09:00-03:00"))[0].time.tolist() == [START]
+
+
+def test_hours_that_may_be_numbers_keep_the_order_of_their_dates(tmp_path):
+    for name, frame in zip(("0131_22", "0131_23", "0201_00", "0201_01"), grow(), strict=True):
+        write_raster(tmp_path / f"2024{name}.tif", frame)
+    observed, _ = read_perimeters(tmp_path, PerimeterOptions(60.0, start=np.datetime64("2024-01-31T22:00", "s")))
+    assert (observed.burned == grow()).all()
+    assert (np.diff(observed.time) == np.timedelta64(1, "h")).all()
 
 
 def test_rasters_tell_their_times_in_names_whatever_their_order(tmp_path):
@@ -98,6 +109,15 @@ def test_bands_are_frames(tmp_path):
     _assert_the_fire(_read(path)[0])
     path = write_raster(tmp_path / "named.tif", *grow(), names=list(map(str, times())))
     _assert_the_fire(_read(path)[0])
+
+
+def test_of_a_file_of_frames_the_bands_tell_the_time_and_not_its_name(tmp_path):
+    path = write_raster(tmp_path / "creek_20240131_12.tif", *grow())
+    _assert_the_fire(_read(path)[0], dated=False)
+    doubtful = [f"202401{day}_12" for day in range(28, 32)]
+    for names, tags in ((doubtful, ()), ((), [{"valid_time": word} for word in doubtful])):
+        with pytest.raises(InputError, match=r"(?s)named\.tif, band 1.*'20240128_12': an hour or a number"):
+            _read(write_raster(tmp_path / "named.tif", *grow(), names=names, tags=tags))
 
 
 def test_above_zero_burns_and_no_data_is_unknown(tmp_path):
@@ -278,6 +298,16 @@ def test_netcdf_arrival_times(tmp_path, values):
         arrival[frame == 1] = second
     path = write_netcdf(tmp_path / "fire.nc", arrival_time=(("y", "x"), arrival, attributes))
     _assert_the_fire(_read(path, start=START)[0])
+
+
+def test_netcdf_masks_that_know_the_fire_alone_are_refused(tmp_path):
+    time = ("time", times().astype("datetime64[ns]"))
+    path = write_netcdf(tmp_path / "fire.nc", burned=(("time", "y", "x"), grow(), {"_FillValue": 0}), time=time)
+    with pytest.raises(InputError, match=r"(?s)fire\.nc.*known to be unburned.*ncatted -a _FillValue,burned,d,,"):
+        _read(path)
+    burned = np.where(np.arange(SHAPE[1]) < 2, 9, grow()).astype(np.uint8)
+    path = write_netcdf(tmp_path / "part.nc", burned=(("time", "y", "x"), burned, {"_FillValue": 9}), time=time)
+    assert (_read(path)[0].burned == np.where(burned == 9, 255, burned)).all()
 
 
 @pytest.mark.parametrize(

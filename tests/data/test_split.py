@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import numpy as np
+import pyproj
 import pytest
 import xarray as xr
 from hypothesis import assume, given
@@ -167,6 +168,20 @@ def test_grounds_of_one_crs_share_their_blocks():
     assert _blocks_of(far) == [0, 0, 1]  # 4850 and 4950 feet are 1478 and 1509 m
     degrees = CRS.from_epsg(4326).to_wkt()
     assert _blocks_of(_on_grounds([(3, 3)] * 2, [(0, 0)] * 2, [degrees] * 2)) == [0, 1]
+
+
+def test_grounds_of_one_crs_share_their_blocks_however_it_is_written():
+    """The name of a block, which gives its rank, is the text that stands there where all have one."""
+    utm, other, written = (
+        CRS.from_epsg(32719).to_wkt(),
+        CRS.from_epsg(32718).to_wkt(),
+        pyproj.CRS.from_epsg(32719).to_wkt("WKT1_ESRI"),
+    )
+    assert written != utm
+    assert _blocks_of(_on_grounds([(3, 3)] * 3, [(0, 1500)] * 3, [utm, written, other])) == [0, 0, 1]
+    for text in (utm, written):
+        fires = _on_grounds([(3, 3)] * 2, [(0, 1500)] * 2, [text] * 2)
+        assert _blocks(fires, 1.5) == [f"0 0 {text}"] * 2
 
 
 def test_blocks_lie_fixed_on_the_landscape():

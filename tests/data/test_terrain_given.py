@@ -83,6 +83,9 @@ def test_units_by_hand():
     np.testing.assert_allclose(_convert([7], "fuel_model", stated="codes"), [7])
     with pytest.raises(InputError, match="unit 'radian'"):
         _convert([1.5], "aspect_deg", stated="radian")
+    with pytest.raises(InputError, match="unit 'km'") as refused:
+        _convert([5], "elevation", "km")
+    assert "take @" not in refused.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,8 @@ def test_units_by_hand():
         ([5], "canopy_cover", "m", "unit 'm'.*unit 'percent'"),
         ([5], "aspect_deg", "upslop", "unit 'upslop'.*'deg', or 'upslope'"),
         ([5], "aspect_deg", "rad", "unit 'rad'"),
-        ([5], "fuel_model", "FBFM40", "unit 'FBFM40'.*unit 'Kitral'"),
+        ([5], "fuel_model", "FBFM40", "unit 'FBFM40'.*unit 'Kitral'.*take @FBFM40 out if its codes are"),
+        ([1], "burnable", "FBP", "unit 'FBP'.*unit '1'.*take @FBP out if its codes are"),
     ],
 )
 def test_values_that_no_such_unit_has(values, name, unit, message):

@@ -137,11 +137,8 @@ def _check_fire(files: FireFiles, scene: str, shape: tuple[int, int], settings: 
         if days is None:
             weather = drive_frames(table, lit.first + settings.row_offset, frames)
         else:
-            weather = drive_days(table, days)
-            if lost := int(np.isnan(weather[:-1, 0]).sum()):
-                said = "%s: no wind for %d of %d steps: no dated line is of their days"
-                log.warning(said, table.path, lost, frames - 1)
-        times = None if table.time is None else table.time[lit.first :]
+            weather = drive_days(table, days, settings.row_offset)
+        times = None if table.time is None or np.isnat(table.time).any() else table.time[lit.first :]
     valid_time = frame_times(times, frames, 60 * settings.minutes_per_frame) if days is None else days
     return CheckedFire(files.fire_id, files.split, scene, lit, weather, valid_time, sum(greys for _, greys in read))
 

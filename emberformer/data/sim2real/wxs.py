@@ -7,6 +7,7 @@ A line of "#" is an hour whose weather is not known; it counts, for lines and ma
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxtyping import Float32
 from emberformer.data.weather import METRES_PER_SECOND, WeatherTable, usable_wind, wind_towards
 from emberformer.errors import InputError
 
+log = logging.getLogger(__name__)
 COLUMNS = ("temperature", "relative_humidity", "precipitation", "wind_speed", "wind_direction", "cloud_cover")
 # The source does not say whether its rain is in inches, hundredths of them, or millimetres.
 KEPT = {"temperature": "K", "relative_humidity": "percent", "precipitation": "", "cloud_cover": "percent"}
@@ -33,8 +35,8 @@ def read_wxs(path: Path, units: Literal["english", "metric"]) -> WeatherTable:
         units: english, degrees Fahrenheit and miles an hour, or metric, degrees Celsius and kilometres an hour.
 
     Returns:
-        Columns `COLUMNS`, temperature in K and wind speed in m s-1; NaN in lines of "#". Time of each line, if all
-        tell one.
+        Columns `COLUMNS`, temperature in K and wind speed in m s-1; NaN in lines of "#". Time of each line, NaT
+        in these.
 
     Raises:
         InputError: the file is missing or empty, or a line holds anything else.
@@ -53,8 +55,7 @@ def read_wxs(path: Path, units: Literal["english", "metric"]) -> WeatherTable:
     temperature = columns["temperature"]
     columns["temperature"] = (temperature + 459.67) * 5 / 9 if units == "english" else temperature + 273.15
     columns["wind_speed"] *= METRES_PER_SECOND["mph" if units == "english" else "km h-1"]
-    times = [time for time, _ in rows]
-    return WeatherTable(path, columns, None if None in times else np.array(times, "datetime64[s]"))
+    return WeatherTable(path, columns, np.array([time for time, _ in rows], "datetime64[s]"))
 
 
 def drive_frames(table: WeatherTable, first: int, frames: int) -> Float32[np.ndarray, "frame weather_variable"]:
@@ -86,23 +87,30 @@ def drive_frames(table: WeatherTable, first: int, frames: int) -> Float32[np.nda
     return values
 
 
-def drive_days(table: WeatherTable, days: np.ndarray) -> Float32[np.ndarray, "frame weather_variable"]:
+def drive_days(table: WeatherTable, days: np.ndarray, offset: int) -> Float32[np.ndarray, "frame weather_variable"]:
     """Weather that drives each step of a fire whose frames are of days: the mean of the lines from a day to the next.
 
     Args:
         table: what `read_wxs` gives.
         days: datetime64[s] [frame].
+        offset: frame k gets the mean of step k + offset; -1: of the step that ends with it.
 
     Returns:
-        As `drive_frames`; NaN at the last frame, and where no line of a step is known.
+        As `drive_frames`; NaN where there is no such step, and where no line of it is known.
     """
-    weather = np.full((len(days), 2 + len(KEPT)), np.nan, "float32")
-    if table.time is None:
-        return weather
-    lines = drive_frames(table, 0, len(table.time))
+    time = np.asarray(table.time, "datetime64[s]")
+    lines, frames = drive_frames(table, 0, len(table.columns["wind_speed"])), len(days)
+    means = np.full((frames - 1, lines.shape[1]), np.nan, "float32")
     for step, (begin, end) in enumerate(pairwise(days)):
-        within = lines[(table.time >= begin) & (table.time < end)]
-        weather[step] = within.mean(0, dtype="float64") if len(within) else np.nan
+        within = lines[(time >= begin) & (time < end)]
+        if len(within):
+            means[step] = within.mean(0, dtype="float64")
+    if lost := int(np.isnan(means[:, 0]).sum()):
+        log.warning("%s: no wind for %d of %d steps: no dated line is of their days", table.path, lost, frames - 1)
+    steps = np.arange(frames) + offset
+    exists = (steps >= 0) & (steps < len(means))
+    weather = np.full((frames, lines.shape[1]), np.nan, "float32")
+    weather[exists] = means[steps[exists]]
     return weather
 
 

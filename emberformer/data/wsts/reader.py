@@ -59,6 +59,7 @@ def read_wsts(dataset: str, settings: WildfireSpreadTSSettings) -> FireSource:
         weather_variables={"wind_u": "m s-1", "wind_v": "m s-1"},
         cell_m=CELL_M,
         seconds_per_frame=60 * settings.minutes_per_frame,
+        closes_gaps=settings.missing_days == "skip",
         fire_kind="active",
         conditions=tuple(BANDS[place] for place in CONDITION_PLACES),
         fires_skipped=skipped,

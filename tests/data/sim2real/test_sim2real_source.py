@@ -20,6 +20,7 @@ from tests.sim2real_scenes import (
     RASTERS,
     SHAPE,
     spread,
+    weather_lines,
     write_code,
     write_lines,
     write_mask,
@@ -182,6 +183,15 @@ def test_observed_fires_go_by_their_days(root, tmp_path, caplog):
     write_lines(root / "0001" / "Weather_Data" / "0001_00001.txt", hours)
     wind = _ingest(root, tmp_path, minutes_per_frame=1440).weather[:3, 0].values / 0.44704
     np.testing.assert_allclose(wind, [np.arange(24).mean(), np.arange(24, 96).mean(), np.nan], rtol=1e-6)
+    past = _ingest(root, tmp_path, minutes_per_frame=1440, row_offset=-1).weather[:3, 0].values / 0.44704
+    np.testing.assert_allclose(past, [np.nan, *wind[:2]], rtol=1e-6)
+
+
+def test_a_fire_with_an_hour_that_is_not_known_counts_its_times(root, tmp_path):
+    write_lines(root / "0001" / "Weather_Data" / "0001_00001.txt", ["#", *weather_lines(8)[1:]])
+    fires = _ingest(root, tmp_path)
+    hours = np.array(["1970-01-01T00", "1970-01-01T01", "1970-01-01T02"], "datetime64[s]")
+    np.testing.assert_array_equal(fires.valid_time[:3], hours)
 
 
 def test_rasters_used_and_left_out_are_recorded(root, tmp_path):

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from emberformer.data.sim2real.wxs import KEPT, drive_frames, read_wxs
+from emberformer.data.sim2real.wxs import KEPT, drive_days, drive_frames, read_wxs
 from emberformer.errors import InputError
 from tests.sim2real_scenes import weather_lines, write_lines
 
@@ -51,7 +51,33 @@ def test_hours_that_are_not_known_keep_their_lines(tmp_path):
     lines[1] = "#"
     table = _table(tmp_path, lines)
     np.testing.assert_allclose(drive_frames(table, 0, 4)[:, 0] / 0.44704, [0, np.nan, 2, 3], rtol=1e-6)
-    assert table.time is None
+    assert table.time is not None
+    assert np.isnat(table.time).tolist() == [False, True, False, False]
+
+
+def _days(tmp_path, offset, lost=()):
+    """Wind in miles an hour of four masks of 24, 25, 26 and 28 July; line h has the speed h."""
+    lines = ["#" if hour in lost else line for hour, line in enumerate(weather_lines(100))]
+    days = np.array(["2023-07-24", "2023-07-25", "2023-07-26", "2023-07-28"], "datetime64[s]")
+    return drive_days(_table(tmp_path, lines), days, offset)[:, 0] / 0.44704
+
+
+def test_an_hour_that_is_not_known_falls_out_of_the_mean_of_its_day(tmp_path):
+    np.testing.assert_allclose(_days(tmp_path, 0), [11.5, 35.5, 71.5, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(_days(tmp_path, 0, lost=[3]), [(11.5 * 24 - 3) / 23, 35.5, 71.5, np.nan], rtol=1e-6)
+
+
+def test_a_day_without_a_known_hour_is_said(tmp_path, caplog):
+    wind = _days(tmp_path, 0, lost=range(24, 48))
+    np.testing.assert_allclose(wind, [11.5, np.nan, 71.5, np.nan], rtol=1e-6)
+    assert "a.wxs: no wind for 1 of 3 steps" in caplog.text
+
+
+def test_daily_masks_know_the_past_wind_alone_where_that_is_asked_for(tmp_path, caplog):
+    """At the mask of a day with -1 stands the wind from the mask before it to this one."""
+    np.testing.assert_allclose(_days(tmp_path, -1), [np.nan, 11.5, 35.5, 71.5], rtol=1e-6)
+    np.testing.assert_allclose(_days(tmp_path, 1), [35.5, 71.5, np.nan, np.nan], rtol=1e-6)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(
