@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from emberformer.errors import InputError
-from emberformer.layout import Layout
+from emberformer.layout import Layout, one_drawing
 from emberformer.settings import NOT_INHERITED, BaselineName, Name, Settings, parse_settings, read_yaml
 from emberformer.stage import Stage, described, merged
 
@@ -169,8 +169,8 @@ def plan_study(settings: Settings, path: Path) -> Study:
     hypotheses name. A variant with an ensemble changes that of the configuration.
 
     Raises:
-        InputError: the file is no experiment, a variant does not fit the configuration, or a hypothesis names a method
-            or data set that is not there.
+        InputError: the file is no experiment, a variant does not fit the configuration or draws its ensemble in another
+            way, or a hypothesis names a method or data set that is not there.
     """
     experiment = load_experiment(path)
     named = {name for hypothesis in experiment.hypotheses for name in (hypothesis.better, hypothesis.than)}
@@ -184,6 +184,7 @@ def plan_study(settings: Settings, path: Path) -> Study:
     left_out = set(NOT_INHERITED) - ({"ensemble"} if "emberformer-ensemble" in named else set())
     kept = settings.model_dump(mode="json", exclude=left_out)
     layout = Layout(parse_settings(merged(kept, dict(changes)), path))
+    one_drawing([*Layout(settings).trained.values(), *layout.trained.values()], path)
     for number, hypothesis in enumerate(experiment.hypotheses):
         for key, name, known in (
             ("better", hypothesis.better, [*layout.trained, *baselines]),

@@ -9,6 +9,7 @@ name.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,7 +150,7 @@ class Layout:
         `unet` (a variant) ...
 
         Raises:
-            InputError: see `require_one_drawing`.
+            InputError: see `one_drawing`.
         """
         found = {}
         for variant in (None, *self.settings.variants):
@@ -160,8 +161,7 @@ class Layout:
                 name = variant or "emberformer"
                 method = name if phase == "phase1" else f"{name}-{phase}"
                 found[method] = Trained(method, variant, phase, layout)
-        ensembles = ((one, one.layout.settings.ensemble) for one in found.values() if one.phase == "ensemble")
-        require_one_drawing(((one.name, one.key, of) for one, of in ensembles if of), self.config)
+        one_drawing(found.values(), self.config)
         return found
 
     def forecasts(self, method: str, dataset: str) -> Path:
@@ -305,3 +305,9 @@ class Trained:
     def folder(self, seed: int | str) -> Path:
         """Its folder for one seed."""
         return self.layout.model(seed, self.phase)
+
+
+def one_drawing(networks: Iterable[Trained], where: object) -> None:
+    """Refuse networks of which two are one ensemble that is drawn in two ways, see `require_one_drawing`."""
+    ensembles = ((one, one.layout.settings.ensemble) for one in networks if one.phase == "ensemble")
+    require_one_drawing(((one.name, one.key, of) for one, of in ensembles if of), where)

@@ -120,3 +120,18 @@ def test_a_hypothesis_may_ask_about_the_configurations_own_ensemble(settings, tm
 def test_a_study_asks_for_no_reference_that_it_does_not_score(settings, tmp_path):
     whole = parse_settings(settings.model_dump(mode="json") | {"evaluation": {"reference": "persistence"}})
     assert plan_study(whole, written(tmp_path)).layout.settings.evaluation.reference is None
+
+
+def test_a_study_draws_the_configurations_ensemble_as_the_configuration_does(settings, tmp_path):
+    own = {"ensemble": {"rivals": [], "members": 9}, "phase2": None}
+    whole = parse_settings(settings.model_dump(mode="json") | own)
+    hypotheses = [{"claim": "It helps", "better": "again-ensemble", "than": "emberformer"}]
+
+    def planned(**ensemble):
+        return plan_study(
+            whole, written(tmp_path, variants={"again": {"ensemble": ensemble}}, hypotheses=hypotheses)
+        ).layout
+
+    assert planned(prior=True).trained["again-ensemble"].layout.settings.ensemble.members == 9
+    with pytest.raises(InputError, match=r"emberformer-ensemble and again-ensemble.*other members"):
+        planned(members=4)

@@ -5,7 +5,7 @@
 import json
 from typing import NamedTuple
 
-from emberformer.ensemble_settings import Rival, require_one_drawing
+from emberformer.ensemble_settings import Rival
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
 from emberformer.layout import Trained
@@ -28,17 +28,17 @@ class Planned(NamedTuple):
     one: Trained
 
 
-@cache
 def planned():
     """Every network that a target may ask for: the configuration's own first, then those of folds and experiments."""
-    of_folds = [fold_layout(number) for number in FOLDS]
-    of_studies = [study(name) for name in EXPERIMENTS]
-    found = [Planned(CONFIG, one) for one in layout.trained.values()]
-    found += [Planned(str(of.config), one) for of in of_folds for one in of.trained.values()]
-    found += [Planned(str(of.config), one) for of in of_studies for one in of.layout.trained.values()]
-    ensembles = ((one.name, one.key, one.layout.settings.ensemble) for _, one in found if one.phase == "ensemble")
-    require_one_drawing(ensembles, CONFIG)
-    return found
+    for one in layout.trained.values():
+        yield Planned(CONFIG, one)
+    for number in FOLDS:
+        of = fold_layout(number)
+        for one in of.trained.values():
+            yield Planned(str(of.config), one)
+    for name in EXPERIMENTS:
+        for one in study(name).layout.trained.values():
+            yield Planned(str(study(name).config), one)
 
 
 @cache
