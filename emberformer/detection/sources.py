@@ -121,7 +121,7 @@ def open_source(layout: Layout, seed: int = 0) -> Source:
     if of.cameras is not None:
         images = ImageStore(layout.camera_images)
         return Source(of, [str(images.identity["entries_sha256"])], {"cameras": key}, [], {}, images, seed)
-    split = read_split(layout.split)
+    split = read_split(layout.split, layout.settings.split.leakage)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     data = [one.content for one in landscapes]
     return Source(of, data, dict.fromkeys(settings.datasets, key), landscapes, split, None, seed)

@@ -122,7 +122,7 @@ def read_clips(layout: Layout, of: ForesightSettings, splits: tuple[Split, ...] 
         InputError: a store or the split is missing, or no fire to train or to choose on is long enough for the longest
             gap.
     """
-    split = read_split(layout.split)
+    split = read_split(layout.split, layout.settings.split.leakage)
     sizes = Sizes.of(layout, split)
     found = []
     for name in layout.settings.datasets:

@@ -18,6 +18,7 @@ from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
+from emberformer.ensemble.dropout import write_dropout
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
 from emberformer.ensemble.training import train_ensemble
 from emberformer.errors import InputError
@@ -30,7 +31,7 @@ from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train
 from tests.command_line import command_line
-from tests.stores import ENSEMBLE, prepare, save_settings, tiny_experiment
+from tests.stores import ENSEMBLE, leaking, prepare, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -416,6 +417,18 @@ def test_settings_that_do_not_fit_are_refused(trained):
         train_ensemble(settings, layout, 3, "cpu")
     with pytest.raises(InputError, match="emberformer ensemble train"):
         load_ensemble(layout.model(0) / "model.ckpt")
+
+
+def test_no_members_are_drawn_of_fires_that_leak(trained, tmp_path, monkeypatch):
+    settings, layout, _ = trained
+    monkeypatch.setattr("emberformer.ensemble.dropout.with_dropout", lambda network: None)  # this one has none
+    with leaking(layout):
+        with pytest.raises(InputError, match="burn alike"):
+            hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
+        with pytest.raises(InputError, match="burn alike"):
+            write_dropout(
+                settings, layout, 0, "tiny", tmp_path / "dropout.zarr", lambda shape, rng: np.zeros(shape), {}, "cpu"
+            )
 
 
 def test_a_loss_that_is_no_number_stops_with_a_remedy(trained, monkeypatch):
