@@ -205,3 +205,16 @@ def test_fires_that_leak_are_not_studied(stores):
         with pytest.raises(InputError, match="burn alike"):
             read_clips(layout, settings.foresight)
         assert read_clips(Layout(told), settings.foresight)
+
+
+def test_whole_layers_stand_beside_components(tmp_path):
+    study = STUDY | {"target_layers": [1]}
+    settings, layout = tiny_experiment(tmp_path, foresight=study, features={"components": 8, "layers": [1]})
+    prepare(settings, layout)
+    (clips,) = read_clips(layout, settings.foresight)
+    store, row = open_features(layout.features("tiny")), int(clips.start[1]) + 2
+    frame = int(store.frame_of[int(open_fires(layout.fires("tiny")).row_start[clips.fires[1]]) + 2])
+    hidden = store.frame_layers[frame, 0]
+    assert clips.features.shape[-1] == 8 + hidden.shape[-1]
+    assert np.allclose(clips.features[row, ..., :8], store.frame_patches[frame], atol=1e-2)
+    assert np.allclose(clips.features[row, ..., 8:], hidden, atol=1e-2)
