@@ -1,6 +1,7 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import Futures, cut
 from emberformer.ensemble.dropout import write_dropout
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
-from emberformer.ensemble.training import train_ensemble
+from emberformer.ensemble.training import _state, train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -394,6 +395,12 @@ def test_a_warm_start_tells_what_it_found(trained, caplog):
     before = load_ensemble(path).generator.state_dict()
     assert all(torch.allclose(started[name], before[name], atol=1e-4) for name in before)
     assert "entries copied" in caplog.text
+
+
+def test_a_warm_start_may_lie_in_the_home_folder(trained, monkeypatch):
+    path = trained[2]
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert _state(Path("~") / path.name).keys() == load_ensemble(path).generator.state_dict().keys()
 
 
 def refused(settings, match, **ensemble):
