@@ -60,7 +60,7 @@ def measure_fidelity(config: Path, dataset: str, number: int | None) -> list[tup
     trained = [load_model(layout.model(seed) / "model.ckpt") for seed in settings.training.seeds]
     landscape = open_landscape(layout, dataset, trained[0][1], memory="ram")
     whole: dict[Axis, Tensor] = {axis: memory_of(landscape, axis).clone() for axis in AXES}
-    split = read_split(layout.split)
+    split = read_split(layout.split, settings.split.leakage)
     steps = list_steps([landscape], {dataset: split[dataset]}, "test", number)
     backbone, rows = load_backbone(settings.features), []
     rows_of_grid, columns, plain = *whole["frame"].shape[-3:-1], np.empty(0)

@@ -148,7 +148,7 @@ def fires_of_test(layout: Layout, dataset: str, number: int | None) -> list[int]
     Raises:
         InputError: there is none.
     """
-    split = read_split(layout.split)[dataset]
+    split = read_split(layout.split, layout.settings.split.leakage)[dataset]
     names = map(str, open_fires(layout.fires(dataset)).fire_id.values)
     found = [fire for fire, name in enumerate(names) if split.get(name) == "test"]
     if not found:

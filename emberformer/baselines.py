@@ -73,7 +73,7 @@ def write_baseline(settings: Settings, layout: Layout, method: str, dataset: str
     if method not in get_args(BaselineName):
         raise InputError("baseline", repr(method), " or ".join(get_args(BaselineName)), "name one of them")
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
-    split, path = read_split(layout.split), layout.forecasts(method, dataset)
+    split, path = read_split(layout.split, settings.split.leakage), layout.forecasts(method, dataset)
     leads, every = settings.forecast.leads, settings.forecast.every
     foresees = all(of.foresees_wind for of in settings.datasets.values())
     by_lead = [

@@ -90,7 +90,7 @@ def annotate(config: Config, dataset: DatasetName, out: Out, changes: Changes = 
 
     settings, layout = open_configuration(config, dataset, changes=changes)
     of = detection_settings(settings, layout.config).fires
-    split = read_split(layout.split)[dataset]
+    split = read_split(layout.split, settings.split.leakage)[dataset]
     write_fire_annotations(out, open_fires(layout.fires(dataset)), split, cluster_rule(of), of.horizons)
     typer.echo(out)
 

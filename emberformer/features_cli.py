@@ -121,7 +121,7 @@ def fit_channels(
 
     settings, layout = open_configuration(config)
     fires = {name: open_fires(layout.fires(name)) for name in settings.datasets}
-    projection = fit(fires, read_split(layout.split))
+    projection = fit(fires, read_split(layout.split, settings.split.leakage))
     write_projection(out, projection)
     typer.echo(f"{out}: {len(projection.channels)} channels, fitted on {projection.fitted_on}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -90,6 +92,17 @@ def prepare(settings: Settings, layout: Layout) -> None:
     """Everything that training needs."""
     make_stores(settings, layout)
     write_split(layout.split, make_split({n: open_fires(layout.fires(n)) for n in settings.datasets}, settings.split))
+
+
+@contextmanager
+def leaking(layout: Layout) -> Iterator[None]:
+    """The split as one that was made under `leakage: report`, with a leak."""
+    whole = layout.split.read_text()
+    layout.split.write_text(json.dumps(json.loads(whole) | {"leaks": ["tiny/1 and tiny/2 burn alike"]}))
+    try:
+        yield
+    finally:
+        layout.split.write_text(whole)
 
 
 def save_settings(settings: Settings, path: Path) -> Path:

@@ -22,7 +22,7 @@ from emberformer.evaluate import scores
 from emberformer.fire_steps import count_steps, fire_steps
 from emberformer.forecast_store import open_forecasts
 from tests.small_fires import disc, small_fires
-from tests.stores import ingest_all, tiny_experiment
+from tests.stores import ingest_all, leaking, tiny_experiment
 
 SHAPE = (15, 17)
 
@@ -158,6 +158,12 @@ def test_the_wind_is_not_of_the_step_when_the_source_gives_the_past_one(experime
 def test_unknown_baselines_are_named(experiment):
     with pytest.raises(InputError, match="persistence or dilation"):
         write_baseline(experiment[0], experiment[1], "oracle", "tiny")
+
+
+def test_no_baseline_is_scored_on_fires_that_leak(experiment):
+    settings, layout = experiment
+    with leaking(layout), pytest.raises(InputError, match="burn alike"):
+        write_baseline(settings, layout, "persistence", "tiny")
 
 
 def test_a_baseline_for_each_lead_time():

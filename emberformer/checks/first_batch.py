@@ -125,7 +125,7 @@ def untrained_beginning(settings: Settings, layout: Layout, phase: Phase, device
     lightning.seed_everything(seed, verbose=False)
     if phase == "phase1":
         return begin_training(settings, layout, seed, device)
-    sizes = Sizes.of(layout, read_split(layout.split))
+    sizes = Sizes.of(layout, read_split(layout.split, settings.split.leakage))
     parent = build_model(sizes, settings)
     if phase != "student":
         return begin_finetuning(settings, layout, seed, phase, parent, sizes, device)

@@ -49,7 +49,7 @@ def check_dataset(fires: xr.Dataset, most: int) -> list[Finding]:
 
 def check_split(fires: Mapping[str, xr.Dataset], layout: Layout) -> list[Finding]:
     """Sizes of the splits and leakage between them."""
-    split = read_split(layout.split)
+    split = read_split(layout.split, "report")
     by = layout.settings.split.by
     ground = [
         Finding(f.level, f"{f.subject}, {name}" if len(fires) > 1 else f.subject, f.message, f.remedy, f.numbers)

@@ -236,12 +236,13 @@ def write_split(path: Path, split: dict) -> None:
     write_whole(path, json.dumps(split, indent=1) + "\n")
 
 
-def read_split(path: Path, leakage: Literal["stop", "report"] = "report") -> dict[str, dict[str, str]]:
+def read_split(path: Path, leakage: Literal["stop", "report"] = "stop") -> dict[str, dict[str, str]]:
     """Read a split.
 
     Args:
         path: the file.
-        leakage: `split.leakage`; stop: refuse a split that was made with `report` and has leaks.
+        leakage: `split.leakage`; stop: refuse a split that was made with `report` and has leaks. Who trains, draws or
+            scores hands over the configuration's; who only tells of the fires asks for "report".
 
     Returns:
         {dataset: {fire_id: "train", "validation" or "test"}}.

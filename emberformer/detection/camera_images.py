@@ -28,7 +28,8 @@ class CameraSource:
         images: folder of its images.
         split: that all of it belongs to; None: it is divided.
         group: key of an image's entry that says what stays together when it is divided, such as `video_id` or
-            `camera`, or `FOLDER`; None: every image by itself, which puts frames of one video on both sides.
+            `camera`, or `FOLDER`; equal values of one key are one group, in other sets too. None: every image by
+            itself, which puts frames of one video on both sides.
     """
 
     annotations: Path
@@ -122,9 +123,7 @@ def _splits(images: Sequence[tuple[CameraSource, CocoImage, str]], shares: Mappi
         InputError: a group that would be in several.
     """
     folders = list(dict.fromkeys(source.images for source, *_ in images))  # a folder's name says little without them
-    groups = [
-        f"{folders.index(source.images)}/{group}" if source.group == FOLDER else group for source, _, group in images
-    ]
+    groups = [_told_apart(source, group, folders) for source, _, group in images]
     given: dict[str, str | None] = {}
     for (source, _, group), key in zip(images, groups, strict=True):
         if key and given.setdefault(key, source.split) != source.split:
@@ -136,6 +135,12 @@ def _splits(images: Sequence[tuple[CameraSource, CocoImage, str]], shares: Mappi
     divided = [place for place, (source, *_) in enumerate(images) if source.split is None]
     drawn = dict(zip(divided, _divided([groups[place] for place in divided], shares, seed), strict=True))
     return [source.split or drawn[place] for place, (source, *_) in enumerate(images)]
+
+
+def _told_apart(source: CameraSource, group: str, folders: Sequence[Path]) -> str:
+    """A group by its value, by which they are sorted before they are drawn, and by whose value it is."""
+    where = f"{folders.index(source.images)}/" if source.group == FOLDER else ""
+    return f"{where}{group}\0{source.group}" if group else ""  # `camera` 3 is not `video_id` 3
 
 
 def _group(source: CameraSource, image: CocoImage) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from emberformer.checkpoint import write_checkpoint
+from emberformer.checkpoint import load_weights, of_another_version, write_checkpoint
 from emberformer.detection.cached_tail import CachedTail
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.live_tail import LiveTail
@@ -20,7 +21,7 @@ from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import read_encodings
 from emberformer.provenance import provenance
-from emberformer.settings import Settings
+from emberformer.settings import Settings, described
 
 ABOUT = ("features", "seed", "validation", "provenance")
 
@@ -99,24 +100,25 @@ def load_detector(path: Path) -> TrainedDetector:
     """A trained detector.
 
     Raises:
-        InputError: there is no checkpoint, or it is of no detector.
+        InputError: there is no checkpoint, or it is of no detector, or of another version.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         channels, categories = int(content["channels"]), tuple(content["categories"])
         about = {key: content[key] for key in ABOUT}
-        settings, told = content["settings"], content["tail"]
+        settings, told = Settings.model_validate(content["settings"]), content["tail"]
+    except ValidationError as error:
+        raise of_another_version(path, described(error)) from error
     except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             path, str(error), "a checkpoint of `emberformer detection train`", "train first, or name another file"
         ) from error
-    settings = Settings.model_validate(settings)
     of = detection_settings(settings, path)
     detector, tail = FireDetector(of, channels, len(categories)), None
-    detector.load_state_dict(content["state"])
+    load_weights(detector, content["state"], path)
     if told is not None:
         tail = _read_tail(settings, of, told, path)
-        tail.load_state_dict(told["state"])
+        load_weights(tail, told["state"], path)
         tail.eval()
     return TrainedDetector(detector.eval(), settings, channels, categories, tail, about)
 

@@ -114,14 +114,16 @@ def open_source(layout: Layout, seed: int = 0) -> Source:
     """The stores of a configuration.
 
     Raises:
-        InputError: they are not there, or do not belong together.
+        InputError: they are not there, or do not belong together; the fires leak; or the camera sets have changed since
+            their store was written.
     """
     settings, of = layout.settings, detection_settings(layout.settings, layout.config)
     key = features_key(settings.features)
     if of.cameras is not None:
         images = ImageStore(layout.camera_images)
+        list_camera_images(of.cameras, images)  # before hours of training: the store's split may be another one
         return Source(of, [str(images.identity["entries_sha256"])], {"cameras": key}, [], {}, images, seed)
-    split = read_split(layout.split)
+    split = read_split(layout.split, layout.settings.split.leakage)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
     data = [one.content for one in landscapes]
     return Source(of, data, dict.fromkeys(settings.datasets, key), landscapes, split, None, seed)
@@ -153,8 +155,8 @@ def list_camera_images(of: CameraSettings, store: ImageStore) -> CameraSet:
     told = list_images(camera_sources(of), of.categories, split_shares(of), of.seed)
     if told.entries_sha256() != store.identity["entries_sha256"]:
         raise InputError(
-            store.path, "features of other images or boxes than the camera sets have now", "a store of these sets",
-            "run `emberformer detection images` again",
+            store.path, "features of other images, boxes or splits than the camera sets have now",
+            "a store of these sets", "run `emberformer detection images` again",
         )  # fmt: skip
     return told
 

@@ -35,7 +35,7 @@ from emberformer.model.lora import apart_from_orthogonal
 from emberformer.optimisation import exponential_average, warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
-from emberformer.settings import Settings
+from emberformer.settings import Settings, expand
 
 log = logging.getLogger(__name__)
 SIDE = 100  # of a window, while training: the overlap of boxes does not ask how long a pixel is
@@ -234,7 +234,7 @@ def _teaching(
 ) -> Teaching | None:
     if of.distillation is None:
         return None
-    teacher = load_teacher(of.distillation.teacher, detector, samples.channels, samples.categories, features)
+    teacher = load_teacher(expand(of.distillation.teacher), detector, samples.channels, samples.categories, features)
     return Teaching(teacher, detector, of.distillation)
 
 

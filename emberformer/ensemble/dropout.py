@@ -86,7 +86,7 @@ def write_dropout(
     rollout = make_rollout(
         model.to(where), trained_with.model.lead_times, landscape, settings.features, told, where, about["calibration"]
     )
-    steps = list_steps([landscape], {dataset: read_split(layout.split)[dataset]}, "test")
+    steps = list_steps([landscape], {dataset: read_split(layout.split, layout.settings.split.leakage)[dataset]}, "test")
     steps = [step for step in steps if step.step % told.every == 0]
     inputs = rollout_inputs(rollout, landscape, steps, trained_with.model)
 

@@ -73,7 +73,7 @@ def hindcast_ensemble(settings: Settings, layout: Layout, seed: int, dataset: st
         "sees_target_wind": settings.model.wind and settings.datasets[dataset].tells_target_wind,
     }  # fmt: skip
     members = store.with_suffix(".members.zarr")
-    blocks = member_blocks(futures, prior, landscape, read_split(layout.split), settings, where)
+    blocks = member_blocks(futures, prior, landscape, read_split(layout.split, settings.split.leakage), settings, where)
     write_members(members, blocks, leads=of.leads, shape=(of.members, *size), tells_probability=True, **told)
     write_forecasts(
         store,

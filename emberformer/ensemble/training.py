@@ -36,7 +36,7 @@ from emberformer.network_sizes import Sizes
 from emberformer.optimisation import exponential_average, warm_cosine
 from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
-from emberformer.settings import Settings
+from emberformer.settings import Settings, expand
 
 log = logging.getLogger(__name__)
 PLACES = 32  # patches over which the window's place on the frame is drawn, or the whole of a larger frame
@@ -222,4 +222,4 @@ def train_ensemble(
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return load_ensemble(path).generator.state_dict()
+    return load_ensemble(expand(path)).generator.state_dict()

@@ -19,6 +19,7 @@ from emberformer.features.backbone import Backbone, load_backbone
 from emberformer.features.block import write_error
 from emberformer.features.channel_map import ChannelMap, channel_map
 from emberformer.features.encoding import Encoding, fit_encoding, load_encoding, save_encoding
+from emberformer.features.families import family_of
 from emberformer.features.patch_means import mean_channels
 from emberformer.features.plan import plan_folder
 from emberformer.features.rendering import patch_grid, pixels_per_patch, terrain_channels
@@ -27,6 +28,7 @@ from emberformer.features.shape import AXES, FILL, StoreShape
 from emberformer.settings import FeatureSettings
 
 IDENTITY, ENCODING = "identity.json", "encoding.npz"
+WORDS = "rendering"  # for readers alone: all that it tells follows from the store's name and the other attributes
 EXPECTED = "what the first extraction job wrote"
 REMEDY = "run `snakemake extract_features`; where the file is damaged, copy it again or delete the store first"
 
@@ -77,8 +79,9 @@ def begin_store(
                 _write_identity(folder, identity, encoding)
     except OSError as error:
         raise write_error(folder, error) from error
-    if (told := read_identity(store)) != identity:
-        different = sorted(key for key in identity.keys() | told.keys() if identity.get(key) != told.get(key))
+    told = read_identity(store)
+    keys = (identity.keys() | told.keys()) - {WORDS}
+    if different := sorted(key for key in keys if identity.get(key) != told.get(key)):
         raise InputError(
             store, f"a store that was begun with another {', '.join(different)}", "jobs that agree",
             "delete the store, or use the weights and the data it was begun with",
@@ -102,12 +105,13 @@ def store_identity(settings: FeatureSettings, backbone: Backbone, fires: xr.Data
     pixels = pixels_per_patch(backbone.patch_size, settings.scale)
     height, width = (settings.window or fires.sizes[side] for side in ("y", "x"))
     channels = terrain_channels(*bands_of(fires))
+    trained_as = family_of(backbone.model).normalisation
     return {
         "model": backbone.name,
         "weights": settings.weights,
         "weights_sha256": backbone.weights_sha256,
         "weights_licence": backbone.licence,
-        "rendering": f"{settings.channel_map}, ImageNet normalisation; emberformer.features.rendering",
+        WORDS: f"{settings.channel_map}, {trained_as} normalisation; emberformer.features.rendering",
         "store_schema": STORE_SCHEMA,
         "scale": settings.scale,
         "window": settings.window,

@@ -31,6 +31,7 @@ class Family:
         shuffles: patches are shuffled to be masked, unless an order is given.
         normed: the last hidden state has passed the final LayerNorm.
         mask_argument: blocks must be told that nothing is masked.
+        normalisation: whose mean and deviation these are, in a word.
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -39,6 +40,7 @@ class Family:
     shuffles: bool = False
     normed: bool = True
     mask_argument: bool = False
+    normalisation: str = "ImageNet"
 
 
 DINO = ("dinov2", "dinov2_with_registers", "dinov3_vit")
@@ -49,7 +51,7 @@ FAMILIES = {
     # Radford et al. 2021, arXiv:2103.00020; mean and deviation: openai/CLIP, clip/clip.py.
     "clip_vision_model": Family(
         (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), asked_for_positions=True,
-        normed=False, mask_argument=True,
+        normed=False, mask_argument=True, normalisation="CLIP",
     ),
 }  # fmt: skip
 

@@ -122,7 +122,7 @@ def read_clips(layout: Layout, of: ForesightSettings, splits: tuple[Split, ...] 
         InputError: a store or the split is missing, or no fire to train or to choose on is long enough for the longest
             gap.
     """
-    split = read_split(layout.split)
+    split = read_split(layout.split, layout.settings.split.leakage)
     sizes = Sizes.of(layout, split)
     found = []
     for name in layout.settings.datasets:
@@ -159,7 +159,10 @@ def _read(landscape: Landscape, split: dict[str, str], fires: list[int], layers:
     whole = slice(0, landscape.grid[0]), slice(0, landscape.grid[1])
     numbers = _layer_numbers(landscape, layers)
     length = landscape.features
-    features = torch.empty(len(rows), *landscape.grid, length * (1 + len(layers)), dtype=torch.float16)
+    beside = (
+        landscape.layer_reader.shape[-1] * len(layers) if layers else 0
+    )  # whole tokens, where others are components
+    features = torch.empty(len(rows), *landscape.grid, length + beside, dtype=torch.float16)
     share = np.empty((len(rows), *landscape.grid), np.float32)
     for at in range(0, len(rows), AT_ONCE):
         cut = Cut(tuple(frames[at : at + AT_ONCE].tolist()), *whole)

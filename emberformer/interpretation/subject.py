@@ -123,7 +123,7 @@ def open_subject(layout: Layout, seed: int, phase: Phase, dataset: str, split: s
     where = choose_device(device)
     model, sizes, settings, about = load_model(layout.model(seed, phase) / "model.ckpt")
     landscape = open_landscape(layout, dataset, sizes)
-    steps = list_steps([landscape], {dataset: read_split(layout.split)[dataset]}, split)
+    steps = list_steps([landscape], {dataset: read_split(layout.split, layout.settings.split.leakage)[dataset]}, split)
     if not steps:
         raise InputError(layout.split, f"no step of {split} fires of {dataset}", "some", "choose the other split")
     model = model.to(where)

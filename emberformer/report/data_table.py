@@ -34,7 +34,7 @@ def data_rows(layout: Layout, fires: Mapping[str, xr.Dataset]) -> list[DataRow]:
         layout: its split is read.
         fires: data set -> opened fires store.
     """
-    split, rows = read_split(layout.split), []
+    split, rows = read_split(layout.split, "report"), []
     for name, store in fires.items():
         train, validation, test = (list(split[name].values()).count(part) for part in SPLITS)
         side = [size * float(store.attrs["cell_m"]) / 1000 for size in (store.sizes["x"], store.sizes["y"])]

@@ -132,7 +132,7 @@ def _backbone_facts(dataset: str, attributes: dict, layout: Layout) -> list[Fact
 
 
 def _split_facts(settings: Settings, layout: Layout) -> list[Fact]:
-    split = read_split(layout.split)
+    split = read_split(layout.split, "report")
     facts = [Fact("split", f"by {settings.split.by}, seed {settings.split.seed}, {_short(layout.split, layout)}")]
     for dataset, of_fire in split.items():
         counts = {name: list(of_fire.values()).count(name) for name in SPLITS}

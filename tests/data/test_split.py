@@ -274,9 +274,9 @@ def test_other_files_are_no_split(tmp_path, text, found):
 def test_a_split_with_leaks_is_refused_where_they_stop(tmp_path):
     path = tmp_path / "split.json"
     write_split(path, make_split({"a": _fires(9)}, _settings()) | {"leaks": ["a/1 and a/2 burn alike"]})
-    assert read_split(path) == read_split(path, "report")
+    assert len(read_split(path, "report")["a"]) == 9
     with pytest.raises(InputError, match=r"(?s)split\.json.*a/1 and a/2 burn alike.*leakage: report"):
-        read_split(path, "stop")
+        read_split(path)
 
 
 def test_split_of_the_tiny_store(tiny_fires):

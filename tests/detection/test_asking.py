@@ -78,6 +78,31 @@ def test_options_ask_less(detector):
     assert asked(adaptive=1e-6) == (12, 20)
 
 
+def test_the_worst_queries_are_dropped(detector):
+    cells = detector.pyramid(BATCH.features, BATCH.valid)
+    queries, _ = detector.begin(cells, 20)
+    told = Predictions(torch.randn(4, 20, 2), torch.rand(4, 20, 4))
+    kept, left = Asking(detector, AskingSettings(keep=0.25))._kept(queries, told)
+    for n in range(4):
+        best = told.scores[n].argsort(descending=True)[:5]
+        assert torch.equal(left.logits[n], told.logits[n, best])
+        assert torch.equal(left.boxes[n], told.boxes[n, best])
+        assert torch.equal(kept.boxes[n], queries.boxes[n, best])
+
+
+def test_queries_are_in_proportion_to_the_sum_of_the_scores(detector, monkeypatch):
+    begin, scores = FireDetector.begin, torch.tensor([0.1, 0.35, 0.6, 0.85])  # their sums over 20: 2, 7, 12, 17
+
+    def begun(self, cells, number):
+        queries, told = begin(self, cells, number)
+        return queries, Predictions(scores.logit()[:, None, None].expand_as(told.logits), told.boxes)
+
+    monkeypatch.setattr(FireDetector, "begin", begun)
+    for share, wanted in ((1.0, [5, 10, 15, 20]), (0.5, [5, 5, 10, 10]), (3.0, [10, 20, 20, 20])):  # in steps of 5
+        asked = Asking(detector, AskingSettings(adaptive=share)).predictions(BATCH.features, BATCH.valid)
+        assert [len(logits) for logits, _ in asked] == wanted
+
+
 def test_what_changes_in_a_layer_worked_by_hand():
     box = torch.tensor([[[0.5, 0.5, 0.2, 0.2]]])
     moved = box + torch.tensor([0.1, 0, 0, 0])  # IoU 1/3

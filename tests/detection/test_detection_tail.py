@@ -11,6 +11,7 @@ from emberformer.detection.evaluation import evaluate_detectors, read_results
 from emberformer.detection.fire_objects import ClusterRule
 from emberformer.detection.fire_samples import FireObjectSamples
 from emberformer.detection.sources import open_source
+from emberformer.detection.tail import Tail
 from emberformer.detection.training import train_detector
 from emberformer.detection_settings import DetectionSettings
 from emberformer.layout import Layout
@@ -26,6 +27,23 @@ ADAPTERS = {
     "ranks by layer": {"rank": 16, "rank_pattern": {r"layer\.3\..*": 32}},
     "adaptive": {"rank": 2, "adaptive": True},
 }
+
+
+RANKS = {  # layers of the third and the fourth block, and rank in each; an adaptive one begins with some to spare
+    "attention": (("q_proj", "v_proj"), (4, 4)),
+    "MLP": (("fc1", "fc2"), (8, 8)),
+    "ranks by layer": (("q_proj", "v_proj"), (16, 32)),
+    "adaptive": (("q_proj", "v_proj"), (3, 3)),
+}
+
+
+def ranks_of(tail: Tail) -> dict[str, int]:
+    """Rank of the adapter of each layer, by the number of its block and its own name."""
+    return {
+        f"{name.split('.layer.')[1].split('.')[0]}.{name.split('.lora_A')[0].split('.')[-1]}": p.shape[0]
+        for name, p in tail.backbone.named_parameters()
+        if ".lora_A" in name
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +69,8 @@ def test_before_the_first_step_the_tokens_are_those_of_the_frozen_backbone(exper
     samples = FireObjectSamples(source.landscapes, steps, ClusterRule(), crop=2, flip=True)
     tail = source.begin_tail(layout, samples)
     assert tail is not None
+    layers, ranks = RANKS[kind]
+    assert ranks_of(tail) == {f"{2 + n}.{name}": rank for n, rank in enumerate(ranks) for name in layers}
     batch = source.for_tail(samples, tail).__getitems__([0, 1, 2])
     made = tail(batch)
     assert made.requires_grad

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from emberformer.detection.detector import FireDetector
 from emberformer.detection.losses import DetectionLoss, Targets, corners_of, inside, iou_aware_cross_entropy
-from emberformer.detection.queries import Predictions
+from emberformer.detection.queries import Heads, Predictions, Proposals
 from emberformer.detection_settings import DetectionLossSettings, DetectionSettings
 from tests.detection.scenes import Scenes
 
@@ -87,6 +89,18 @@ def test_cross_entropy_worked_by_hand():
     assert half.item() == pytest.approx(np.log(2) * (0.5 + 0.5 * 0.25 + 0.25))
 
 
+def test_boxes_count_by_their_objects_weights():
+    """The first window's box lies a half of its side beside its object: L1 0.1, IoU and GIoU 1/3. The second's fits."""
+    placed = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
+    told = Predictions(torch.zeros(2, 1, 1), placed.expand(2, 1, 4))
+    boxes, labels = [placed + torch.tensor([0.1, 0, 0, 0]), placed], [torch.tensor([0])] * 2
+    loss = DetectionLoss(DetectionLossSettings(), 1).eval()
+    for weights, share in (((1.0, 0.5), 1 / 1.5), ((0.5, 1.0), 0.5 / 1.5)):
+        terms = loss.terms(told, Targets(boxes, labels, [torch.tensor([weight]) for weight in weights]))
+        assert terms["l1"].item() == pytest.approx(0.1 * share, rel=1e-4)
+        assert terms["giou"].item() == pytest.approx(2 / 3 * share, rel=1e-4)
+
+
 def test_patches_whose_centre_is_in_a_box():
     boxes = torch.tensor([[0.25, 0.25, 0.5, 0.5], [0.25, 0.25, 0.2, 0.2]])
     found = inside(boxes, torch.tensor([1, 1]), (4, 2), 3)
@@ -116,6 +130,9 @@ def test_no_weight_is_shared_by_two_layers_and_all_learn(kind):
     said.loss.backward()
     without = [name for name, p in one.named_parameters() if p.grad is None]
     assert without == []
+    assert said.loss_dict is not None
+    parts_asked = ("refined" in said.further, "patches" in said.loss_dict, len(one.decoder.heads[0].box))
+    assert parts_asked == ((True, True, 3) if kind == "all" else (False, False, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,6 +164,36 @@ def test_queries_are_on_real_patches_first():
     with torch.inference_mode():
         said = one(batch.features, batch.valid)
     assert (said.logits.amax(-1) > -20).sum() == 32
+
+
+def test_queries_begin_at_the_best_proposals_the_best_first():
+    one, batch = detector().eval(), Scenes(1).__getitems__([0])
+    start, cells = one.starts[0], one.pyramid(batch.features, batch.valid)
+    assert isinstance(start, Proposals)
+    category = start.heads.category[0]
+    start.project = torch.nn.Identity()  # what a cell scores is its first feature
+    best, shown = [17, 3, 300], torch.zeros_like(cells.cells)
+    shown[0, best, 0] = torch.tensor([3.0, 2.0, 1.0])
+    with torch.inference_mode():
+        category.weight.zero_()
+        category.weight[1, 0] = 1
+        queries, told = start(replace(cells, cells=shown), 3)
+        fewer, _ = start(replace(cells, cells=shown), 2)
+    assert torch.equal(queries.level[0], cells.level[best])
+    torch.testing.assert_close(queries.boxes[0], cells.anchors[best])  # an untrained head moves no box
+    torch.testing.assert_close(fewer.boxes, queries.boxes[:, :2])
+    assert (told.scores[0].diff() < 0).all()
+
+
+def test_each_level_has_heads_of_its_own():
+    heads = Heads(8, 2, levels=3)
+    for box in heads.box:
+        torch.nn.init.normal_(box.layers[-1].weight)
+    alike, box = torch.ones(1, 3, 8), torch.full((1, 3, 4), 0.5)
+    told = heads(alike, box, torch.tensor([[0, 2, 0]]))
+    for of in (told.boxes[0], told.logits[0]):
+        assert torch.equal(of[0], of[2])
+        assert not torch.allclose(of[0], of[1], atol=1e-3)
 
 
 def test_presets_and_what_goes_first():

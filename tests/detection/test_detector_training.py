@@ -15,7 +15,7 @@ from emberformer.detection.distilling import Teaching
 from emberformer.detection.found import Detections, Objects
 from emberformer.detection.loading import MixedWindows, hardness
 from emberformer.detection.losses import Targets
-from emberformer.detection.training import DetectionTraining, fit_detector
+from emberformer.detection.training import DetectionTraining, _teaching, fit_detector
 from emberformer.detection_settings import AskingSettings, CurriculumSettings, DetectionSettings
 from emberformer.errors import InputError
 from emberformer.settings import Settings
@@ -140,6 +140,25 @@ def test_a_student_learns_from_its_teacher(whole, tmp_path):
         fitted(tmp_path / "other", other)
     with pytest.raises(InputError, match="features \\['x'\\]"):
         fitted(tmp_path / "other", configuration(distillation=told), features="of other weights")
+
+
+def test_a_teacher_may_lie_in_the_home_folder(whole, monkeypatch):
+    monkeypatch.setenv("HOME", str(whole.parent))
+    samples = Scenes(2)
+    of = configuration(distillation={"teacher": "~/model.ckpt"}).detection
+    assert of is not None
+    student = FireDetector(of, samples.channels, len(samples.categories))
+    assert _teaching(student, samples, of, {"made_up": "x"}) is not None
+
+
+def test_a_checkpoint_of_another_version_is_named(whole, tmp_path):
+    content = torch.load(whole, weights_only=True)
+    settings, weights = content["settings"] | {"renamed": 1}, dict(content["state"])
+    weights.popitem()
+    for other, named in (({"settings": settings}, "renamed"), ({"state": weights}, "Missing key")):
+        torch.save(content | other, tmp_path / "model.ckpt")
+        with pytest.raises(InputError, match=rf"(?s){named}.*this version trains.*train again"):
+            load_detector(tmp_path / "model.ckpt")
 
 
 def test_a_teacher_says_what_it_is_sure_of(tmp_path):

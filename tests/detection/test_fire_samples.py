@@ -16,12 +16,13 @@ from emberformer.detection.coco import read_coco
 from emberformer.detection.fire_objects import ClusterRule, newly_burned, objects_new_in
 from emberformer.detection.fire_samples import LOUDNESS, FireObjectSamples
 from emberformer.detection.samples import DetectionSamples
+from emberformer.detection.sources import open_source
 from emberformer.errors import InputError
 from emberformer.features.store import open_features
 from emberformer.network_sizes import Sizes
 from emberformer.views import turned
 from emberformer.windows import padded, pixel_slices
-from tests.stores import prepare, save_settings, tiny_experiment
+from tests.stores import leaking, prepare, save_settings, tiny_experiment
 
 RULE = ClusterRule(reach=1, least_front=1)
 CATEGORIES = ("front_now", "spot_now", "front_next", "spot_next")
@@ -169,6 +170,12 @@ def test_chance_is_of_seed_epoch_and_index_only(opened):
     assert torch.equal(alone.boxes[0], together.boxes[1])
     two.set_epoch(1)
     assert any(two.window(n) != one.window(n) for n in range(6))
+
+
+def test_no_detector_learns_from_fires_that_leak(opened):
+    layout, _ = opened
+    with leaking(layout), pytest.raises(InputError, match="burn alike"):
+        open_source(layout)
 
 
 def test_the_command_line_writes_the_objects_of_the_fires_as_coco_sets(opened, tmp_path):

@@ -1,5 +1,6 @@
 """The image store: tokens are the backbone's own, boxes lie on the canvas, and it is whole or not there."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,6 +234,22 @@ def test_a_camera_of_two_sets_is_in_one_split(tmp_path):
         sources = [CameraSource(*one, split, "camera") for one, split in zip(sets, given, strict=True)]
         with pytest.raises(InputError, match="group 'camera 0'"):
             list_images(sources, None, SHARES, 0)
+
+
+def test_equal_values_of_different_keys_are_no_group(tmp_path):
+    sets = []
+    for key in ("camera", "video_id"):
+        annotations, images = write_camera_set(tmp_path / key, 4, cameras=1)
+        told = json.loads(annotations.read_text())
+        told["images"] = [{**entry, key: 3} for entry in told["images"]]
+        annotations.write_text(json.dumps(told))
+        sets.append(CameraSource(annotations, images, group=key))
+    shares = {"train": 0.5, "validation": 0.0, "test": 0.5}
+    splits = [image.split for image in list_images(sets, None, shares, 0).images]
+    assert len(set(splits[:4])) == len(set(splits[4:])) == 1
+    assert splits[0] != splits[4]
+    given = [replace(one, split=split) for one, split in zip(sets, ("train", "test"), strict=True)]
+    assert [image.split for image in list_images(given, None, shares, 0).images] == ["train"] * 4 + ["test"] * 4
 
 
 def test_folders_of_two_sets_are_told_apart(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from emberformer.cli import app
-from emberformer.detection import training
+from emberformer.detection import camera_images, training
 from emberformer.detection.camera_input import as_images, in_colour, pixels_of
 from emberformer.detection.checkpoint import load_detector
 from emberformer.detection.detector import FireDetector
@@ -269,3 +269,12 @@ def test_images_that_changed_since_the_store_was_written_are_refused(folder, tmp
     Image.new("RGB", (140, 90)).save(tmp_path / "images" / "0001.png")
     with pytest.raises(InputError, match=r"features of other images[\s\S]*detection images"):
         begun(layout)
+
+
+def test_no_training_begins_on_a_store_of_another_split(folder, monkeypatch):
+    settings = configured(folder).settings
+    assert settings.detection is not None
+    frozen = settings.model_copy(update={"detection": settings.detection.model_copy(update={"tail": None})})
+    monkeypatch.setattr(camera_images, "_divided", lambda groups, *_: ["test", *["train"] * (len(groups) - 1)])
+    with pytest.raises(InputError, match=r"boxes or splits[\s\S]*detection images"):
+        training.train_detector(frozen, Layout(frozen), 0, "cpu", 1)

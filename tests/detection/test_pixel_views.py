@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from emberformer.detection.camera_images import CameraImage
+from emberformer.detection.coco import CocoImage
 from emberformer.detection.found import NOTHING, Objects
 from emberformer.detection.pixel_views import (
     Picture,
@@ -16,6 +19,7 @@ from emberformer.detection.pixel_views import (
     pasted,
     zoomed,
 )
+from emberformer.detection.view_drawing import ViewDrawing
 
 SIDE, BRIGHT, GROUND = 112, 250, 40
 
@@ -136,6 +140,18 @@ def test_a_view_is_of_its_seed_and_all_kinds_of_changes_come_up():
     same = draw_view(pictures[0], lambda n: [], lambda n: [], none, np.random.default_rng(0))
     assert np.array_equal(same.pixels, pictures[0].pixels)
     assert np.allclose(same.objects.boxes, pictures[0].objects.boxes)
+
+
+def test_rare_objects_are_pasted_as_often_as_common_ones(tmp_path):
+    images = []
+    for number, label in enumerate([0] * 9 + [1]):  # nine images of smoke, one of flames
+        pixels, objects = _image(np.random.default_rng(number), 60, 60)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png", compress_level=1)
+        told = CocoImage(number, f"{number}.png", 60, 60, Objects.of(objects.boxes, np.array([label])))
+        images.append(CameraImage(tmp_path / told.file_name, told, "", "train"))
+    drawing, rng = ViewDrawing(images, SIDE, ViewRule(), 0), np.random.default_rng(0)
+    labels = [drawing._cutout(rng).label for _ in range(200)]
+    assert 70 <= sum(labels) <= 130  # 100, and more than four deviations to each side
 
 
 def test_an_image_without_objects_stays_without():

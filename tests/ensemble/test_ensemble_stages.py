@@ -1,6 +1,7 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,12 @@ from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import AT_ONCE, Futures, cut
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
 from emberformer.ensemble.training import FlowTraining, train_ensemble
+
+
+from emberformer.ensemble.drawing import Futures, cut
+from emberformer.ensemble.dropout import write_dropout
+from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
+from emberformer.ensemble.training import _state, train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
@@ -30,7 +37,7 @@ from emberformer.overrides import changed
 from emberformer.settings import Settings
 from emberformer.training import train
 from tests.command_line import command_line
-from tests.stores import ENSEMBLE, prepare, save_settings, tiny_experiment
+from tests.stores import ENSEMBLE, leaking, prepare, save_settings, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -428,6 +435,12 @@ def test_members_pass_the_network_one_by_one_on_a_cpu_and_as_many_as_fit_on_a_gp
     assert Futures._at_once(torch.device("cuda"), (slice(0, 2000), slice(0, 2000))) == 1
 
 
+def test_a_warm_start_may_lie_in_the_home_folder(trained, monkeypatch):
+    path = trained[2]
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert _state(Path("~") / path.name).keys() == load_ensemble(path).generator.state_dict().keys()
+
+
 def refused(settings, match, **ensemble):
     with pytest.raises((InputError, ValueError), match=match):
         changed(settings, {"ensemble": ensemble})
@@ -449,6 +462,18 @@ def test_settings_that_do_not_fit_are_refused(trained):
         train_ensemble(settings, layout, 3, "cpu")
     with pytest.raises(InputError, match="emberformer ensemble train"):
         load_ensemble(layout.model(0) / "model.ckpt")
+
+
+def test_no_members_are_drawn_of_fires_that_leak(trained, tmp_path, monkeypatch):
+    settings, layout, _ = trained
+    monkeypatch.setattr("emberformer.ensemble.dropout.with_dropout", lambda network: None)  # this one has none
+    with leaking(layout):
+        with pytest.raises(InputError, match="burn alike"):
+            hindcast_ensemble(settings, layout, 0, "tiny", "cpu")
+        with pytest.raises(InputError, match="burn alike"):
+            write_dropout(
+                settings, layout, 0, "tiny", tmp_path / "dropout.zarr", lambda shape, rng: np.zeros(shape), {}, "cpu"
+            )
 
 
 def test_a_loss_that_is_no_number_stops_with_a_remedy(trained, monkeypatch):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -17,9 +18,11 @@ from transformers import (
 
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.begun import store_identity
 from emberformer.features.blocks import block_arguments, blocks_of, embed, final_norm
 from emberformer.features.families import FAMILIES
 from emberformer.settings import FeatureSettings
+from tests.small_fires import small_fires
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "image_size": 32,
@@ -85,6 +88,15 @@ def test_a_bright_patch_is_found_where_it_is(family, tmp_path):
     lit[:, :, 8:16, 24:32] = 1
     change = (backbone.encode(lit).patches - backbone.encode(dark).patches)[0].norm(dim=-1)
     assert divmod(int(change.argmax()), 5) == (1, 3)
+
+
+@pytest.mark.parametrize(("family", "named"), [("vit_mae", "ImageNet"), ("clip", "CLIP")])
+def test_a_store_says_whose_normalisation_its_images_passed(family, named, tmp_path):
+    small(family).save_pretrained(tmp_path / "mine")
+    settings = FeatureSettings(weights=str(tmp_path / "mine"), precision="float32")
+    fires = small_fires({"one": [np.zeros((16, 16))]}).assign_coords(band_kind=("band", ["continuous"]))
+    told = store_identity(settings, load_backbone(settings), fires)["rendering"]
+    assert told == f"bands, {named} normalisation; emberformer.features.rendering"
 
 
 def test_openvino_is_for_dino(tmp_path):

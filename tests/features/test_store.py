@@ -12,10 +12,12 @@ from PIL import Image
 from emberformer.data.fires import open_fires
 from emberformer.errors import InputError
 from emberformer.features.backbone import load_backbone
+from emberformer.features.begun import IDENTITY
 from emberformer.features.encoding import Encoding
 from emberformer.features.extraction import extract
 from emberformer.features.plan import make_plan, plan_folder
 from emberformer.features.rendering import dino_input, render_frame, render_terrain
+from emberformer.features.sealed import write_sealed
 from emberformer.features.shape import block_path
 from emberformer.features.store import open_features, write_index
 from emberformer.features.verify import describe, verify
@@ -171,6 +173,19 @@ def test_other_weights_are_refused_before_anything_is_written(experiment):
     with pytest.raises(InputError, match="weights_sha256"):
         extract(store, fires, other, 1, 2, 28, "cpu")
     assert not block_path(store, "frame_patches", 1).exists()
+
+
+def test_how_the_rendering_is_worded_stops_no_job(experiment):
+    settings, layout = experiment
+    store, fires = layout.features("tiny"), open_fires(layout.fires("tiny"))
+    begun = json.loads((plan_folder(store) / IDENTITY).read_bytes())
+    begun["identity"]["rendering"] = "as it is told elsewhere"
+    write_sealed(plan_folder(store) / IDENTITY, {key: begun[key] for key in ("identity", "encoding_sha256")})
+    block_path(store, "frame_patches", 0).unlink()
+    for shard in range(2):
+        extract(store, fires, settings.features, shard, 2, 28, "cpu")
+    write_index(store, fires)
+    assert verify(store) == []
 
 
 def test_other_bands_begin_the_store_anew(experiment):

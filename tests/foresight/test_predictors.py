@@ -246,18 +246,28 @@ def test_a_shrunken_forecast_that_is_no_better_than_damping_is_no_gain(stores, w
     table = prediction_table(windows.clips[0], sums, settings, list(named), "shrunk")
     assert (table[table.predictor == "damped"].better_than_damped.dropna() == 0).all()
     assert (table[table.predictor == "damped"].gain == "undecided").all()
+    assert (table[table.predictor == "shrunk"].gain != "yes").all()
+    sums = sums_of({"copy": (8,), "damped": (4,), "shrunk": (5,), "better": (3,)})  # all but copying beat copying
+    table = prediction_table(windows.clips[0], sums, settings, ["copy", "damped", "shrunk", "better"], "better")
+    assert (table[table.predictor != "copy"].better_than_copy_low > 0).all()
+    assert table.gain.tolist() == ["no", "undecided", "no", "yes"]
+
+
+def sums_of(errors: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    """Squared errors of predictors by gap, of two fires a and b, of which b is three times as large."""
+    return pd.DataFrame(
+        [{"fire": f"tiny/{fire}", "gap": gap, "region": "all", "predictor": name, "patches": 1, "raw_squared": 0.0,
+          "cosine": 0.0, "centred": 0.0, "squared": float(size * error)}
+         for name, of in errors.items() for fire, size in (("a", 1), ("b", 3)) for gap, error in enumerate(of, 1)]
+    ).sort_values("gap", kind="stable")  # fmt: skip
 
 
 def test_what_the_wind_and_the_gap_bring_is_told_over_the_same_fires(stores, windows):
     """Fires a and b; of both the network with wind has half the error at gap 1, and at gap 2 as much as without."""
     errors = {"copy": (8, 8), "damped": (4, 8), "mlp": (1, 4), "mlp_no_wind": (2, 4)}
-    sums = pd.DataFrame(
-        [{"fire": f"tiny/{fire}", "gap": gap, "region": "all", "predictor": name, "patches": 1, "raw_squared": 0.0,
-          "cosine": 0.0, "centred": 0.0, "squared": float(size * error)}
-         for gap in (1, 2) for name, of in errors.items() for fire, size in (("a", 1), ("b", 3))
-         for error in (of[gap - 1],)]
-    )  # fmt: skip
-    table = prediction_table(windows.clips[0], sums, stores[0], list(errors), "mlp").set_index(["predictor", "gap"])
+    table = prediction_table(windows.clips[0], sums_of(errors), stores[0], list(errors), "mlp").set_index(
+        ["predictor", "gap"]
+    )
     ends = ["better_than_no_wind", "better_than_no_wind_low", "better_than_no_wind_high"]
     assert table.loc[("mlp", 1), ends].tolist() == [50, 50, 50]
     assert table.wind_helps.to_dict() | {("mlp", 1): "yes", ("mlp", 2): "undecided"} == table.wind_helps.to_dict()

@@ -17,8 +17,9 @@ from emberformer.foresight.similarity import similarity_sums
 from emberformer.foresight.standard import Standard, fit_cls, fit_standard
 from emberformer.foresight.study import write_similarity
 from emberformer.foresight.sums import SUMS, Pool, better_by, feature_sums, ratio, regions
+from emberformer.layout import Layout
 from emberformer.overrides import changed
-from tests.stores import prepare, tiny_experiment
+from tests.stores import leaking, prepare, tiny_experiment
 
 PLAIN = Standard(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 2.0]), torch.eye(2), torch.ones(2))
 STUDY = {"gaps": [1, 2], "similarity_gaps": 3, "components": 8, "neighbour_components": 4, "maps": 2}
@@ -183,7 +184,7 @@ def test_what_is_too_far_ahead_is_refused(stores):
 def test_without_validation_fires_that_reach_there_is_no_study(stores, monkeypatch):
     settings, layout = stores
     split = {name: dict.fromkeys(of, "train") for name, of in read_split(layout.split).items()}
-    monkeypatch.setattr("emberformer.foresight.clips.read_split", lambda path: split)
+    monkeypatch.setattr("emberformer.foresight.clips.read_split", lambda *_: split)
     with pytest.raises(InputError, match="no validation fire with 3 frames"):
         read_clips(layout, settings.foresight)
 
@@ -195,3 +196,25 @@ def test_test_fires_too_short_for_the_maps_are_refused(stores, clips, monkeypatc
     monkeypatch.setattr("emberformer.foresight.study.read_clips", lambda layout, of: short)
     with pytest.raises(InputError, match="no test fire with 5 frames"):
         write_similarity(far, layout)
+
+
+def test_fires_that_leak_are_not_studied(stores):
+    settings, layout = stores
+    told = changed(settings, {"split": {"leakage": "report"}})
+    with leaking(layout):
+        with pytest.raises(InputError, match="burn alike"):
+            read_clips(layout, settings.foresight)
+        assert read_clips(Layout(told), settings.foresight)
+
+
+def test_whole_layers_stand_beside_components(tmp_path):
+    study = STUDY | {"target_layers": [1]}
+    settings, layout = tiny_experiment(tmp_path, foresight=study, features={"components": 8, "layers": [1]})
+    prepare(settings, layout)
+    (clips,) = read_clips(layout, settings.foresight)
+    store, row = open_features(layout.features("tiny")), int(clips.start[1]) + 2
+    frame = int(store.frame_of[int(open_fires(layout.fires("tiny")).row_start[clips.fires[1]]) + 2])
+    hidden = store.frame_layers[frame, 0]
+    assert clips.features.shape[-1] == 8 + hidden.shape[-1]
+    assert np.allclose(clips.features[row, ..., :8], store.frame_patches[frame], atol=1e-2)
+    assert np.allclose(clips.features[row, ..., 8:], hidden, atol=1e-2)
