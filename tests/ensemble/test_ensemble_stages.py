@@ -19,14 +19,9 @@ from emberformer.ensemble.batches import margin_of, reach_of, read_priors, read_
 from emberformer.ensemble.checkpoint import load_ensemble, load_prior
 from emberformer.ensemble.context import context_tokens
 from emberformer.ensemble.drawing import AT_ONCE, Futures, cut
-from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
-from emberformer.ensemble.training import FlowTraining, train_ensemble
-
-
-from emberformer.ensemble.drawing import Futures, cut
 from emberformer.ensemble.dropout import write_dropout
 from emberformer.ensemble.hindcast import futures_of, hindcast_ensemble, whole_frames
-from emberformer.ensemble.training import _state, train_ensemble
+from emberformer.ensemble.training import FlowTraining, _state, train_ensemble
 from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
