@@ -107,6 +107,7 @@ def test_ensembles_of_a_study_are_the_configurations_but_for_what_they_name():
     assert "emberformer-ensemble" not in study.trained
     assert study.trained["both-ensemble"].key == Layout(settings).trained["emberformer-ensemble"].key
     other = study.trained["cls_only-ensemble"].layout.settings.ensemble
+    assert other is not None
     assert (other.patches, other.epochs, other.leads) == (False, 16, 2)
 
 
@@ -127,11 +128,12 @@ def test_a_study_draws_the_configurations_ensemble_as_the_configuration_does(set
     whole = parse_settings(settings.model_dump(mode="json") | own)
     hypotheses = [{"claim": "It helps", "better": "again-ensemble", "than": "emberformer"}]
 
-    def planned(**ensemble):
-        return plan_study(
-            whole, written(tmp_path, variants={"again": {"ensemble": ensemble}}, hypotheses=hypotheses)
-        ).layout
+    def drawn(**ensemble):
+        path = written(tmp_path, variants={"again": {"ensemble": ensemble}}, hypotheses=hypotheses)
+        of = plan_study(whole, path).layout.trained["again-ensemble"].layout.settings.ensemble
+        assert of is not None
+        return of.members
 
-    assert planned(prior=True).trained["again-ensemble"].layout.settings.ensemble.members == 9
+    assert drawn(prior=True) == 9
     with pytest.raises(InputError, match=r"emberformer-ensemble and again-ensemble.*other members"):
-        planned(members=4)
+        drawn(members=4)

@@ -107,6 +107,9 @@ def test_data_sets_that_have_test_fires(split, tested):
 
 def test_defaults_are_those_that_the_design_documents_ask_for():
     of = settings(phase2={}, phase3={}, ensemble={})
+    assert of.phase2 is not None
+    assert of.phase3 is not None
+    assert of.ensemble is not None
     sizes = ("d_model", "heads", "layers", "feedforward", "dropout", "d_wind", "refinement_channels")
     assert [getattr(of.model, key) for key in sizes] == [256, 4, 4, 1024, 0.1, 32, 32]
     assert [of.training.learning_rate, of.phase2.learning_rate, of.phase3.learning_rate] == [1e-3, 1e-5, 5e-6]

@@ -54,9 +54,11 @@ def test_futures_of_a_new_fire_are_drawn_as_learned_and_as_many_as_asked(setting
     monkeypatch.setattr("emberformer.ensemble.checkpoint.load_ensemble", lambda path: guided)
     network = Mock(spec=LoadedModel, checkpoint=tmp_path / "model.ckpt")
     network.checkpoint.write_bytes(b"")
-    found = [ensemble_of(network, tmp_path, 1, members).settings.ensemble for members in (None, 4)]
-    assert all(of.draws_as_learned and of.steps == 7 for of in found)
-    assert [of.members for of in found] == [16, 4]
+    for members, drawn in ((None, 16), (4, 4)):
+        of = ensemble_of(network, tmp_path, 1, members).settings.ensemble
+        assert of is not None
+        assert of.draws_as_learned
+        assert (of.steps, of.members) == (7, drawn)
 
 
 def test_windows_lie_at_every_place_of_a_large_frame(monkeypatch):
