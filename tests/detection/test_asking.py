@@ -95,6 +95,7 @@ def test_queries_are_in_proportion_to_the_sum_of_the_scores(detector, monkeypatc
 
     def begun(self, cells, number):
         queries, told = begin(self, cells, number)
+        assert told is not None
         return queries, Predictions(scores.logit()[:, None, None].expand_as(told.logits), told.boxes)
 
     monkeypatch.setattr(FireDetector, "begin", begun)

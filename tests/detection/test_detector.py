@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -131,8 +132,10 @@ def test_no_weight_is_shared_by_two_layers_and_all_learn(kind):
     without = [name for name, p in one.named_parameters() if p.grad is None]
     assert without == []
     assert said.loss_dict is not None
-    parts_asked = ("refined" in said.further, "patches" in said.loss_dict, len(one.decoder.heads[0].box))
-    assert parts_asked == ((True, True, 3) if kind == "all" else (False, False, 1))
+    heads = cast(Heads, one.decoder.heads[0])
+    assert ("refined" in said.further, "patches" in said.loss_dict, len(heads.box)) == (
+        (True, True, 3) if kind == "all" else (False, False, 1)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,8 +173,8 @@ def test_queries_begin_at_the_best_proposals_the_best_first():
     one, batch = detector().eval(), Scenes(1).__getitems__([0])
     start, cells = one.starts[0], one.pyramid(batch.features, batch.valid)
     assert isinstance(start, Proposals)
-    category = start.heads.category[0]
-    start.project = torch.nn.Identity()  # what a cell scores is its first feature
+    category = cast(torch.nn.Linear, start.heads.category[0])
+    start.project = torch.nn.Sequential()  # what a cell scores is its first feature
     best, shown = [17, 3, 300], torch.zeros_like(cells.cells)
     shown[0, best, 0] = torch.tensor([3.0, 2.0, 1.0])
     with torch.inference_mode():
@@ -187,8 +190,8 @@ def test_queries_begin_at_the_best_proposals_the_best_first():
 
 def test_each_level_has_heads_of_its_own():
     heads = Heads(8, 2, levels=3)
-    for box in heads.box:
-        torch.nn.init.normal_(box.layers[-1].weight)
+    for p in heads.box.parameters():
+        torch.nn.init.normal_(p)
     alike, box = torch.ones(1, 3, 8), torch.full((1, 3, 4), 0.5)
     told = heads(alike, box, torch.tensor([[0, 2, 0]]))
     for of in (told.boxes[0], told.logits[0]):

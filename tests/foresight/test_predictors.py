@@ -1,5 +1,6 @@
 """Predictors: closed forms by hand, networks that begin as persistence, and the table of a tiny store."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -253,7 +254,7 @@ def test_a_shrunken_forecast_that_is_no_better_than_damping_is_no_gain(stores, w
     assert table.gain.tolist() == ["no", "undecided", "no", "yes"]
 
 
-def sums_of(errors: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+def sums_of(errors: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     """Squared errors of predictors by gap, of two fires a and b, of which b is three times as large."""
     return pd.DataFrame(
         [{"fire": f"tiny/{fire}", "gap": gap, "region": "all", "predictor": name, "patches": 1, "raw_squared": 0.0,

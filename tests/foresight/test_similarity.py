@@ -211,6 +211,7 @@ def test_whole_layers_stand_beside_components(tmp_path):
     study = STUDY | {"target_layers": [1]}
     settings, layout = tiny_experiment(tmp_path, foresight=study, features={"components": 8, "layers": [1]})
     prepare(settings, layout)
+    assert settings.foresight is not None
     (clips,) = read_clips(layout, settings.foresight)
     store, row = open_features(layout.features("tiny")), int(clips.start[1]) + 2
     frame = int(store.frame_of[int(open_fires(layout.fires("tiny")).row_start[clips.fires[1]]) + 2])
