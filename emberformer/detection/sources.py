@@ -121,7 +121,8 @@ def open_source(layout: Layout, seed: int = 0) -> Source:
     key = features_key(settings.features)
     if of.cameras is not None:
         images = ImageStore(layout.camera_images)
-        list_camera_images(of.cameras, images)  # before hours of training: the store's split may be another one
+        if all(one.annotations.exists() and one.images.exists() for one in camera_sources(of.cameras)):
+            list_camera_images(of.cameras, images)  # before hours of training: the store's split may be another one
         return Source(of, [str(images.identity["entries_sha256"])], {"cameras": key}, [], {}, images, seed)
     split = read_split(layout.split, layout.settings.split.leakage)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))

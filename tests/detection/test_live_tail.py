@@ -278,3 +278,16 @@ def test_no_training_begins_on_a_store_of_another_split(folder, monkeypatch):
     monkeypatch.setattr(camera_images, "_divided", lambda groups, *_: ["test", *["train"] * (len(groups) - 1)])
     with pytest.raises(InputError, match=r"boxes or splits[\s\S]*detection images"):
         training.train_detector(frozen, Layout(frozen), 0, "cpu", 1)
+
+
+def test_without_adapters_the_store_alone_is_enough(folder):
+    frozen = configured(folder).settings
+    assert frozen.detection is not None
+    assert frozen.detection.cameras is not None
+    path = frozen.detection.cameras.sets[0].annotations
+    frozen = frozen.model_copy(update={"detection": frozen.detection.model_copy(update={"tail": None})})
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        assert len(open_source(Layout(frozen)).training()) > 0
+    finally:
+        aside.rename(path)
