@@ -188,7 +188,7 @@ def train_ensemble(
     split, folder = read_split(layout.split, settings.split.leakage), layout.model(seed, "ensemble")
     found = load_prior(settings, layout, seed)
     sizes = Sizes.of(layout, split) if found is None else found[1]
-    told = {"patience": of.epochs}  # never stopped early
+    told: dict[str, int | None] = {"patience": of.epochs}  # never stopped early
     if not of.mask_channel:
         told["crop"] = None  # windows lie about the fire, and would tell where it is
     training = training_of(settings.training, of).model_copy(update=told)
