@@ -21,7 +21,8 @@ from emberformer.detection_settings import DetectionSettings
 from emberformer.errors import InputError
 from emberformer.finetuned_checkpoint import read_encodings
 from emberformer.provenance import provenance
-from emberformer.settings import Settings, described
+from emberformer.settings import Settings
+from emberformer.stage import described
 
 ABOUT = ("features", "seed", "validation", "provenance")
 
