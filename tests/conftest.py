@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -13,6 +14,10 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
 )  # the other core belongs to another worker: threads that spin stop both
+
+# How long an example takes says nothing on a machine that does other things too.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Shapes and types in signatures are checked at every call, in everything that is imported from here on.
 install_import_hook("emberformer", "tests.signatures.checked")

@@ -67,7 +67,7 @@ def test_radius_that_made_the_fires_is_found():
     assert choose_radius(steps_of(still)) == 0.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays.arrays(np.uint8, (2, 6, 7), elements=st.sampled_from([0, 0, 0, 1, 255])))
 def test_radius_is_the_best_of_all(frames):
     frames[0, 2, 3] = 1

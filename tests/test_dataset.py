@@ -208,7 +208,7 @@ def test_a_crop_holds_growth_and_fits_the_grid(opened):
         assert grown.any() or not ((whole["target"] == 1) & (whole["fire_pixels"][0] == 0)).any()
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=16)
 @given(st.integers(0, 7), st.integers(0, 10_000))
 def test_views_turn_wind_and_slopes_with_the_picture(view, seed):
     """A slope band that is the gradient of a height field is still its gradient after the turn."""

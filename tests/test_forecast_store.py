@@ -32,7 +32,7 @@ def write(path, blocks, kind: ScoreKind = "probability"):
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(count=st.sampled_from([0, 1, 63, 64, 65, 130]))
 def test_round_trip(tmp_path_factory, count):
     path = tmp_path_factory.mktemp("store") / "forecasts.zarr"

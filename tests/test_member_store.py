@@ -35,7 +35,7 @@ def write(path, blocks):
     )
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(count=st.sampled_from([0, 1, 64, 65]))
 def test_round_trip(tmp_path_factory, count):
     path = tmp_path_factory.mktemp("store") / "members.zarr"

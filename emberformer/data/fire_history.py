@@ -85,7 +85,7 @@ def regular_history(observations: Observations, minutes: float, frames: int | No
 def count_frames(time: np.ndarray, minutes: float) -> int:
     """Frames that are `minutes` apart, end with the newest time and do not begin before the first.
 
-    >>> count_frames(np.array(["2024-01-31T12:00", "2024-01-31T13:29"], "datetime64[s]"), 30)
+    >>> count_frames(np.array(["2024-01-31T12:00", "2024-01-31T13:20"], "datetime64[s]"), 30)
     3
     """
     step = np.timedelta64(round(60 * minutes), "s")

@@ -272,7 +272,7 @@ def test_store_without_crs(tmp_path):
     assert fire_on_map(fires, "sequence_1").rio.crs is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     corner=st.tuples(st.integers(0, 2000), st.integers(0, 2000)),
     pixel=st.tuples(st.integers(0, 399), st.integers(0, 399)),

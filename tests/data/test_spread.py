@@ -25,7 +25,7 @@ from emberformer.data.valley import BURNABLE_FUELS, WATER, Terrain
 SIZE, CELL_M = 91, 30.0
 CENTRE = SIZE // 2
 GRASS = BURNABLE_FUELS[0]
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=12)
 
 
 def uniform(slope_deg: float = 0.0, aspect_deg: float = -1.0, canopy_cover: float = 0.0, size: int = SIZE) -> Terrain:

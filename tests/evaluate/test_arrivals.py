@@ -29,7 +29,7 @@ def test_nothing_burned_and_one_lead_give_no_score():
     assert arrival_scores_of(np.zeros((4, 4)), np.ones((1, 4))) == {}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31))
 def test_agrees_with_a_loop_over_pixels(seed):
     rng = np.random.default_rng(seed)

@@ -36,7 +36,7 @@ def test_without_a_boundary_there_is_no_band(observed):
     assert np.isnan(band_scores_of(sums[None], np.ones((1, 1)))[Score("new", "", "band_nll_10px")]).all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_agrees_with_independent_libraries(seed):
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def square(low, high, side=12):
 regions = st.integers(0, 2**32 - 1).map(random_region)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(regions, regions)
 def test_distances_are_those_between_all_pairs_of_perimeter_pixels(forecast, observed):
     edges = [find_boundaries(np.pad(region, 1, mode="edge"), connectivity=1, mode="inner")[1:-1, 1:-1]
@@ -48,14 +48,14 @@ def test_distances_are_those_between_all_pairs_of_perimeter_pixels(forecast, obs
     assert boundary_f1(forecast, observed, 2) == pytest.approx(expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(regions, regions)
 def test_the_largest_distance_is_the_hausdorff_distance_of_scikit_image(forecast, observed):
     largest = max(np.nanmax(d) for d in perimeter_distances(forecast, observed))
     assert largest == pytest.approx(hausdorff_distance(perimeter(forecast), perimeter(observed)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(regions, regions)
 def test_scores_are_symmetric_and_perfect_for_the_same_region(forecast, observed):
     for score in (hausdorff_95, mean_surface_distance, lambda a, b: boundary_f1(a, b, 1)):
@@ -99,7 +99,7 @@ def test_isolated_pixels_and_detached_parts_by_hand():
     assert isolated_pixels(burned, burned) == detached_components(burned, burned) == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), regions)
 def test_parts_are_those_of_scikit_image(seed, burned):
     forecast = burned | (np.random.default_rng(seed).random(burned.shape) < 0.1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scoringrules
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -81,7 +81,6 @@ def test_fair_brier_by_hand_and_against_brier():
     assert terms.mean() == pytest.approx(brier(burned / 3, observed) - correction)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(2, 8))
 def test_fair_scores_do_not_depend_on_the_number_of_members(p, members):
     """The mean over all outcomes of M members that burn with probability p is p (1 - p) for an event like them."""

@@ -20,7 +20,7 @@ def _samples(seed, count=4, levels=20):
         yield forecast, observed
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([2, 20, 1000]))
 def test_pooled_scores_are_those_of_all_pixels(seed, levels):
     samples = list(_samples(seed, levels=levels))

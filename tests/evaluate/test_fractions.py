@@ -35,7 +35,7 @@ def test_empty_and_full():
     assert nothing_new[Score("whole", "validation", "fss_3px")] == [1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds, seeds)
 def test_agrees_with_scores(first, second):
     """In a field of zeros so wide that every window with a burned pixel lies inside, however borders are treated."""
@@ -46,7 +46,7 @@ def test_agrees_with_scores(first, second):
         assert fractions_skill_score(forecast, observed, window) == pytest.approx(float(expected), abs=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds, seeds, st.sampled_from(WINDOWS))
 def test_every_pixel_is_the_centre_of_a_window_and_nothing_burns_beyond_the_raster(first, second, window):
     forecast, observed = random_region(first), random_region(second)
@@ -60,7 +60,7 @@ def test_every_pixel_is_the_centre_of_a_window_and_nothing_burns_beyond_the_rast
     assert fractions_skill_score(forecast, observed, window) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds, seeds, seeds)
 def test_sums_are_those_of_new_fire_and_of_all(first, second, third):
     burned = random_region(third)

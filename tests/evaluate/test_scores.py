@@ -64,7 +64,7 @@ def test_likelihood_and_skill_by_hand():
     assert np.isnan(scores.brier_skill([0.2, 0.3], [1, 1]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pixels())
 def test_probability_scores_agree_with_scores_and_scikit_learn(case):
     forecast, observed = case
@@ -97,7 +97,6 @@ def test_undefined_is_nan_never_zero_or_one():
         assert np.isnan(score([], []))
 
 
-@settings(deadline=None)
 @given(pixels())
 def test_agrees_with_scikit_learn(case):
     forecast, observed = case

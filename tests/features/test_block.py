@@ -52,7 +52,7 @@ def test_a_block_is_byte_for_byte_what_zarr_python_writes_up_to_the_order_of_key
     assert (tmp_path / "z" / "c" / "0" / "0" / "0" / "0").read_bytes() == write(tmp_path, records).read_bytes()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 3000))
 def test_a_torn_block_is_taken_up_after_its_last_whole_record(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("torn")

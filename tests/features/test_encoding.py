@@ -35,7 +35,7 @@ def tokens_of_a_fire(backbone):
         return backbone.encode(dino_input(torch.from_numpy(burned), 14, 1.0)).patches
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.floats(1e-3, 1e3))
 def test_int8_errs_by_half_a_step_of_the_token(seed, size):
     residual = torch.from_numpy(np.random.default_rng(seed).normal(scale=size, size=(5, 16))).float()

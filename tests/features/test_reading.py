@@ -75,7 +75,7 @@ def test_windows_views_and_orders_are_what_zarr_python_reads(stores, kind, memor
     told: dict[Axis, np.ndarray] = {axis: patches_by_zarr(stores[kind], axis) for axis in AXES}
     readers: dict[Axis, FeatureReader] = {axis: reader_of(stores[kind], axis, memory) for axis in AXES}
 
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=30, database=None)
     @given(cuts)
     def law(drawn):
         order, y, x, view = drawn
@@ -109,7 +109,7 @@ def test_every_flipped_byte_of_a_record_is_an_error_at_first_use_that_names_the_
     whole = path.read_bytes()
     size = (len(whole) - 16 * 16 - 4) // 14
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, database=None)
     @given(st.integers(0, size - 1) | st.integers(size - 4, size - 1), st.integers(0, 7), st.integers(0, 13))
     def law(position, bit, record):
         spoilt = bytearray(whole)

@@ -21,7 +21,7 @@ from emberformer.landscape import Landscape
 from tests.small_fires import disc, small_fires
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_attributions_add_up_to_the_difference_from_the_baseline(seed):
     generator = torch.Generator().manual_seed(seed)
@@ -65,7 +65,7 @@ def test_rollout_of_two_blocks_by_hand():
     assert rolled_out([first, last]).tolist() == [[0.125 + 0.4375, 0.4375]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 5))
 def test_rollout_shares_add_up_to_one(seed, blocks, moments):
     generator = torch.Generator().manual_seed(seed)

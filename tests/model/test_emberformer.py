@@ -48,7 +48,7 @@ def pad_left(x, extra, garbage):
     return padded
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(extra=st.integers(1, 5), garbage=st.floats(-3, 3), history=st.integers(1, 4))
 def test_padding_on_the_left_changes_nothing(extra, garbage, history):
     model, x = network(), inputs(history=history)

@@ -41,7 +41,7 @@ def test_logits_are_of_the_rasters_pixels(pixels):
         assert refinement(pixels)(**arguments(pixels, size)).shape == (1, *size)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4]))
 def test_any_patch_any_raster_any_fineness(pixels, height, width, finer):
     with torch.no_grad():

@@ -37,7 +37,7 @@ def banded(model, x, valid_t):
     return model.norm(x[:, :, -1])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(window=st.integers(1, 5), layers=st.integers(1, 3), history=st.integers(1, 14), padding=st.integers(0, 4))
 def test_a_window_equals_attention_under_a_whole_mask(window, layers, history, padding):
     model, x = transformer(window, layers), tokens(history)

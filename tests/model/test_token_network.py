@@ -53,7 +53,7 @@ def pad_left(x, extra, garbage=0.0):
     return padded
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(1, 5), st.floats(-3, 3), st.integers(1, 4), st.sampled_from(["refinement", "nearest"]))
 def test_padding_on_the_left_changes_nothing(extra, garbage, history, upsampling):
     model, x = network(upsampling=upsampling), inputs(history=history)

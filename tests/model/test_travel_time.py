@@ -38,7 +38,7 @@ def by_dijkstra(crossing: np.ndarray, burned: np.ndarray) -> np.ndarray:
     return np.minimum(arrival, HORIZON)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), height=st.integers(1, 9), width=st.integers(1, 9), share=st.floats(0, 0.4))
 def test_arrival_times_are_those_of_dijkstra(seed, height, width, share):
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def test_arrival_by_hand():
     np.testing.assert_allclose(arrival_time(forecast, 0.25)[0], [0, 900, 1800, 1125, 2700, nan, 3600], rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     steps=arrays.arrays(np.float32, (3, 3, 4), elements=st.floats(0, 1, width=32)),
     threshold=st.floats(0.05, 1),

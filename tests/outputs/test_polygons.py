@@ -13,7 +13,7 @@ UTM = Affine(30, 0, 335_976.3509, 0, -30, 6_157_452.6714)
 regions = arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions)
 def test_an_outline_has_the_area_of_its_pixels_and_gives_them_back(region):
     outline = polygonise(region, UTM)
