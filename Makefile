@@ -60,9 +60,7 @@ demo: setup
 	@snakemake --configfile config/demo.yaml --quiet host reason $(ARGS)
 	@echo "Open the report in a browser: results/demo/report.html"
 
-# Two calls: within one, Snakemake trains anew as soon as an earlier step ran, even where that step changed nothing.
 run: setup
-	@snakemake extract_features --configfile $(CONFIG) $(ARGS)
 	@snakemake --configfile $(CONFIG) $(ARGS)
 
 # Two workers, each with whole files: the workflow's tests share a finished run, and they wait more than they compute.

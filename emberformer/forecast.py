@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from emberformer.data.new_fire import NewFire
 from emberformer.dataset import Step
 from emberformer.dataset_settings import DatasetSettings
 from emberformer.errors import InputError
-from emberformer.feature_key import features_key
+from emberformer.feature_key import content_digest, features_key
 from emberformer.features.extraction import choose_device, extract
 from emberformer.features.plan import make_plan
 from emberformer.features.store import write_index
@@ -150,7 +149,7 @@ def _described(trained: LoadedModel, source: FireSource, told: ForecastSettings)
     return {
         "fire_id": fire_id,
         "method": f"{trained.settings.name}, {about['phase']}, seed {about['seed']}",
-        "model_hash": hashlib.sha256(trained.checkpoint.read_bytes()).hexdigest()[:16],
+        "model_hash": content_digest(trained.checkpoint)[:16],
         "title": f"Forecast of {fire_id}",
         "seconds_per_frame": source.seconds_per_frame,
         "provenance": {
@@ -217,11 +216,11 @@ def ensemble_of(trained: LoadedModel, checkpoint: Path, leads: int, members: int
     Raises:
         InputError: it starts from another network, tells other leads, or was trained with a text.
     """
-    from emberformer.ensemble.checkpoint import digest_of, ensemble_settings, load_ensemble
+    from emberformer.ensemble.checkpoint import ensemble_settings, load_ensemble
 
     ensemble = load_ensemble(checkpoint)
     of = ensemble_settings(ensemble.settings, checkpoint)
-    if ensemble.about["parent"] not in (None, digest_of(trained.checkpoint)):
+    if ensemble.about["parent"] not in (None, content_digest(trained.checkpoint)):
         remedy = "name the network that it was trained on, by --model or --config with --phase and --seed"
         raise InputError(checkpoint, f"an ensemble of another network than {trained.checkpoint}", "its own", remedy)
     if of.leads != leads:

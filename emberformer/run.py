@@ -20,7 +20,10 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from emberformer.arithmetic import of_training
 from emberformer.atomic import write_whole
 from emberformer.errors import InputError
+from emberformer.feature_key import content_digest
 from emberformer.features.extraction import choose_device
+from emberformer.landscape import Landscape
+from emberformer.layout import Layout
 from emberformer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,11 +76,16 @@ def make_trainer(
     )
 
 
-def best_weights(trainer: lightning.Trainer) -> tuple[dict[str, torch.Tensor], float]:
-    """All weights of the best epoch, on the CPU, and the score that was watched; NaN if there is none."""
+def best_epoch(trainer: lightning.Trainer) -> tuple[str, float]:
+    """Checkpoint of the best epoch, and the score that was watched; NaN if there is none."""
     best = cast(ModelCheckpoint, trainer.checkpoint_callback)
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    return state, math.nan if best.best_model_score is None else float(best.best_model_score)
+    return best.best_model_path, math.nan if best.best_model_score is None else float(best.best_model_score)
+
+
+def best_weights(trainer: lightning.Trainer) -> tuple[dict[str, torch.Tensor], float]:
+    """All weights of the best epoch, on the CPU, and its score."""
+    path, score = best_epoch(trainer)
+    return torch.load(path, map_location="cpu", weights_only=False)["state_dict"], score
 
 
 def part_of(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -117,17 +125,34 @@ class Progress(TQDMProgressBar):
         return {key: value for key, value in super().get_metrics(trainer, pl_module).items() if key != "v_num"}
 
 
-class UnfinishedRun:
-    """The mark of a run that has not ended, so that only such a run is taken up, and only on the same data.
+def decided_by(landscapes: Sequence[Landscape], layout: Layout, *files: Path) -> list[str]:
+    """Digests of what decides a model beside the settings: fires, their split, and files that it was made from."""
+    return [*(one.content for one in landscapes), *(content_digest(file) for file in (layout.split, *files))]
+
+
+class TrainingRun:
+    """The mark of a run: one that was stopped is taken up, and one that has ended is not made again, on the same data.
 
     Args:
-        folder: the model's folder.
-        data: digest of each data set that it trains on.
+        folder: the model's folder, whose name says the settings.
+        data: digests of what else decides the model: fires, their split, the network that it starts from.
     """
 
     def __init__(self, folder: Path, data: Sequence[str]):
         self.folder, self.data = folder, list(data)
-        self.mark = folder / "unfinished.json"
+        self.model = folder / "model.ckpt"
+        self.mark, self.ended_mark = folder / "unfinished.json", folder / "finished.json"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model is there, of a run on these data."""
+        return self._is_of(self.ended_mark) and not self.mark.exists() and self.model.exists()
+
+    def kept(self) -> Path:
+        """The model of a run that has ended, made new for who goes by times."""
+        log.info("trained on the same data already; to train anew, remove %s", self.folder)
+        self.model.touch()
+        return self.model
 
     @property
     def checkpoint(self) -> str | None:
@@ -136,11 +161,13 @@ class UnfinishedRun:
         All processes that train together find the same: the first one has begun the run before it starts the others.
         """
         last = self.folder / "last.ckpt"
+        return str(last) if self._is_of(self.mark) and last.exists() else None
+
+    def _is_of(self, mark: Path) -> bool:
         try:
-            same = json.loads(self.mark.read_text()) == self.data
+            return json.loads(mark.read_text()) == self.data
         except (OSError, ValueError):  # no mark, or one that was not written to its end
-            same = False
-        return str(last) if same and last.exists() else None
+            return False
 
     def begin(self) -> bool:
         """Mark the run as begun; whether it is taken up. Otherwise what an earlier one left is removed.
@@ -149,6 +176,7 @@ class UnfinishedRun:
             InputError: what an earlier one left is damaged.
         """
         going_on = self.checkpoint is not None
+        self.ended_mark.unlink(missing_ok=True)
         if going_on:
             for left in self.folder.glob("*.ckpt"):
                 _require_whole(left)
@@ -160,8 +188,8 @@ class UnfinishedRun:
         return going_on
 
     def end(self) -> None:
-        """Take the mark away."""
-        self.mark.unlink()
+        """Say that the model is whole."""
+        os.replace(self.mark, self.ended_mark)
 
 
 def _require_whole(checkpoint: Path) -> None:

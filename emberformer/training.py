@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from emberformer.calibration import Calibration
-from emberformer.checkpoint import begin_model, model_inputs, open_landscapes, save_model
+from emberformer.checkpoint import begin_model, model_inputs, open_landscapes, save_model, trained_parent
 from emberformer.data.split import read_split
 from emberformer.dataset import FireSteps, Step, hidden_inputs, list_steps, whole_frames_at_once
 from emberformer.errors import InputError
@@ -37,7 +35,7 @@ from emberformer.model.emberformer import EmberFormer
 from emberformer.network import SpreadNetwork
 from emberformer.network_sizes import Sizes
 from emberformer.optimisation import parameter_groups, warm_cosine
-from emberformer.run import EachEpoch, UnfinishedRun, make_trainer
+from emberformer.run import EachEpoch, TrainingRun, best_epoch, decided_by, make_trainer
 from emberformer.run_logs import RunLogs
 from emberformer.settings import Settings, TrainingSettings
 from emberformer.training_settings import Phase
@@ -235,7 +233,7 @@ def begin_training(
 
 
 def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: Phase) -> Path:
-    """Train to the end, from where the run was stopped, and save the best epoch.
+    """Train to the end, from where the run was stopped, and save the best epoch; not where that was done already.
 
     Args:
         begun: the phase.
@@ -249,7 +247,11 @@ def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: 
     """
     folder, trainer = layout.model(seed, phase), begun.trainer
     folder.mkdir(parents=True, exist_ok=True)
-    run, logs = UnfinishedRun(folder, [of.content for of in begun.landscapes]), RunLogs(settings, folder, seed, phase)
+    parent = [] if phase == "phase1" else [trained_parent(layout, seed, phase)]
+    run = TrainingRun(folder, decided_by(begun.landscapes, layout, *parent))
+    if run.ended:
+        return run.kept()
+    logs = RunLogs(settings, folder, seed, phase)
     if trainer.is_global_zero:
         parts = begun.training.model.named_children()
         log.info("parameters: %s", {name: sum(p.numel() for p in part.parameters()) for name, part in parts})
@@ -257,9 +259,7 @@ def fit(begun: Beginning, settings: Settings, layout: Layout, seed: int, phase: 
     begun.training.validated_on(begun.validation.loader.dataset.steps)
     trainer.fit(begun.training, begun.batches, begun.validation, ckpt_path=run.checkpoint, weights_only=False)
     if trainer.is_global_zero:
-        best: ModelCheckpoint = trainer.checkpoint_callback  # type: ignore[assignment]
-        score = math.nan if best.best_model_score is None else float(best.best_model_score)
-        path = best.best_model_path
+        path, score = best_epoch(trainer)
         logs.end(trainer, save_model(folder, path, begun.sizes, settings, layout, seed, score, phase, begun.backbone))
         run.end()
     return folder / "model.ckpt"

@@ -21,7 +21,7 @@ from emberformer.errors import InputError
 from emberformer.forecast_store import open_forecasts
 from emberformer.hindcast import hindcast
 from emberformer.layout import Layout
-from emberformer.run import UnfinishedRun
+from emberformer.run import TrainingRun
 from emberformer.settings import Settings
 from emberformer.training import SpreadTraining, train
 from tests.stores import TRAINING, prepare, save_settings, tiny_experiment
@@ -118,6 +118,27 @@ def dying_after(epoch: int):
     return dies
 
 
+def test_a_network_is_not_trained_again_on_the_same_data_and_is_on_others(trained, monkeypatch):
+    settings, layout, path = trained
+    weights, long_ago = path.read_bytes(), path.stat().st_mtime - 1000
+    os.utime(path, (long_ago, long_ago))
+    monkeypatch.setattr("lightning.Trainer.fit", None)
+    assert train(settings, layout, 0, "cpu") == path
+    assert path.read_bytes() == weights
+    assert path.stat().st_mtime > long_ago  # Snakemake goes by times
+    mark = path.with_name("finished.json")
+    told = json.loads(mark.read_text())
+    assert len(told) == 3  # two data sets and their split
+    for changed in range(3):
+        mark.write_text(json.dumps([*told[:changed], "other", *told[changed + 1 :]]))
+        assert not TrainingRun(path.parent, told).ended
+    mark.write_text(json.dumps(told))
+    assert TrainingRun(path.parent, told).ended
+    TrainingRun(path.parent, told).mark.write_text("[]")  # begun again, and stopped
+    assert not TrainingRun(path.parent, told).ended
+    TrainingRun(path.parent, told).mark.unlink()
+
+
 def test_all_processes_take_a_run_up_alike(trained, tmp_path):
     """The first one begins the run; the others look afterwards."""
     _, layout, path = trained
@@ -129,7 +150,7 @@ def test_all_processes_take_a_run_up_alike(trained, tmp_path):
     ):
         for name in left:
             torch.save({}, tmp_path / name)
-        first, other = (UnfinishedRun(tmp_path, fires) for _ in range(2))
+        first, other = (TrainingRun(tmp_path, fires) for _ in range(2))
         assert first.begin() == (expected is not None)
         assert other.checkpoint == first.checkpoint == expected
 
@@ -138,8 +159,8 @@ def test_damage_to_what_a_stopped_run_left_is_found_before_it_goes_on(trained, t
     _, layout, path = trained
     contents = [one.content for one in open_landscapes(layout, load_model(path)[1])]
     for name, damage in (("last", 100), ("best", 100), ("last", None)):  # a byte is another one; cut short
-        UnfinishedRun(tmp_path, contents).mark.unlink(missing_ok=True)
-        UnfinishedRun(tmp_path, contents).begin()
+        TrainingRun(tmp_path, contents).mark.unlink(missing_ok=True)
+        TrainingRun(tmp_path, contents).begin()
         for kept in ("last.ckpt", "best.ckpt"):
             torch.save({"weights": torch.arange(1000.0)}, tmp_path / kept)
         damaged = tmp_path / f"{name}.ckpt"
@@ -150,11 +171,11 @@ def test_damage_to_what_a_stopped_run_left_is_found_before_it_goes_on(trained, t
             content[content.index(torch.arange(1000.0).numpy().tobytes()) + damage] ^= 1
         damaged.write_bytes(content)
         with pytest.raises(InputError, match="damaged") as found:
-            UnfinishedRun(tmp_path, contents).begin()
+            TrainingRun(tmp_path, contents).begin()
         assert found.value.where == str(damaged)
         assert found.value.remedy.startswith(f"remove {tmp_path / 'last.ckpt'}")
         (tmp_path / "last.ckpt").unlink()
-        assert not UnfinishedRun(tmp_path, contents).begin()
+        assert not TrainingRun(tmp_path, contents).begin()
 
 
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(trained, monkeypatch, tmp_path):
@@ -276,7 +297,7 @@ def test_a_checkpoint_that_is_none(tmp_path):
 
 @pytest.mark.parametrize("mark", ["", "[", None])
 def test_a_run_whose_mark_is_not_whole_begins_anew(tmp_path, mark):
-    run = UnfinishedRun(tmp_path, ["fires"])
+    run = TrainingRun(tmp_path, ["fires"])
     if mark is not None:
         run.mark.write_text(mark)
     (tmp_path / "last.ckpt").write_bytes(b"of what?")
@@ -286,7 +307,7 @@ def test_a_run_whose_mark_is_not_whole_begins_anew(tmp_path, mark):
 
 
 def test_a_full_disk_leaves_the_mark_of_a_run_as_it_was(tmp_path, monkeypatch):
-    run = UnfinishedRun(tmp_path, ["fires"])
+    run = TrainingRun(tmp_path, ["fires"])
     run.begin()
 
     def full(path: Path, content: bytes) -> None:

@@ -33,7 +33,7 @@ from emberformer.finetuning import ORTHOGONAL, AdaptiveRanks
 from emberformer.layout import Layout
 from emberformer.model.lora import apart_from_orthogonal
 from emberformer.optimisation import exponential_average, warm_cosine
-from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
+from emberformer.run import EachEpoch, TrainingRun, best_weights, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings, expand
 
@@ -209,7 +209,9 @@ def fit_detector(
     if tail is not None and tail.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(tail.backbone, steps))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
-    run, logs = UnfinishedRun(folder, data), RunLogs(settings, folder, seed, "detection")
+    run, logs = TrainingRun(folder, data), RunLogs(settings, folder, seed, "detection")
+    if run.ended:
+        return run.kept()
     log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks += [EachEpoch(batches, seed), RunDescription(settings)]  # type: ignore[attr-defined]

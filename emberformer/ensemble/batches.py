@@ -88,17 +88,23 @@ def ensemble_inputs(generator: Generator, prior: Prior | None, further: tuple[st
     return tuple(dict.fromkeys((*generator.inputs, *of_prior, "wind", "valid_t", *further)))
 
 
-def read_priors(landscapes: list[Landscape], layout: Layout, seed: int, split: dict[str, dict[str, str]]) -> None:
+def read_priors(landscapes: list[Landscape], layout: Layout, seed: int, split: dict[str, dict[str, str]]) -> list[Path]:
     """Give the landscapes with fires to learn from what the last phase's network forecast for them.
+
+    Returns:
+        The root of each store that was read.
 
     Raises:
         InputError: it is not forecast yet.
     """
     of, phase = ensemble_settings(layout.settings, layout.config), layout.parent_phase("ensemble")
+    roots = []
     for landscape in landscapes if of.prior else ():
         if {"train", "validation"} & set(split[landscape.name].values()):
             path, ids = layout.learned_from(seed, phase, landscape.name), list(map(str, landscape.fires.fire_id.values))
             landscape.prior = PriorForecasts(path, ids, of.leads)
+            roots.append(path / "zarr.json")
+    return roots
 
 
 def margin_of(landscapes: list[Landscape], reach: int, settings: Settings, of: EnsembleSettings) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from emberformer.ensemble.generator import Generator, build_generator
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
 from emberformer.errors import InputError
-from emberformer.feature_key import features_key
+from emberformer.feature_key import content_digest, features_key
 from emberformer.layout import Layout
 from emberformer.network_sizes import Sizes
 from emberformer.provenance import provenance
@@ -102,7 +101,7 @@ def save_ensemble(
         "sizes": model.sizes.to_dict(),
         "settings": model.settings.model_dump(mode="json"),
         "features": {name: features_key(model.settings.features) for name in model.settings.datasets},
-        "parent": digest_of(trained_parent(layout, seed, "ensemble")) if prior_of(model.settings) else None,
+        "parent": content_digest(trained_parent(layout, seed, "ensemble")) if prior_of(model.settings) else None,
         "reach": model.reach,
         "text_features": model.text_features,
         "seed": seed,
@@ -115,11 +114,6 @@ def save_ensemble(
 def prior_of(settings: Settings) -> bool:
     """Whether an ensemble starts from a network."""
     return settings.ensemble is not None and settings.ensemble.prior
-
-
-def digest_of(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint, by which an ensemble knows the network that it starts from."""
-    return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def load_ensemble(path: Path) -> EnsembleModel:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emberformer.arrival_leads import UNKNOWN
-from emberformer.checkpoint import open_landscapes
+from emberformer.checkpoint import open_landscapes, trained_parent
 from emberformer.data.split import read_split
 from emberformer.ensemble.arrival_field import field_of
 from emberformer.ensemble.batches import make_batches, margin_of, reach_of, read_priors, read_texts
@@ -34,7 +34,7 @@ from emberformer.finetuning import training_of
 from emberformer.layout import Layout
 from emberformer.network_sizes import Sizes
 from emberformer.optimisation import exponential_average, warm_cosine
-from emberformer.run import EachEpoch, UnfinishedRun, best_weights, make_trainer, part_of
+from emberformer.run import EachEpoch, TrainingRun, best_weights, decided_by, make_trainer, part_of
 from emberformer.run_logs import RunDescription, RunLogs
 from emberformer.settings import Settings, expand
 
@@ -196,7 +196,7 @@ def train_ensemble(
     trainer = make_trainer(in_training, folder, device, threads, 1, watched=("val/loss", "min"))
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
-    read_priors(landscapes, layout, seed, split)
+    forecasts = read_priors(landscapes, layout, seed, split)
     generator = new_generator(sizes, of, text_features)
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
@@ -208,7 +208,10 @@ def train_ensemble(
     module = FlowTraining(generator, of, len(batches.training) * of.epochs, margin, places)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
-    run = UnfinishedRun(folder, [one.content for one in landscapes])
+    made_from = [trained_parent(layout, seed, "ensemble"), *forecasts] if of.prior else []
+    run = TrainingRun(folder, decided_by(landscapes, layout, *made_from))
+    if run.ended:
+        return run.kept()
     logs = RunLogs(settings, folder, seed, "ensemble")
     log.info("parameters: %d", sum(p.numel() for p in generator.parameters()))
     trainer.loggers = logs.loggers(run.begin())

@@ -1,5 +1,6 @@
 """The ensemble from the stores to its members: what is served, trained, drawn and written."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -395,6 +396,15 @@ def test_texts_that_are_none_are_refused(tmp_path):
     xr.Dataset({"tokens": (("fire", "token"), tokens[..., 0])}).to_zarr(tmp_path / "flat.zarr")
     with pytest.raises(InputError, match="a Zarr store with tokens"):
         Texts(tmp_path / "flat.zarr", ["a"])
+
+
+def test_an_ensemble_is_not_trained_again_on_the_same_forecasts(trained, monkeypatch):
+    settings, layout, path = trained
+    monkeypatch.setattr("lightning.Trainer.fit", None)
+    assert train_ensemble(settings, layout, 0, "cpu") == path
+    told = json.loads(path.with_name("finished.json").read_text())
+    fires = len(settings.datasets)
+    assert len(told) == fires + 1 + 1 + fires  # fires, their split, the network, and what it forecast for the fires
 
 
 def test_a_warm_start_tells_what_it_found(trained, caplog):

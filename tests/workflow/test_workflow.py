@@ -105,6 +105,15 @@ def test_touched_and_rewritten_files_do_nothing(run):
     assert run.snakemake() == {}
 
 
+def test_a_network_is_kept_where_an_earlier_step_ran_and_changed_nothing(run):
+    models = list((run.folder / "results").rglob("model.ckpt"))
+    before = [(path.read_bytes(), path.with_name("best.ckpt").stat().st_mtime_ns) for path in models]
+    made = run.snakemake("--forcerun", "ingest")
+    assert {"ingest", "train", "report"} <= made.keys()
+    assert [(path.read_bytes(), path.with_name("best.ckpt").stat().st_mtime_ns) for path in models] == before
+    assert run.snakemake() == {}
+
+
 def test_new_fire_extracts_only_its_frames_and_trains_anew(run):
     model = run.folder / run.layout.model(0) / "model.ckpt"
     before, rows, images = model.read_bytes(), xr.open_zarr(run.store).sizes["frame"], run.images

@@ -46,7 +46,7 @@ rule detection_train:
     input:
         DETECTION_DATA,
     output:
-        DETECTOR / "model.ckpt",
+        update(DETECTOR / "model.ckpt"),  # kept where it was trained on the same data
     log:
         LOGS / "train" / "detector-seed-{seed}.log",
     benchmark:

@@ -52,7 +52,7 @@ rule ensemble_train:
         prior_of,
         learned_from,
     output:
-        MODEL / "model.ckpt",
+        update(MODEL / "model.ckpt"),  # kept where it was trained on the same data
     log:
         LOGS / "train" / "{model}-seed-{seed}.log",
     benchmark:

@@ -9,7 +9,7 @@ rule finetune:
         ALL_FIRES,
         training_features,
     output:
-        MODEL / "model.ckpt",
+        update(MODEL / "model.ckpt"),  # kept where it was trained on the same data
     log:
         LOGS / "finetune" / "{model}-seed-{seed}.log",
     benchmark:
@@ -50,7 +50,7 @@ rule distil:
         ALL_FIRES,
         training_features,
     output:
-        MODEL / "model.ckpt",
+        update(MODEL / "model.ckpt"),  # kept where it was trained on the same data
     log:
         LOGS / "distil" / "{model}-seed-{seed}.log",
     benchmark:

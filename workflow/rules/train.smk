@@ -10,7 +10,7 @@ rule train:
         ALL_FIRES,
         training_features,
     output:
-        MODEL / "model.ckpt",
+        update(MODEL / "model.ckpt"),  # kept where it was trained on the same data
     log:
         LOGS / "train" / "{model}-seed-{seed}.log",
     benchmark:
