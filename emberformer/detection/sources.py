@@ -33,6 +33,7 @@ from emberformer.finetuned_checkpoint import backbone_hash, encodings_of
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
 from emberformer.network_sizes import Sizes
+from emberformer.run import decided_by
 from emberformer.settings import Split, expand
 
 Samples = FireObjectSamples | CameraSamples
@@ -45,7 +46,7 @@ class Source:
 
     Args:
         of: settings of the detector.
-        data: digest of each data set.
+        data: digests of what a detector is made from.
         features: name of the feature store of each data set.
         landscapes: of the fires; none with camera images.
         split: data set -> fire -> split.
@@ -126,7 +127,7 @@ def open_source(layout: Layout, seed: int = 0) -> Source:
         return Source(of, [str(images.identity["entries_sha256"])], {"cameras": key}, [], {}, images, seed)
     split = read_split(layout.split, layout.settings.split.leakage)
     landscapes = open_landscapes(layout, Sizes.of(layout, split))
-    data = [one.content for one in landscapes]
+    data = decided_by(landscapes, layout)
     return Source(of, data, dict.fromkeys(settings.datasets, key), landscapes, split, None, seed)
 
 

@@ -188,7 +188,7 @@ def fit_detector(
         folder: of the detector.
         training: windows to learn from.
         validation: windows that choose the epoch.
-        data: digest of each data set.
+        data: digests of what the detector is made from.
         features: name of the feature store of each data set.
         seed: of initial weights, order and mixing.
         device: auto, cpu, cuda or cuda:N.
