@@ -198,7 +198,9 @@ def fit_detector(
     Raises:
         InputError: no windows to train or to choose on, or a loss that is no number.
     """
-    of = detection_settings(settings, folder)
+    of, run = detection_settings(settings, folder), TrainingRun(folder, data)
+    if run.ended:
+        return run.kept()
     lightning.seed_everything(seed, verbose=False)
     trainer = make_trainer(_as_phase(settings, of), folder, device, threads, 1, watched=("val/ap", "max"))
     batches = MixedWindows(training, of.batch_size, seed, of.curriculum, of.epochs)
@@ -209,9 +211,7 @@ def fit_detector(
     if tail is not None and tail.backbone.adaptive is not None:
         trainer.callbacks.append(AdaptiveRanks(tail.backbone, steps))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
-    run, logs = TrainingRun(folder, data), RunLogs(settings, folder, seed, "detection")
-    if run.ended:
-        return run.kept()
+    logs = RunLogs(settings, folder, seed, "detection")
     log.info("parameters: %d", sum(p.numel() for p in detector.parameters()))
     trainer.loggers = logs.loggers(run.begin())
     trainer.callbacks += [EachEpoch(batches, seed), RunDescription(settings)]  # type: ignore[attr-defined]

@@ -63,11 +63,12 @@ class FieldRefinement(nn.Module):
         hidden = self.first(told.permute(0, 3, 1, 2)) + ground.permute(0, 3, 1, 2)
         hidden = norm_relu(self.norms[0], hidden, 1 + scale1, shift1)  # type: ignore[arg-type]
         hidden = norm_relu(self.norms[1], self.second(hidden), 1 + scale2, shift2)  # type: ignore[arg-type]
+        own = self.last(hidden).contiguous()
         if self.coarse is None:
-            return self.last(hidden).contiguous()
+            return own
         coarse = self.coarse(tokens).transpose(1, 2).unflatten(2, (height, width))
         shared = functional.interpolate(coarse, field.shape[2:], mode="bilinear", align_corners=False)
-        return self.last(hidden).contiguous() + shared
+        return own + shared
 
     def _pixels_of(self, tokens: Float[Tensor, "B N D"], grid: tuple[int, int]) -> Float[Tensor, "B H W C"]:
         """Each token's linear map to its pixels. Channels stand last, as convolutions run fastest; the weights are

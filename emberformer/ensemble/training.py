@@ -197,6 +197,10 @@ def train_ensemble(
     landscapes = open_landscapes(layout, sizes)
     text_features = read_texts(landscapes, of)
     forecasts = read_priors(landscapes, layout, seed, split)
+    made_from = [trained_parent(layout, seed, "ensemble"), *forecasts] if of.prior else []
+    run = TrainingRun(folder, decided_by(landscapes, layout, *made_from))
+    if run.ended:
+        return run.kept()
     generator = new_generator(sizes, of, text_features)
     if of.warm_start is not None:
         log.info("warm start from %s: %s", of.warm_start, warm_start(generator, _state(of.warm_start)))
@@ -208,10 +212,6 @@ def train_ensemble(
     module = FlowTraining(generator, of, len(batches.training) * of.epochs, margin, places)
     trainer.callbacks.append(EachEpoch(batches.steps, seed))  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
-    made_from = [trained_parent(layout, seed, "ensemble"), *forecasts] if of.prior else []
-    run = TrainingRun(folder, decided_by(landscapes, layout, *made_from))
-    if run.ended:
-        return run.kept()
     logs = RunLogs(settings, folder, seed, "ensemble")
     log.info("parameters: %d", sum(p.numel() for p in generator.parameters()))
     trainer.loggers = logs.loggers(run.begin())

@@ -77,10 +77,9 @@ def scored_steps(forecasts: xr.Dataset, fires: xr.Dataset, part: ScoredPart) -> 
         part: which of them.
 
     Raises:
-        InputError: see `require_known_steps`.
+        InputError: see `known_steps`.
     """
-    require_known_steps(forecasts, fires)
-    size = dict(zip(fires.fire_id.values.tolist(), fires.row_size.values.tolist(), strict=True))
+    size = known_steps(forecasts, fires)
     about = (
         forecasts[name].values[~_too_early(forecasts, part)].tolist() for name in ("fire_id", "split", "init_step")
     )
@@ -134,7 +133,7 @@ def observed_frames(
     rows = zip(fires.row_start.values.tolist(), fires.row_size.values.tolist(), strict=True)
     locations = dict(zip(fires.fire_id.values.tolist(), (_Location(*row) for row in rows), strict=True))
     leads = whole_leads(forecasts.lead.values, where)
-    require_known_steps(forecasts, fires)
+    known_steps(forecasts, fires)
     fire_ids, init_steps = forecasts.fire_id.values.tolist(), forecasts.init_step.values.tolist()
     history, early = forecasts.history_length.values, _too_early(forecasts, part)
     crop = cache(lambda fire_id: crop_of(fires, fire_id, part.crop))
@@ -150,8 +149,8 @@ def observed_frames(
         yield ObservedFrame(k, fire_ids[k], step, seen, window, burned, targets)
 
 
-def require_known_steps(forecasts: xr.Dataset, fires: xr.Dataset) -> None:
-    """Refuse forecasts that are of no fire of the store or from no frame of it, and several of one step.
+def known_steps(forecasts: xr.Dataset, fires: xr.Dataset) -> dict[str, int]:
+    """Number of frames of each fire; forecasts of no fire, from no frame of it, and several of one step are refused.
 
     Raises:
         InputError: with the fire and the step.
@@ -167,6 +166,7 @@ def require_known_steps(forecasts: xr.Dataset, fires: xr.Dataset) -> None:
             raise mismatch(where, f"fire {fire_id!r}, which is not in the fires store")
         if not 0 <= step < size[fire_id]:
             raise mismatch(where, f"a forecast of {fire_id} from step {step}, of steps 0 to {size[fire_id] - 1}")
+    return size
 
 
 def _too_early(forecasts: xr.Dataset, part: ScoredPart) -> np.ndarray:

@@ -159,9 +159,8 @@ def _read(landscape: Landscape, split: dict[str, str], fires: list[int], layers:
     whole = slice(0, landscape.grid[0]), slice(0, landscape.grid[1])
     numbers = _layer_numbers(landscape, layers)
     length = landscape.features
-    beside = (
-        landscape.layer_reader.shape[-1] * len(layers) if layers else 0
-    )  # whole tokens, where others are components
+    # Layers are whole tokens, where others may be components.
+    beside = landscape.layer_reader.shape[-1] * len(layers) if layers else 0
     features = torch.empty(len(rows), *landscape.grid, length + beside, dtype=torch.float16)
     share = np.empty((len(rows), *landscape.grid), np.float32)
     for at in range(0, len(rows), AT_ONCE):
