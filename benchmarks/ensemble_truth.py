@@ -45,6 +45,8 @@ from emberformer.evaluate.rival_ensembles import (
     members_of,
     threshold_levels,
 )
+from emberformer.features.backbone import CPU
+from emberformer.features.extraction import choose_device
 
 MEMBERS = 19  # the outermost of them bound an interval that holds 90 %
 FIRES = (234, 20, 40)  # for training, validation and test
@@ -89,11 +91,16 @@ class Effort:
     without_mask: int = 500
 
 
-def make_world(leads: int, seed: int = 1, fires: tuple[int, int, int] = FIRES, reach: int = NEAR) -> World:
-    """A world of so many fires for training, validation and test, the first two with three states each."""
+def make_world(
+    leads: int, seed: int = 1, fires: tuple[int, int, int] = FIRES, reach: int = NEAR, device: torch.device = CPU
+) -> World:
+    """A world of so many fires for training, validation and test, the first two with three states each.
+
+    Networks are trained and asked on the device; fires are simulated, and their features made, on the CPU.
+    """
     train, validation = (draw_states(number, leads, seed + n, reach) for n, number in enumerate(fires[:2]))
     test = draw_test_states(fires[2], leads, seed + 2, reach)
-    return World(*(Part(of, told_states(of)) for of in (train, validation, test)))
+    return World(*(Part(of, told_states(of).to(device)) for of in (train, validation, test)))
 
 
 def oracle(states: States, leads: int) -> dict[str, float]:
@@ -155,7 +162,7 @@ def measure_wind(generator: Generator, test: Part, settings: EnsembleSettings) -
     for name, wind in (("opposite wind", -coming), ("wind of another fire", coming.roll(1, 0))):
         otherwise = draw_members(generator, test.told.with_wind(wind), settings, OF_CHANGES)
         rng = np.random.default_rng(5)
-        simulated = futures(states.burned, states.ground_of_each, wind.numpy(), OF_CHANGES, rng)
+        simulated = futures(states.burned, states.ground_of_each, wind.cpu().numpy(), OF_CHANGES, rng)
         found[name] = swap_cosines(otherwise, states, wind, settings.leads)
         found[f"{name}, oracle"] = swap_cosines(simulated, states, wind, settings.leads)
     return found
@@ -177,7 +184,7 @@ def swap_cosines(
 ) -> dict[str, float]:
     """Cosines of growth with the wind that was told instead, and with the one that blows."""
     return {
-        "told": growth_cosine(members, wind.mean(1).numpy(), leads),
+        "told": growth_cosine(members, wind.cpu().mean(1).numpy(), leads),
         "true": growth_cosine(members, states.coming_wind.mean(1), leads),
     }
 
@@ -218,9 +225,10 @@ def main() -> None:
     )
     parser.add_argument("--leads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     given = parser.parse_args()
-    settings, effort = SETTINGS.model_copy(update={"leads": given.leads}), Effort()
-    world = make_world(given.leads)
+    settings, effort, device = SETTINGS.model_copy(update={"leads": given.leads}), Effort(), choose_device(given.device)
+    world = make_world(given.leads, device=device)
     print(json.dumps({"oracle": oracle(world.test.states, given.leads)}, indent=1), flush=True)
     for seed in given.seeds:
         generator = train_generator(world.train.told, settings, effort.generator, seed)
@@ -229,7 +237,7 @@ def main() -> None:
         found |= measure_wind(generator, world.test, settings)
         found |= measure_guidance(generator, world.test, settings)
         if given.leads == 1:
-            found |= measure_without_mask(make_world(1, reach=ANYWHERE), effort, settings, seed)
+            found |= measure_without_mask(make_world(1, reach=ANYWHERE, device=device), effort, settings, seed)
         print(json.dumps({f"seed {seed}": found}, indent=1), flush=True)
 
 

@@ -23,6 +23,7 @@ from benchmarks.made_fires import NAME, make_fires
 from benchmarks.ratios import interleaved
 from emberformer.data.fires import open_fires
 from emberformer.features.architectures import untrained
+from emberformer.features.backbone import CPU
 from emberformer.features.begun import BegunStore, begin_store
 from emberformer.features.extraction import BATCH_TOKENS, extract_axis
 from emberformer.features.plan import make_plan
@@ -40,12 +41,21 @@ class Extraction:
         folder: for the stores.
         fires: the fires store.
         settings: backbone, precision and runtime.
+        device: that the backbone runs on.
+        compile: the backbone.
     """
 
-    def __init__(self, folder: Path, fires: xr.Dataset, settings: FeatureSettings):
+    def __init__(
+        self,
+        folder: Path,
+        fires: xr.Dataset,
+        settings: FeatureSettings,
+        device: torch.device = CPU,
+        compile: bool = False,
+    ):
         self.folder, self.fires, self.runs = folder, fires, 0
         self.plan = make_plan(fires, folder / "store.zarr")
-        self.begun: BegunStore = begin_store(folder / "store.zarr", fires, settings, torch.device("cpu"), False)
+        self.begun: BegunStore = begin_store(folder / "store.zarr", fires, settings, device, compile)
         self.tokens = BATCH_TOKENS[self.begun.backbone.device.type]
 
     def run(self) -> int:

@@ -28,6 +28,7 @@ from emberformer.ensemble.checkpoint import new_generator
 from emberformer.ensemble.drawing import Futures
 from emberformer.ensemble.prior import Prior
 from emberformer.ensemble_settings import EnsembleSettings
+from emberformer.features.backbone import CPU
 from emberformer.model_settings import ModelSettings
 from emberformer.network_sizes import Sizes
 
@@ -39,23 +40,30 @@ def measure() -> dict[str, float]:
     """All figures."""
     torch.set_num_threads(min(2, cores() or 2))
     logging.disable(logging.INFO)
+    return on_device(CPU)
+
+
+def on_device(device: torch.device) -> dict[str, float]:
+    """The same figures of a device."""
     features = {"weights": "random", "architecture": "dinov2-small", "scale": SCALE}
     of, figures = EnsembleSettings(), {}
     with tempfile.TemporaryDirectory() as folder:
         whole = ModelSettings().model_dump(mode="json")
         settings, layout = make_fires(Path(folder), 5, SIDE, features=features, model=whole)
-        make_features(open_fires(layout.fires(NAME)), layout.features(NAME), settings.features)
+        make_features(open_fires(layout.fires(NAME)), layout.features(NAME), settings.features, str(device))
         split = read_split(layout.split)
         sizes = Sizes.of(layout, split)
         landscapes = open_landscapes(layout, sizes)
-        prior = Prior(build_model(sizes, settings).eval(), Calibration(), of.leads)
-        generator = new_generator(sizes, of, None).eval()
+        prior = Prior(build_model(sizes, settings).to(device).eval(), Calibration(), of.leads)
+        generator = new_generator(sizes, of, None).to(device).eval()
         steps = list_steps(landscapes, split, "train")[:1]
         items = FireSteps(landscapes, steps, settings.model.history, inputs=ensemble_inputs(generator, prior))
         batch = items.__getitems__([0])
         burned = torch.zeros_like(batch["fire_pixels"])
         burned[:, 0, 190:210, 190:210] = 1.0  # in the middle, whatever the fire of the store was
-        batch["fire_pixels"], unknown = burned, torch.zeros_like(burned[:, 0], dtype=torch.bool)
+        batch["fire_pixels"] = burned
+        batch = {name: values.to(device) for name, values in batch.items()}
+        unknown = torch.zeros(burned[:, 0].shape, dtype=torch.bool, device=device)
         for name, reach in REACH.items():
             futures = Futures(generator, of, reach)
             once = partial(_draw, futures, prior, batch, unknown)

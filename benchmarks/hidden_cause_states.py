@@ -121,6 +121,12 @@ class ToldStates:
     def __len__(self) -> int:
         return len(self.fire)
 
+    def to(self, device: torch.device) -> ToldStates:
+        """The same on a device."""
+        arrays = {name: values.to(device) for name, values in self.arrays.items()}
+        rest = (self.terrain_patches, self.fire, self.arrival_lead)
+        return ToldStates(arrays, *(values.to(device) for values in rest))
+
     def batch(self, index: Int[Tensor, " b"]) -> dict[str, Tensor]:
         """Arrays of some states."""
         found = {name: values[index] for name, values in self.arrays.items()}
@@ -137,7 +143,7 @@ class ToldStates:
             self,
             arrays={**self.arrays, **swapped},
             terrain_patches=self.terrain_patches[self.fire[other]],
-            fire=torch.arange(len(self)),
+            fire=torch.arange(len(self), device=self.fire.device),
         )
 
 

@@ -26,9 +26,9 @@ AT_ONCE = 16  # states that pass the network together
 
 
 def new_generator(settings: EnsembleSettings, told: ToldStates, seed: int) -> Generator:
-    """The untrained generator of a seed."""
+    """The untrained generator of a seed, where the states are."""
     torch.manual_seed(seed)
-    return build_generator(
+    generator = build_generator(
         settings,
         features=told.arrays["frame_cls"].shape[1],
         terrain_channels=told.terrain_patches.shape[1],
@@ -36,6 +36,7 @@ def new_generator(settings: EnsembleSettings, told: ToldStates, seed: int) -> Ge
         raster_channels=told.arrays["terrain_pixels"].shape[1],
         category_sizes=(),
     )
+    return generator.to(told.fire.device)
 
 
 def train_generator(told: ToldStates, settings: EnsembleSettings, steps: int, seed: int) -> Generator:
@@ -53,11 +54,12 @@ def train_generator(told: ToldStates, settings: EnsembleSettings, steps: int, se
 
     def loss(index: Tensor) -> Tensor:
         lead = told.arrival_lead[index][:, None]
-        draw = FlowDraw(
+        drawn = (  # on the CPU, so that devices draw the same
             draw_times(number, settings.time_shift, chance),
             torch.randn(lead.shape, generator=chance),
             drop_codes(number, settings.unconditional, settings.context_only, settings.dino_only, chance),
         )
+        draw = FlowDraw(*(part.to(lead.device) for part in drawn))
         burned = (lead == 0) & settings.mask_channel
         conditioning = generator.conditioning(told.batch(index))
         field, known = field_of(lead, settings.leads), torch.zeros_like(burned)
@@ -97,7 +99,7 @@ class ProbabilityMap(nn.Module):
 
 def train_map(told: ToldStates, settings: EnsembleSettings, steps: int, seed: int) -> ProbabilityMap:
     """Train by the log loss of each lead on pixels that do not burn already; arguments as of `train_generator`."""
-    network = ProbabilityMap(new_generator(settings, told, seed), settings.leads)
+    network = ProbabilityMap(new_generator(settings, told, seed), settings.leads).to(told.fire.device)
 
     def loss(index: Tensor) -> Tensor:
         lead = told.arrival_lead[index]
@@ -140,7 +142,7 @@ def probabilities(network: ProbabilityMap, told: ToldStates) -> Float[np.ndarray
         for index in torch.arange(len(told)).split(AT_ONCE):
             batch = told.batch(index)
             found.append(torch.where(batch["fire_pixels"][:, :1] > 0.5, 1.0, network(batch).sigmoid()))
-    return torch.cat(found).numpy()
+    return torch.cat(found).cpu().numpy()
 
 
 def draw_members(
@@ -178,4 +180,4 @@ def draw_members(
                 guidance=guidance,
             )
             found.append(torch.where(burned, 0, leads_of(drawn.fields, settings.leads)))
-    return torch.cat(found).to(torch.uint8).numpy()
+    return torch.cat(found).to(torch.uint8).cpu().numpy()
