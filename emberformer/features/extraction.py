@@ -106,6 +106,15 @@ def images_at_once(tokens: int, grid: tuple[int, int], prefix: int) -> int:
     return max(1, tokens // (grid[0] * grid[1] + prefix))
 
 
+def even_share(records: int, most: int) -> int:
+    """Records of each batch of a block, as equal as can be: the rest after full batches could be a single one.
+
+    >>> even_share(512, 510), even_share(512, 7), even_share(3, 8)
+    (256, 7, 3)
+    """
+    return -(-records // -(-records // most))
+
+
 def extract_axis(
     begun: BegunStore, store: Path, fires: xr.Dataset, plan: Plan, axis: Axis, blocks: list[int], tokens: int, name: str
 ) -> int:
@@ -113,7 +122,7 @@ def extract_axis(
     shape, encoded = begun.shape, 0
     pixels = pixels_per_patch(begun.backbone.patch_size, begun.scale)
     images = images_at_once(tokens, shape.grid, shape.prefix)
-    size = images if axis == "frame" else max(1, images // shape.images)
+    size = even_share(plan.axis(axis).block, images if axis == "frame" else max(1, images // shape.images))
     source = ImageSource(fires, plan, axis, begun.window, pixels, begun.channels)
     total = sum(len(plan.axis(axis).of_block(block)) for block in blocks)
     waiting: deque[Future] = deque()
