@@ -55,12 +55,18 @@ def open_landscape(
     memory: Memory = "disk",
     device: torch.device = torch.device("cpu"),  # noqa: B008 (a device is a constant)
 ) -> Landscape:
-    """One data set of a configuration; `memory` and `device` say where its features stay, see `FeatureReader`."""
-    return Landscape(
+    """One data set of a configuration; `memory` and `device` say where its features stay, see `FeatureReader`.
+
+    Raises:
+        InputError: stores that do not belong together, or features of other weights than the network was trained on.
+    """
+    landscape = Landscape(
         name, layout.fires(name), layout.feature_store(name), sizes.normaliser, sizes.channels,
         features_key(layout.settings.features), memory, device,
         layout.settings.datasets[name].foresees_wind, sizes.conditions,
     )  # fmt: skip
+    sizes.require_backbone(landscape.identity, landscape.features_location)
+    return landscape
 
 
 def build_model(sizes: Sizes, settings: Settings) -> SpreadNetwork:

@@ -8,7 +8,7 @@ from typing import Any
 
 from emberformer.errors import InputError
 from emberformer.feature_settings import FeatureSettings
-from emberformer.features.backbone import load_backbone
+from emberformer.features.backbone import load_backbone, require_weights
 from emberformer.features.encoding import Encoding
 from emberformer.landscape import Landscape
 from emberformer.layout import Layout
@@ -76,12 +76,7 @@ def untuned(features: FeatureSettings, weights_sha256: str, where: Path) -> Tune
     """
     trainable = features.model_copy(update={"layers": (), "runtime": "torch"})  # OpenVINO cannot train
     backbone = TunedBackbone(lambda: load_backbone(trainable))
-    if backbone.about.weights_sha256 != weights_sha256:
-        raise InputError(
-            where, f"made with weights of SHA-256 {weights_sha256[:12]}…",
-            f"the weights of {backbone.about.name}, {backbone.about.weights_sha256[:12]}…",
-            "name the weights that it was made with, or extract the features and train again",
-        )  # fmt: skip
+    require_weights(weights_sha256, backbone.about.weights_sha256, backbone.about.name, where)
     return backbone
 
 

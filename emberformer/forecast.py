@@ -105,11 +105,12 @@ def forecast_fire(
         A forecast of one fire (`emberformer.outputs.fire_forecast`), and the futures on its raster.
 
     Raises:
-        InputError: the backbone cannot be had.
+        InputError: the backbone cannot be had, or has other weights than the network was trained on.
     """
     of, where = trained.settings, choose_device(device)
     told = told.model_copy(update={"leads": len(winds)})
     with _landscape(newest(source, of.model.history), trained.sizes, of.features, where) as landscape:
+        trained.sizes.require_backbone(landscape.identity, trained.checkpoint)
         rollout = make_rollout(
             trained.model.to(where), of.model.lead_times, landscape, of.features, told, where,
             trained.about["calibration"],

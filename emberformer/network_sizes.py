@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from emberformer.data.fires import open_fires
@@ -11,6 +13,7 @@ from emberformer.data.normalise import TerrainNormaliser, conditions_as_terrain
 from emberformer.dataset import training_conditions, training_terrain
 from emberformer.errors import InputError
 from emberformer.feature_key import features_key
+from emberformer.features.backbone import require_weights
 from emberformer.features.channel_map import is_of_angle, require_of_training
 from emberformer.features.store import open_features
 from emberformer.layout import Layout
@@ -28,6 +31,7 @@ class Sizes:
     decoder: str | None = None  # `architecture` of `decoder_weights`
     conditions: TerrainNormaliser | None = None
     layer_features: int | None = None  # of a hidden layer's and of a CLS token; None: as many as `features`
+    weights_sha256: str | None = None  # of the backbone that made the features; None: not known
 
     @property
     def raster_channels(self) -> list[str]:
@@ -51,7 +55,8 @@ class Sizes:
         changing = None if self.conditions is None else json.dumps(self.conditions.to_dict())
         return {"features": self.features, "pixels": self.pixels, "channels": list(self.channels),
                 "normaliser": json.dumps(self.normaliser.to_dict()), "decoder": self.decoder,
-                "conditions": changing, "layer_features": self.layer_features}  # fmt: skip
+                "conditions": changing, "layer_features": self.layer_features,
+                "weights_sha256": self.weights_sha256}  # fmt: skip
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Sizes:
@@ -61,7 +66,21 @@ class Sizes:
             told["features"], told["pixels"], tuple(told["channels"]),
             TerrainNormaliser.from_dict(json.loads(told["normaliser"])), told.get("decoder"),
             TerrainNormaliser.from_dict(json.loads(changing)) if changing else None, told.get("layer_features"),
+            told.get("weights_sha256"),
         )  # fmt: skip
+
+    def require_backbone(self, identity: Mapping[str, Any], where: Path | str) -> None:
+        """Refuse features of other weights than the network was trained on.
+
+        Args:
+            identity: what the feature store says of itself.
+            where: of the network or, while it is trained, of the features; for the message.
+
+        Raises:
+            InputError: they are of other weights.
+        """
+        if self.weights_sha256 is not None:
+            require_weights(self.weights_sha256, str(identity["weights_sha256"]), str(identity["model"]), where)
 
     @classmethod
     def of(cls, layout: Layout, split: dict[str, dict[str, str]]) -> Sizes:
@@ -74,7 +93,7 @@ class Sizes:
             InputError: no image of the terrain is left, or their map was fitted on other than training fires.
         """
         require_of_training(layout.settings.features, split)
-        training, changing, channels, numbers = [], [], [], set()
+        training, changing, channels, numbers, weights = [], [], [], set(), []
         settings = layout.settings
         for name in settings.datasets:
             fires = open_fires(layout.fires(name))
@@ -84,6 +103,7 @@ class Sizes:
                 changing.append((conditions_as_terrain(fires), training_conditions(fires, split[name])))
             turnable = [c for c in map(str, features.band.values) if not (settings.training.flip and is_of_angle(c))]
             channels += [c for c in turnable if c not in channels]
+            weights.append(str(features.attrs["weights_sha256"]))
             of_layer = None if settings.features.components is None else int(features.attrs["features"])
             numbers.add((features.frame_patches.shape[-1], int(features.attrs["pixels_per_patch"]), of_layer))
         (features_length, pixels, of_layer), *others = numbers
@@ -101,4 +121,5 @@ class Sizes:
             architecture(settings.model),
             TerrainNormaliser.fit(changing) if changing else None,
             of_layer,
+            weights[0],  # those of the other data sets are compared with it as they are opened
         )

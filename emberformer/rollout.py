@@ -28,7 +28,7 @@ from torch.nn import functional
 from emberformer.calibration import NOT_CALIBRATED, Calibration
 from emberformer.checkpoint import model_inputs
 from emberformer.data.normalise import WIND_SCALE
-from emberformer.features.backbone import Backbone, load_backbone
+from emberformer.features.backbone import Backbone, load_backbone, require_weights
 from emberformer.features.encoding import Encoding
 from emberformer.features.rendering import dino_input, valid_share
 from emberformer.landscape import Landscape
@@ -219,11 +219,12 @@ def make_rollout(
         calibration: of the network's checkpoint.
 
     Raises:
-        InputError: the backbone cannot be had.
+        InputError: the backbone cannot be had, or has other weights than made the landscape's tokens.
     """
     encoder, direct = None, lead_times if told.method == "direct" else 1
     if told.leads > direct and {"frame_patches", "frame_layers", "frame_hidden"} & set(model.inputs):
-        backbone = load_backbone(features, device)
+        backbone, told_there = load_backbone(features, device), landscape.identity["weights_sha256"]
+        require_weights(told_there, backbone.weights_sha256, backbone.name, landscape.features_location)
         encoder = FrameEncoder(backbone, landscape.encoding, features.scale, features.layers, model.block)
     return Rollout(model, direct, landscape.pixels, encoder, told.feedback, told.members, told.seed, calibration)
 

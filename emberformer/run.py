@@ -126,8 +126,9 @@ class Progress(TQDMProgressBar):
 
 
 def decided_by(landscapes: Sequence[Landscape], layout: Layout, *files: Path) -> list[str]:
-    """Digests of what decides a model beside the settings: fires, their split, and files that it was made from."""
-    return [*(one.content for one in landscapes), *(content_digest(file) for file in (layout.split, *files))]
+    """Digests of what decides a model beside the settings: fires, weights that made their features, split, files."""
+    weights = (str(one.identity["weights_sha256"]) for one in landscapes)
+    return [*(one.content for one in landscapes), *weights, *(content_digest(file) for file in (layout.split, *files))]
 
 
 class TrainingRun:
@@ -135,7 +136,7 @@ class TrainingRun:
 
     Args:
         folder: the model's folder, whose name says the settings.
-        data: digests of what else decides the model: fires, their split, the network that it starts from.
+        data: digests of what else decides the model, see `decided_by`.
     """
 
     def __init__(self, folder: Path, data: Sequence[str]):

@@ -12,10 +12,12 @@ import typer
 from typer.testing import CliRunner
 
 import emberformer.forecast
+from emberformer.checkpoint import open_landscapes
 from emberformer.cli import app
 from emberformer.data.fires import fire_transform, open_fires
 from emberformer.data.new_fire import NewFire
 from emberformer.errors import InputError
+from emberformer.features.backbone import load_backbone
 from emberformer.forecast import LoadedModel, forecast_files, forecast_fire, model_bands, trained_minutes
 from emberformer.forecast_cli import forecast_app
 from emberformer.forecast_store import open_forecasts
@@ -71,6 +73,24 @@ def test_frames_before_the_history_do_not_matter(trained):
     winds = np.array([[3.0, 1.0]])
     both = [forecast_fire(network, source, winds, THRESHOLD, "cpu")[0].probability for source in (whole, cut)]
     np.testing.assert_array_equal(*both)
+
+
+def test_a_backbone_of_the_same_name_and_other_weights_is_refused(trained, monkeypatch):
+    """As random weights are under another version of transformers, and those of a name on the Hub after an update."""
+    settings, layout, network = trained
+    fires, others = open_fires(layout.fires("tiny")), "0" * 64
+    fire_id = str(fires.fire_id.values[0])
+    source, winds = source_of(fires, fire_id, 2), winds_of(fires, fire_id, 1, 2)
+    elsewhere = replace(network, sizes=replace(network.sizes, weights_sha256=others))
+    with pytest.raises(InputError, match=r"model\.ckpt\s+found:\s+made with weights of SHA-256 000000000000"):
+        forecast_fire(elsewhere, source, winds, THRESHOLD, "cpu")
+    with pytest.raises(InputError, match="made with weights of SHA-256 000000000000"):
+        open_landscapes(layout, elsewhere.sizes)
+    open_landscapes(layout, replace(network.sizes, weights_sha256=None))  # of a checkpoint that does not tell
+    now = load_backbone(settings.features)
+    monkeypatch.setattr("emberformer.rollout.load_backbone", lambda *told: replace(now, weights_sha256=others))
+    with pytest.raises(InputError, match=rf"(?s)SHA-256 {now.weights_sha256[:12]}.* the weights of .*, 000000000000"):
+        hindcast(settings, layout, 0, "tiny", "cpu")  # feeds frames back to the backbone
 
 
 def test_what_a_model_takes(trained):

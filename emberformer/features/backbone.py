@@ -191,6 +191,26 @@ def load_backbone(settings: FeatureSettings, device: torch.device = CPU, compile
     )
 
 
+def require_weights(made_with: str, now: str, name: str, where: Path | str) -> None:
+    """Refuse a backbone whose weights are others than those that something was made with, whatever its name.
+
+    Args:
+        made_with: SHA-256 of the weights then.
+        now: of those at hand.
+        name: of the backbone at hand.
+        where: file that the first hash stands in, for the message.
+
+    Raises:
+        InputError: they differ.
+    """
+    if made_with != now:
+        raise InputError(
+            where, f"made with weights of SHA-256 {made_with[:12]}…", f"the weights of {name}, {now[:12]}…",
+            "bring back those weights (`features.weights` and `revision`; for random ones the versions of torch and "
+            "transformers), or extract the features and train again",
+        )  # fmt: skip
+
+
 def _check_device(settings: FeatureSettings, device: torch.device) -> None:
     if settings.precision == "float16" and device.type != "cuda":
         raise InputError(

@@ -15,6 +15,7 @@ from emberformer.detection.tail import Tail
 from emberformer.detection.training import train_detector
 from emberformer.detection_settings import DetectionSettings
 from emberformer.layout import Layout
+from emberformer.model.lora import ALSO_CALLED
 from tests.stores import prepare, tiny_experiment
 
 DETECTION = {
@@ -30,20 +31,22 @@ ADAPTERS = {
 
 
 RANKS = {  # layers of the third and the fourth block, and rank in each; an adaptive one begins with some to spare
-    "attention": (("q_proj", "v_proj"), (4, 4)),
+    "attention": (("query", "value"), (4, 4)),
     "MLP": (("fc1", "fc2"), (8, 8)),
-    "ranks by layer": (("q_proj", "v_proj"), (16, 32)),
-    "adaptive": (("q_proj", "v_proj"), (3, 3)),
+    "ranks by layer": (("query", "value"), (16, 32)),
+    "adaptive": (("query", "value"), (3, 3)),
 }
 
 
 def ranks_of(tail: Tail) -> dict[str, int]:
-    """Rank of the adapter of each layer, by the number of its block and its own name."""
-    return {
-        f"{name.split('.layer.')[1].split('.')[0]}.{name.split('.lora_A')[0].split('.')[-1]}": p.shape[0]
-        for name, p in tail.backbone.named_parameters()
-        if ".lora_A" in name
-    }
+    """Rank of the adapter of each layer, by the number of its block and the name that settings may use of it."""
+    ours = {other: name for name, others in ALSO_CALLED.items() for other in others}
+    ranks = {}
+    for name, values in tail.backbone.named_parameters():
+        if ".lora_A" in name:
+            layer = name.split(".lora_A")[0].split(".")[-1]
+            ranks[f"{name.split('.layer.')[1].split('.')[0]}.{ours.get(layer, layer)}"] = values.shape[0]
+    return ranks
 
 
 @pytest.fixture(scope="module")

@@ -404,7 +404,7 @@ def test_an_ensemble_is_not_trained_again_on_the_same_forecasts(trained, monkeyp
     assert train_ensemble(settings, layout, 0, "cpu") == path
     told = json.loads(path.with_name("finished.json").read_text())
     fires = len(settings.datasets)
-    assert len(told) == fires + 1 + 1 + fires  # fires, their split, the network, and what it forecast for the fires
+    assert len(told) == 3 * fires + 2  # fires, weights of their features, split, network, and what it forecast for them
 
 
 def test_a_warm_start_tells_what_it_found(trained, caplog):
