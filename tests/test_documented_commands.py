@@ -1,6 +1,11 @@
 """Every command that a page or a help text names can be parsed: its verb, options, targets and configuration exist."""
 
+import contextlib
+import io
 import re
+import runpy
+import subprocess
+import sys
 from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -77,11 +82,35 @@ def check_make(arguments: tuple[str, ...], whole: bool) -> None:
         assert name in known, f"the Makefile has no {name}"
         if name == "CONFIG":
             exists(value)
+    planned = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert planned.returncode == 0, planned.stderr
+    for command in commands_of("Makefile", f"```sh\n{planned.stdout}\n```"):
+        if command.program != "make":
+            CHECKS[command.program](command.arguments, whole=True)
 
 
 def check_python(arguments: tuple[str, ...], whole: bool) -> None:
-    if arguments[:1] == ("-m",) and arguments[1].startswith(("benchmarks", "emberformer")):
-        assert find_spec(arguments[1]), f"no module {arguments[1]}"
+    if arguments[:1] != ("-m",) or not arguments[1].startswith(("benchmarks", "emberformer")):
+        return
+    name, options = arguments[1], {word.partition("=")[0] for word in arguments[2:] if word.startswith("--")}
+    found = find_spec(name)
+    assert found, f"no module {name}"
+    if options:
+        told = _help(name if found.submodule_search_locations is None else f"{name}.__main__")
+        assert options <= {*re.findall(r"--[\w-]+", told)}, f"{name} has no options {options}"
+
+
+@cache
+def _help(module: str) -> str:
+    """What a module says of its options."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, "--help"])
+        for variable in ("TQDM_DISABLE", "THP_MEM_ALLOC_ENABLE"):  # which benchmarks set for good
+            patch.setenv(variable, "1")
+        with pytest.raises(SystemExit):
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return told.getvalue()
 
 
 def exists(path: object) -> None:
@@ -126,6 +155,8 @@ def test_commands_are_found_at_all():
         ("try `make run COFNIG=config/demo.yaml`", "no COFNIG"),
         ("```sh\ncd x && make run CONFIG=config/nowhere.yaml\n```", "no config/nowhere.yaml"),
         ("run `python -m benchmarks.nothing`", "no module"),
+        ("run `python -m benchmarks.ensemble_truth --sedes 1`", "no options {'--sedes'}"),
+        ("run `python -m benchmarks --just gpu`", "no options {'--just'}"),
     ],
 )
 def test_what_does_not_exist_is_found(text, said):
