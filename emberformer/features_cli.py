@@ -42,11 +42,12 @@ def estimate(
     components: Annotated[int | None, typer.Option(help="As features.components.")] = None,
     measure: Annotated[bool, typer.Option(help="Run the backbone for some seconds to see how fast it is here.")] = True,
     gpu_tflops: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Sustained 10^12 operations a second of a GPU; by default a guess for one H200 in bfloat16.", min=1e-3
+            help="Sustained 10^12 operations a second of a GPU; by default what one H100 did with dinov2-small.",
+            min=1e-3,
         ),
-    ] = 300.0,
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -60,7 +61,7 @@ def estimate(
     Example: emberformer features estimate --config config/portillo.yaml --dataset portillo --dtype int8
     """
     from emberformer.features.estimate import given_contents
-    from emberformer.features.estimate_table import changed_features, describe
+    from emberformer.features.estimate_table import GPU_TFLOPS, changed_features, describe
     from emberformer.features.extraction import choose_device
 
     use_threads(threads)
@@ -77,7 +78,7 @@ def estimate(
         settings, contents, features = _counted(config, dataset, given)
         history = history or settings.model.history
     where = choose_device(device) if measure else None
-    for name, figure, basis in describe(contents, features, history, gpu_tflops, where):
+    for name, figure, basis in describe(contents, features, history, gpu_tflops or GPU_TFLOPS, where):
         typer.echo(f"{name:28s} {figure:>14s}   {basis}")
 
 
