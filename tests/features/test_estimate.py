@@ -162,7 +162,7 @@ def test_a_value_that_does_not_fit_is_named():
 
 
 def test_time_is_that_of_the_whole_extraction(monkeypatch):
-    """1,000 images at a tenth of a second; 12.17 TFLOP at 12.17 TFLOP/s on a GPU, beside what one job reads and writes."""
+    """1,000 images at a tenth of a second; 12.17 TFLOP at 12.17 TFLOP/s on a GPU, beside what one job reads."""
     monkeypatch.setattr("emberformer.features.estimate_table.image_seconds", lambda *_: 0.1)
     contents = given_contents(100, 10, (224, 224), 0, None)
     rows = describe(contents, FeatureSettings(), 5, 12.17, torch.device("cpu"))
