@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import runpy
 import subprocess
@@ -82,7 +83,8 @@ def check_make(arguments: tuple[str, ...], whole: bool) -> None:
         assert name in known, f"the Makefile has no {name}"
         if name == "CONFIG":
             exists(value)
-    planned = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True)
+    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS")}
+    planned = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, env=own)
     assert planned.returncode == 0, planned.stderr
     for command in commands_of("Makefile", f"```sh\n{planned.stdout}\n```"):
         if command.program != "make":

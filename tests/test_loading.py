@@ -78,8 +78,17 @@ def loader(dataset: FakeSteps, batch_size: int = 2, **shares: int) -> StepBatche
     return StepBatches(dataset, GridBatches(sizes, batch_size, False, **shares))
 
 
+LEFT: set[threading.Thread] = set()  # by earlier tests of this process, such as those of a training that dies
+
+
+@pytest.fixture(autouse=True)
+def forget_threads_of_earlier_tests():
+    LEFT.clear()
+    LEFT.update(running())
+
+
 def running() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("ahead")}
+    return {thread for thread in threading.enumerate() if thread.name.startswith("ahead")} - LEFT
 
 
 def read_until_quiet(dataset: FakeSteps) -> int:
