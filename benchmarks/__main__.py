@@ -55,7 +55,8 @@ def store(record: dict, path: Path, picture: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
     values = {name: entry["value"] for name, entry in record["figures"].items()}
-    save(draw(values, GOALS, "; ".join(record["machines"])), picture)
+    drawn_from = dict.fromkeys(entry["machine"] for name, entry in record["figures"].items() if name in GOALS)
+    save(draw(values, GOALS, "\n".join(drawn_from)), picture)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
