@@ -11,18 +11,17 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks import futures
 from benchmarks.extraction import Extraction
 from benchmarks.made_fires import NAME, make_features, make_fires
 from benchmarks.ratios import interleaved
-from emberformer.arithmetic import autocast
+from benchmarks.training import train_on
 from emberformer.checkpoint import build_model, open_landscapes
 from emberformer.data.fires import open_fires
 from emberformer.data.split import read_split
@@ -30,15 +29,14 @@ from emberformer.dataset import FireSteps, list_steps
 from emberformer.features.rows import Memory
 from emberformer.layout import Layout
 from emberformer.loading import BUFFERS, EpochSteps, GridBatches, Prefetched, StepBatches
-from emberformer.losses import SpreadLoss, loss_inputs, open_pixels
+from emberformer.losses import loss_inputs
 from emberformer.model_settings import ModelSettings
-from emberformer.network import SpreadNetwork
 from emberformer.network_sizes import Sizes
-from emberformer.settings import FeatureSettings, Settings
+from emberformer.settings import Settings
 from emberformer.training_settings import LossSettings
 
 FIRES, PIXELS, BATCH, STEPS, REPEATS = 300, 224, 32, 15, 3
-FEATURES = {"weights": "random", "architecture": "dinov2-small"}
+FEATURES = {"weights": "random", "architecture": "dinov2-small", "precision": "bfloat16"}
 PLACES: dict[Memory, str] = {"disk": "the store", "device": "the store on the GPU"}
 
 
@@ -47,34 +45,25 @@ def measure() -> dict[str, float]:
     return on_device(torch.device("cuda")) if torch.cuda.is_available() else {}
 
 
-def on_device(device: torch.device, fires: int = FIRES, compiles: bool = True) -> dict[str, float]:
-    """All figures of a device.
-
-    Args:
-        device: that computes.
-        fires: how many the store has, of at most 8 frames.
-        compiles: extract with a compiled backbone, too.
-    """
+def on_device(device: torch.device) -> dict[str, float]:
+    """All figures of a device."""
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         whole = ModelSettings().model_dump(mode="json")
-        settings, layout = make_fires(Path(folder), fires, PIXELS, features=FEATURES, model=whole)
-        figures = extraction(Path(folder), settings, layout, device, compiles)
+        settings, layout = make_fires(Path(folder), FIRES, PIXELS, features=FEATURES, model=whole)
+        figures = extraction(Path(folder), settings, layout, device)
         make_features(open_fires(layout.fires(NAME)), layout.features(NAME), settings.features, str(device))
         figures |= training(settings, layout, device)
     return figures | {f"GPU: {name}": value for name, value in futures.on_device(device).items()}
 
 
-def extraction(
-    folder: Path, settings: Settings, layout: Layout, device: torch.device, compiles: bool
-) -> dict[str, float]:
-    """Extraction beside the bare backbone, and both in frames a second."""
+def extraction(folder: Path, settings: Settings, layout: Layout, device: torch.device) -> dict[str, float]:
+    """Extraction beside the bare backbone, plain and compiled, and both in frames a second."""
     fires, figures = open_fires(layout.fires(NAME)), {}
-    of = FeatureSettings(weights="random", architecture="dinov2-small", precision="bfloat16")
-    for compile, said in ((False, ""), (True, ", compiled"))[: 1 + compiles]:
+    for compile, said in ((False, ""), (True, ", compiled")):
         place = folder / f"extraction{said[2:]}"
         place.mkdir()
-        measured = Extraction(place, fires, of, device, compile)
+        measured = Extraction(place, fires, settings.features, device, compile)
         images = [batch.to(device) for batch in measured.batches()]
         frames = sum(map(len, images))
         share = interleaved(finished(measured.forward(images), device), measured.run, REPEATS)
@@ -104,24 +93,14 @@ def training(settings: Settings, layout: Layout, device: torch.device) -> dict[s
         EpochSteps(dataset, order, None)
         reading = Prefetched(StepBatches(dataset, order), device=device)
         there = [{name: values.clone() for name, values in batch.items()} for batch in reading]
-        epoch, bare = (finished(partial(train_on, network, of, device), device) for of in (reading, there))
+        epoch, bare = (
+            finished(partial(train_on, network, of, True, network.inputs), device) for of in (reading, there)
+        )
         share = interleaved(epoch, bare, REPEATS)
         figures[f"GPU: training from {said} / from batches on the GPU"] = round(share.ratio, 3)
         if memory == "disk":
             figures["GPU: training samples a second"] = round(len(dataset) / share.median_a)
     return figures
-
-
-def train_on(network: SpreadNetwork, batches: Iterable[dict[str, Tensor]], device: torch.device) -> None:
-    """Optimiser steps on batches."""
-    optimizer, loss = torch.optim.AdamW(network.parameters()), SpreadLoss(LossSettings())
-    for batch in batches:
-        with autocast("bfloat16", device):
-            logits = network(**{key: batch[key] for key in network.inputs}).float()
-        counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
-        loss.value(loss.sums(logits, batch, counted)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def finished(run: Callable[[], object], device: torch.device) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,12 @@ MODEL = {"d_model": 256, "layers": 4, "heads": 8, "feedforward": 1024, "d_wind":
          "dropout": 0.0, "decoder_channels": 128, "travel_time": False, "refinement_channels": 32}  # fmt: skip
 
 
-def train_on(network: nn.Module, batches, mixed: bool) -> None:
-    """Optimiser steps on batches."""
+def train_on(network: nn.Module, batches, mixed: bool, inputs: Sequence[str] = CACHED_INPUTS) -> None:
+    """Optimiser steps on batches, where they lie."""
     optimizer, loss = torch.optim.AdamW(network.parameters()), SpreadLoss(LossSettings())
     for batch in batches:
-        with torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
-            logits = network(**{key: batch[key] for key in CACHED_INPUTS}).float()
+        with torch.autocast(batch["target"].device.type, torch.bfloat16) if mixed else nullcontext():
+            logits = network(**{key: batch[key] for key in inputs}).float()
         counted = open_pixels(batch["target"], batch["fire_pixels"][:, 0])
         loss.value(loss.sums(logits, batch, counted)).backward()
         optimizer.step()

@@ -95,11 +95,9 @@ def check_python(arguments: tuple[str, ...], whole: bool) -> None:
     if arguments[:1] != ("-m",) or not arguments[1].startswith(("benchmarks", "emberformer")):
         return
     name, options = arguments[1], {word.partition("=")[0] for word in arguments[2:] if word.startswith("--")}
-    found = find_spec(name)
-    assert found, f"no module {name}"
+    assert find_spec(name), f"no module {name}"
     if options:
-        told = _help(name if found.submodule_search_locations is None else f"{name}.__main__")
-        assert options <= {*re.findall(r"--[\w-]+", told)}, f"{name} has no options {options}"
+        assert options <= {*re.findall(r"--[\w-]+", _help(name))}, f"{name} has no options {options}"
 
 
 @cache
